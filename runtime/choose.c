@@ -1,0 +1,153 @@
+/*
+ * choose.c: the ladder from a measured winner down to plain C.
+ */
+#include "choose.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "error.h"
+#include "format.h"
+
+static int can_run(uint32_t needs, uint32_t features)
+{
+	return (needs & ~features) == 0;
+}
+
+const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t features)
+{
+	const struct qn_isa *best = NULL;
+
+	for (int i = 0; i < registry->n_isas; i++) {
+		const struct qn_isa *isa = registry->isas[i];
+
+		if (can_run(isa->needs, features) && (!best || isa->rank > best->rank))
+			best = isa;
+	}
+	return best;
+}
+
+const struct qn_kernel *qn_choose_by_name(const struct qn_registry *registry, const char *name,
+					  size_t n_bytes)
+{
+	for (int i = 0; i < registry->n_kernels; i++) {
+		const char *known = registry->kernels[i]->name;
+
+		if (strlen(known) == n_bytes && !memcmp(known, name, n_bytes))
+			return registry->kernels[i];
+	}
+	return NULL;
+}
+
+/* 1 when one of the names is of this format, 0 when none is. */
+static int choose_forced(const struct qn_registry *registry, uint32_t features, int format,
+			 const char *names, struct qn_chosen *chosen, struct quern_error *err)
+{
+	for (const char *name = names; *name; ) {
+		const size_t n = strcspn(name, ",");
+		const struct qn_kernel *kernel = qn_choose_by_name(registry, name, n);
+
+		if (!kernel)
+			return qn_error_set(err, "kernel '%.*s' is not in this library: 'quern-run kernels "
+					    "--list' names those that are", (int)(n < 64 ? n : 64), name);
+		if (kernel->format == format) {
+			char text[128];
+
+			if (!can_run(kernel->needs, features))
+				return qn_error_set(err, "kernel '%s' needs %s, which this CPU lacks or "
+						    "QUERN_ISA forbids", kernel->name,
+						    qn_cpu_feature_text(kernel->needs & ~features, text,
+									sizeof text));
+			*chosen = (struct qn_chosen){ .kernel = kernel, .rung = QN_RUNG_FORCED };
+			return 1;
+		}
+		name += n + (name[n] == ',');
+	}
+	return 0;
+}
+
+static int is_exact(const struct qn_choice *c, const struct qn_case *what)
+{
+	return c->m == what->m && c->k == what->k && c->n_tokens == what->n_tokens &&
+	       c->n_threads == what->n_threads;
+}
+
+/*
+ * Distance in log space; threads weigh less than shape, so that a shape's winners stay together.
+ * A narrower ISA counts as far: its winners were measured on a CPU that had no better.  Measured
+ * for this very case, it won.
+ */
+static double distance(const struct qn_choice *c, const struct qn_case *what, uint32_t rank)
+{
+	if (is_exact(c, what))
+		return -1e6 - rank;
+	return -4.0 * rank + fabs(log((double)c->m / (double)what->m)) + fabs(log((double)c->k / (double)what->k)) +
+	       fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
+	       0.25 * fabs(log((double)c->n_threads / (double)what->n_threads));
+}
+
+/* Among measured cases (shaped) or defaults: the nearest one. */
+static const struct qn_choice *nearest(const struct qn_registry *registry, uint32_t features,
+				       const struct qn_case *what, int shaped)
+{
+	const struct qn_choice *best = NULL;
+	double least = 0;
+
+	for (int i = 0; i < registry->n_choices; i++) {
+		const struct qn_choice *c = &registry->choices[i];
+		const struct qn_kernel *kernel = registry->kernels[c->kernel];
+		double d;
+
+		if (c->format != what->format || (c->m > 0) != shaped ||
+		    !can_run(kernel->needs, features))
+			continue;
+		d = shaped ? distance(c, what, kernel->isa->rank) : -(double)kernel->isa->rank;
+		if (!best || d < least) {
+			best = c;
+			least = d;
+		}
+	}
+	return best;
+}
+
+int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
+	      const char *forced, struct qn_chosen *chosen, struct quern_error *err)
+{
+	const struct qn_choice *choice;
+	int found;
+
+	if (forced) {
+		found = choose_forced(registry, features, what->format, forced, chosen, err);
+		if (found)
+			return found > 0 ? 0 : -1;
+	}
+	choice = nearest(registry, features, what, 1);
+	if (choice) {
+		*chosen = (struct qn_chosen){
+			.kernel = registry->kernels[choice->kernel],
+			.rung = is_exact(choice, what) ? QN_RUNG_EXACT : QN_RUNG_NEAR,
+			.source = { choice->format, choice->m, choice->k, choice->n_tokens,
+				    choice->n_threads },
+		};
+		return 0;
+	}
+	choice = nearest(registry, features, what, 0);
+	if (choice) {
+		*chosen = (struct qn_chosen){ .kernel = registry->kernels[choice->kernel],
+					      .rung = QN_RUNG_DEFAULT };
+		return 0;
+	}
+	*chosen = (struct qn_chosen){ .rung = QN_RUNG_ANY };
+	for (int i = 0; i < registry->n_kernels; i++) {
+		const struct qn_kernel *kernel = registry->kernels[i];
+
+		if (kernel->format == what->format && can_run(kernel->needs, features) &&
+		    (!chosen->kernel || kernel->isa->rank > chosen->kernel->isa->rank))
+			chosen->kernel = kernel;
+	}
+	if (chosen->kernel)
+		return 0;
+	return qn_error_set(err, "this library was generated without a kernel for %s that this CPU can "
+			    "run (made from %s)", qn_formats[what->format].name, registry->origin);
+}

@@ -1,0 +1,45 @@
+/*
+ * choose.h: which kernel of the registry a matrix gets.
+ */
+#ifndef QN_CHOOSE_H
+#define QN_CHOOSE_H
+
+#include "kernel.h"
+#include "quern.h"
+
+/* Rungs of the ladder, best first. */
+enum qn_rung {
+	QN_RUNG_FORCED,         /* by name */
+	QN_RUNG_EXACT,          /* measured for this format, shape, tokens and threads */
+	QN_RUNG_NEAR,           /* measured for the nearest shape in log space */
+	QN_RUNG_DEFAULT,        /* the ISA's default */
+	QN_RUNG_ANY             /* the widest ISA's first kernel of the format */
+};
+
+struct qn_case {
+	int format;
+	long m, k, n_tokens;
+	int n_threads;
+};
+
+struct qn_chosen {
+	const struct qn_kernel *kernel;
+	enum qn_rung rung;
+	struct qn_case source;  /* of QN_RUNG_EXACT and QN_RUNG_NEAR: what was measured */
+};
+
+/*
+ * features: what the CPU has.  forced: NULL, or kernel names separated by commas, of which one for the
+ * case's format is taken; a name that the registry does not have, or the CPU cannot run, is an error.
+ */
+int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
+	      const char *forced, struct qn_chosen *chosen, struct quern_error *err);
+
+/* The ISA of highest rank that the CPU can run; never NULL in a registry with the scalar ISA. */
+const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t features);
+
+/* NULL when there is none. */
+const struct qn_kernel *qn_choose_by_name(const struct qn_registry *registry, const char *name,
+					  size_t n_bytes);
+
+#endif

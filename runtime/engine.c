@@ -1,0 +1,340 @@
+/*
+ * engine.c: the public face: engines, matrices, products.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu.h"
+#include "error.h"
+#include "format.h"
+#include "matmul.h"
+#include "pages.h"
+#include "topology.h"
+
+/* Largest M and K: their products and bytes stay far from overflow. */
+#define MAX_DIM (1L << 24)
+
+/* ---- engine ---- */
+
+/* Features of the CPU, less those beyond the ISA that QUERN_ISA names. */
+static int allow_features(uint32_t *features, struct quern_error *err)
+{
+	const char *name = getenv("QUERN_ISA");
+	char known[160] = "";
+
+	*features = qn_cpu_features();
+	if (!name || !*name)
+		return 0;
+	for (int i = 0; i < qn_registry.n_isas; i++) {
+		const struct qn_isa *isa = qn_registry.isas[i];
+
+		if (!strcmp(isa->name, name)) {
+			if (isa->needs & ~*features)
+				return qn_error_set(err, "QUERN_ISA=%s: this CPU cannot run it", name);
+			*features = isa->needs;
+			return 0;
+		}
+		snprintf(known + strlen(known), sizeof known - strlen(known), " %s", isa->name);
+	}
+	return qn_error_set(err, "QUERN_ISA=%s: this library knows%s", name, known);
+}
+
+static int start_pool(struct quern_engine *engine, const struct quern_options *o,
+		      struct quern_error *err)
+{
+	struct qn_topology topology;
+	int cpus[QN_MAX_CPUS], n_cpus = 0;
+
+	if (o->n_threads < 0 || o->n_threads > QN_MAX_CPUS)
+		return qn_error_set(err, "%d threads: must be 1 to %d", o->n_threads, QN_MAX_CPUS);
+	if (o->cpus) {
+		n_cpus = qn_topology_parse_cpus(o->cpus, cpus, QN_MAX_CPUS);
+		if (n_cpus < 1)
+			return qn_error_set(err, "cpus '%s': must be a list such as 0-3,7", o->cpus);
+	}
+	engine->n_threads = o->n_threads ? o->n_threads : n_cpus;
+	if (!engine->n_threads) {
+		qn_topology_read(&topology);
+		engine->n_threads = topology.n_cores > 0 ? topology.n_cores : 1;
+	}
+	if (o->cpus && n_cpus < engine->n_threads)
+		return qn_error_set(err, "cpus '%s' are %d, for %d threads", o->cpus, n_cpus,
+				    engine->n_threads);
+	return qn_pool_open(&engine->pool, engine->n_threads, o->cpus ? cpus : NULL,
+			    o->spin_us ? o->spin_us : 50, err);
+}
+
+int quern_open(struct quern_engine **out, const struct quern_options *options,
+	       struct quern_error *err)
+{
+	struct quern_options o = { 0 };
+	struct quern_engine *engine;
+
+	*out = NULL;
+	if (options) {
+		if (options->size < sizeof o.size)
+			return qn_error_set(err, "options.size is not set");
+		memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+	}
+	engine = calloc(1, sizeof *engine);
+	if (!engine)
+		return qn_error_set(err, "no memory for an engine");
+	pthread_mutex_init(&engine->lock, NULL);
+	if (allow_features(&engine->features, err) || start_pool(engine, &o, err)) {
+		quern_close(engine);
+		return -1;
+	}
+	engine->isa = qn_choose_isa(&qn_registry, engine->features);
+	if (!engine->isa) {
+		quern_close(engine);
+		return qn_error_set(err, "this library was generated without kernels that this CPU can run "
+				    "(made from %s)", qn_registry.origin);
+	}
+	*out = engine;
+	return 0;
+}
+
+void quern_close(struct quern_engine *engine)
+{
+	if (!engine)
+		return;
+	if (engine->pool)
+		qn_pool_close(engine->pool);
+	qn_matmul_release(engine);
+	pthread_mutex_destroy(&engine->lock);
+	free(engine);
+}
+
+int quern_n_threads(const struct quern_engine *engine)
+{
+	return engine->n_threads;
+}
+
+/* ---- packing ---- */
+
+struct packing {
+	struct quern_matrix *matrix;
+	const struct quern_weights *weights;
+	size_t row_bytes;
+	_Atomic long next_panel;
+	_Atomic int failed;
+};
+
+/* One row of the source as codes and scales. */
+static void read_row(const struct packing *p, long row, float *floats, uint8_t *codes, float *scales)
+{
+	const struct quern_weights *w = p->weights;
+	const uint8_t *source = (const uint8_t *)w->data + (size_t)row * p->row_bytes;
+
+	if (qn_format_of_type(w->type) >= 0) {
+		qn_format_read_codes(w->type, source, w->k, codes, scales);
+	} else {
+		qn_format_read_floats(w->type, source, w->k, floats);
+		qn_format_encode(p->matrix->kernel->format, floats, w->k, codes, scales);
+	}
+}
+
+static void pack_thread(void *arg, int thread, int n_threads)
+{
+	struct packing *p = arg;
+	const struct quern_matrix *matrix = p->matrix;
+	const long rows = matrix->kernel->layout.panel_rows;
+	const long padded_k = qn_matrix_padded_k(matrix), n_scales = qn_matrix_n_scales(matrix);
+	uint8_t *codes = malloc((size_t)(rows * padded_k));
+	float *scales = malloc((size_t)(rows * n_scales) * sizeof(float));
+	float *floats = malloc((size_t)matrix->k * sizeof(float));
+	long panel;
+
+	(void)thread;
+	(void)n_threads;
+	if (!codes || !scales || !floats)
+		atomic_store(&p->failed, 1);
+	while (!atomic_load(&p->failed) &&
+	       (panel = atomic_fetch_add(&p->next_panel, 1)) < matrix->n_panels) {
+		memset(codes, 0, (size_t)(rows * padded_k));
+		memset(scales, 0, (size_t)(rows * n_scales) * sizeof(float));
+		for (long r = 0; r < rows && panel * rows + r < matrix->m; r++)
+			read_row(p, panel * rows + r, floats, codes + r * padded_k,
+				 scales + r * n_scales);
+		qn_matrix_pack_panel(matrix, codes, scales,
+				     matrix->packed + (size_t)panel * matrix->panel_bytes);
+	}
+	free(codes);
+	free(scales);
+	free(floats);
+}
+
+/* The format to pack in, or -1. */
+static int check_weights(const struct quern_weights *w, size_t *row_bytes, struct quern_error *err)
+{
+	const char *type = quern_type_name(w->type);
+	const int lossless = qn_format_of_type(w->type);
+	long n_values, n_bytes;
+	int format;
+
+	if (!type || (lossless < 0 && w->type != QUERN_F32 && w->type != QUERN_F16 &&
+		      w->type != QUERN_BF16))
+		return qn_error_set(err, "weights of type %s (%d) cannot be packed: F32, F16, BF16, Q4_0 and "
+				    "Q8_0 can", type ? type : "unknown", w->type);
+	quern_type_block(w->type, &n_values, &n_bytes);
+	if (w->m < 1 || w->k < 1 || w->m > MAX_DIM || w->k > MAX_DIM)
+		return qn_error_set(err, "%ld x %ld weights: M and K must be 1 to %ld", w->m, w->k, MAX_DIM);
+	if (w->k % n_values)
+		return qn_error_set(err, "K = %ld is not a multiple of %s's block of %ld", w->k, type,
+				    n_values);
+	if (!w->data)
+		return qn_error_set(err, "weights without data");
+	*row_bytes = (size_t)(w->k / n_values) * (size_t)n_bytes;
+	if (!w->format) {
+		if (lossless < 0)
+			return qn_error_set(err, "%s weights need a format to be quantised to, such as w4g32",
+					    type);
+		return lossless;
+	}
+	format = qn_format_find(w->format);
+	if (format < 0)
+		return qn_error_set(err, "format '%.32s' is not known: w1g128, wtgr, w2g64, w3g128, w4g32 and "
+				    "w8g32 are", w->format);
+	if (lossless >= 0 && format != lossless)
+		return qn_error_set(err, "%s weights are %s and are not quantised again to %s", type,
+				    qn_formats[lossless].name, w->format);
+	return format;
+}
+
+static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights *w,
+			 struct quern_error *err)
+{
+	const struct quern_engine *engine = matrix->engine;
+	const char *forced = w->kernel ? w->kernel : getenv("QUERN_KERNEL");
+
+	if (qn_choose(&qn_registry, engine->features, &matrix->what, forced && *forced ? forced : NULL,
+		      &matrix->chosen, err))
+		return -1;
+	if (w->kernel && matrix->chosen.rung != QN_RUNG_FORCED)
+		return qn_error_set(err, "kernel '%.64s' is not one for %s", w->kernel,
+				    qn_formats[matrix->what.format].name);
+	return 0;
+}
+
+int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
+	       const struct quern_weights *weights, struct quern_error *err)
+{
+	struct quern_weights w = { 0 };
+	struct quern_matrix *matrix;
+	struct packing packing = { .weights = &w };
+	int format, status = -1;
+
+	*out = NULL;
+	if (weights->size < sizeof w.size)
+		return qn_error_set(err, "weights.size is not set");
+	memcpy(&w, weights, weights->size < sizeof w ? weights->size : sizeof w);
+	format = check_weights(&w, &packing.row_bytes, err);
+	if (format < 0)
+		return -1;
+	matrix = calloc(1, sizeof *matrix);
+	if (!matrix)
+		return qn_error_set(err, "no memory for a matrix");
+	matrix->engine = engine;
+	matrix->what = (struct qn_case){ format, w.m, w.k, w.n_tokens > 0 ? w.n_tokens : 1,
+					 engine->n_threads };
+	if (choose_kernel(matrix, &w, err))
+		goto out;
+	qn_matrix_shape(matrix, matrix->chosen.kernel, w.m, w.k);
+	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
+	if (!matrix->packed) {
+		qn_error_set(err, "no memory for %zu bytes of packed weights", qn_matrix_bytes(matrix));
+		goto out;
+	}
+	packing.matrix = matrix;
+	pthread_mutex_lock(&engine->lock);
+	status = qn_matmul_reserve(engine, w.k, err);
+	if (!status)
+		qn_pool_run(engine->pool, pack_thread, &packing);
+	pthread_mutex_unlock(&engine->lock);
+	if (!status && packing.failed)
+		status = qn_error_set(err, "no memory to pack a %ld x %ld matrix", w.m, w.k);
+out:
+	if (status)
+		quern_free(matrix);
+	else
+		*out = matrix;
+	return status;
+}
+
+void quern_free(struct quern_matrix *matrix)
+{
+	if (!matrix)
+		return;
+	if (matrix->packed)
+		qn_pages_free(matrix->packed, qn_matrix_bytes(matrix));
+	free(matrix);
+}
+
+/* ---- use ---- */
+
+int quern_multiply(struct quern_engine *engine, const struct quern_matrix *const *matrices, int n,
+		   const float *x, long n_tokens, long x_stride, float *const *y,
+		   const long *y_stride, struct quern_error *err)
+{
+	const struct qn_matmul call = { matrices, n, x, n_tokens, x_stride, y, y_stride };
+
+	if (n < 1 || n_tokens < 0)
+		return qn_error_set(err, "%d matrices and %ld tokens: there must be some", n, n_tokens);
+	for (int i = 0; i < n; i++) {
+		if (matrices[i]->engine != engine)
+			return qn_error_set(err, "matrix %d belongs to another engine", i);
+		if (matrices[i]->k != matrices[0]->k)
+			return qn_error_set(err, "matrices that share activations need one K: matrix 0 has "
+					    "%ld, matrix %d has %ld", matrices[0]->k, i, matrices[i]->k);
+		if (n_tokens > 1 && (x_stride < matrices[i]->k || y_stride[i] < matrices[i]->m))
+			return qn_error_set(err, "strides of %ld and %ld floats overlap rows of K = %ld and "
+					    "M = %ld", x_stride, y_stride[i], matrices[i]->k, matrices[i]->m);
+	}
+	pthread_mutex_lock(&engine->lock);
+	qn_matmul_run(engine, &call);
+	pthread_mutex_unlock(&engine->lock);
+	return 0;
+}
+
+int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
+{
+	const struct qn_case *what = &matrix->what, *from = &matrix->chosen.source;
+	char why[160];
+
+	switch (matrix->chosen.rung) {
+	case QN_RUNG_FORCED:
+		snprintf(why, sizeof why, "forced by name");
+		break;
+	case QN_RUNG_EXACT:
+		snprintf(why, sizeof why, "measured fastest for this case");
+		break;
+	case QN_RUNG_NEAR:
+		snprintf(why, sizeof why, "measured fastest for the nearest case, %ldx%ld, %ld token%s, "
+			 "%d thread%s", from->m, from->k, from->n_tokens, from->n_tokens == 1 ? "" : "s",
+			 from->n_threads, from->n_threads == 1 ? "" : "s");
+		break;
+	case QN_RUNG_DEFAULT:
+		snprintf(why, sizeof why, "the default of %s, nothing was measured",
+			 matrix->kernel->isa->name);
+		break;
+	default:
+		snprintf(why, sizeof why, "the only kind this library has");
+	}
+	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s, %d thread%s: %s (%s; from %s)",
+			qn_formats[what->format].name, what->m, what->k, what->n_tokens,
+			what->n_tokens == 1 ? "" : "s", what->n_threads, what->n_threads == 1 ? "" : "s",
+			matrix->kernel->name, why, qn_registry.origin);
+}
+
+void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_info *info)
+{
+	*info = (struct quern_matrix_info){
+		.m = matrix->m, .k = matrix->k,
+		.format = qn_formats[matrix->kernel->format].name,
+		.kernel = matrix->kernel->name,
+		.packed_bytes = qn_matrix_bytes(matrix),
+	};
+}

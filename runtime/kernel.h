@@ -1,0 +1,141 @@
+/*
+ * kernel.h: the contract between the runtime and generated kernels.
+ *
+ * The generator writes one function and one constant `struct qn_kernel` per kernel, and one
+ * `struct qn_isa` per instruction set; the registry lists them.  The runtime learns everything
+ * from these tables and never from a name.  This is the only header of the runtime that
+ * generated code includes.
+ */
+#ifndef QN_KERNEL_H
+#define QN_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Activations that share one int8 scale (a8g32); the step of K in every kernel. */
+#define QN_GROUP 32
+
+/* Weight formats; format.h says what they mean. */
+enum qn_format_id {
+	QN_W1G128, QN_WTGR, QN_W2G64, QN_W3G128, QN_W4G32, QN_W8G32,
+	QN_N_FORMATS
+};
+
+/* CPU features that a kernel can require, as a mask; cpu.h finds them. */
+enum {
+	QN_AVX2 = 1 << 0,       /* AVX2, FMA and F16C */
+	QN_AVX512 = 1 << 1,     /* AVX-512 F, BW, DQ and VL */
+	QN_AVX512VNNI = 1 << 2,
+	QN_AVX512VBMI = 1 << 3,
+	QN_GFNI = 1 << 4,
+	QN_AVXVNNI = 1 << 5,
+	QN_NEON = 1 << 8,       /* Armv8.0 Advanced SIMD */
+	QN_DOTPROD = 1 << 9,
+	QN_I8MM = 1 << 10,
+	QN_SVE2 = 1 << 11
+};
+
+/*
+ * How codes lie in a packed panel.  Kernels with equal layouts share packed weights.
+ *
+ * A panel is panel_rows rows and all of K.  K is cut into blocks of one weight group (32 for
+ * formats with one scale a row).  A block is [panel_rows f16 scales][codes]; a panel of a format
+ * with one scale a row starts with [panel_rows f32 scales] instead.  The codes of a block are, for
+ * every 32 k, for every vector of rows, for every part of the code, the part's vectors.
+ *
+ * A byte of a vector holds 8/width fields of `width` bits, lowest field first.  With
+ * QN_CODES a field is (part of) one code, and the parts are the powers of two of its bits, high to
+ * low in width, low bits of the code first (3 bits: the low two, then the top one).  With QN_PLANES
+ * a field is 4 bits wide: one bit of the codes of 4 consecutive k, and a part is one bit plane.
+ * Lane i of a vector belongs to row i / adjacent; field f of vector j of a part holds unit
+ * (j * fields + f) * adjacent + i % adjacent of the 32 k, units counted in fields.
+ */
+enum qn_order { QN_CODES, QN_PLANES };
+
+struct qn_layout {
+	uint8_t order;          /* enum qn_order */
+	uint8_t adjacent;       /* fields of one row side by side: 1 or 4 */
+	uint8_t signed_codes;   /* 8-bit codes stored as code - 128 */
+	uint16_t vector_bytes;
+	uint16_t panel_rows;    /* a multiple of vector_bytes / adjacent */
+};
+
+/* The int8 activations of one token; K is padded with zeros to a multiple of 256. */
+struct qn_acts {
+	const int8_t *q;        /* [k], |q| <= 127 */
+	const float *scale;     /* [k / 32], x = scale * q */
+	const int32_t *sum;     /* [k / 32], sum of q over the group */
+	const uint8_t *tables;  /* what the kernel's prepare wrote, or NULL */
+};
+
+/* y = W x for one token. */
+struct qn_job {
+	const uint8_t *weights; /* packed panels, panel_bytes each */
+	size_t panel_bytes;
+	long n_rows;            /* M; the last panel may be short, its padding is not stored */
+	long n_blocks;          /* blocks of one panel */
+	struct qn_acts x;
+	float *y;               /* [n_rows] */
+};
+
+/* Computes the rows of panels first .. end-1. */
+typedef void qn_run_fn(const struct qn_job *job, long first, long end);
+
+/* Writes the tables of n_groups groups of 32 activations, table_bytes each. */
+typedef void qn_prepare_fn(const int8_t *q, long n_groups, uint8_t *tables);
+
+struct qn_isa {
+	const char *name;
+	uint32_t needs;         /* features */
+	uint32_t rank;          /* the library prefers the larger one when nothing was measured */
+
+	/*
+	 * x[k] -> a8g32 (ggml's Q8_0 rule, but the scale stays f32): scale = amax / 127,
+	 * q = round to nearest even of x / scale.  k is a multiple of 32.  Not-finite x gives a scale
+	 * of NaN and q = 0, so that the result is NaN and no kernel meets |q| > 127.
+	 */
+	void (*quantize)(const float *x, long k, int8_t *q, float *scale, int32_t *sum);
+
+	/* Reads n bytes (a multiple of 4096 * n_streams) from n_streams places at once, 1, 2, 4 or 8. */
+	uint64_t (*read)(const void *p, size_t n_bytes, int n_streams);
+
+	/* Runs n rounds of independent int8 dot instructions; *macs gets the products of one round. */
+	int64_t (*peak)(long n_rounds, long *macs);
+};
+
+/* Each of these is defined when the registry lists it. */
+extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avx512, qn_isa_neon;
+
+struct qn_kernel {
+	const char *name;       /* <family>_<format>_<act>_<isa>_<tile>, for people */
+	const char *point;      /* its parameters, "KU=2 PF=1024 ..." */
+	const char *family;
+	const struct qn_isa *isa;
+	uint32_t needs;         /* features, at least those of isa */
+	uint8_t format;         /* enum qn_format_id */
+	struct qn_layout layout;
+	uint32_t table_bytes;   /* of one group of 32 activations; 0: no tables */
+	qn_prepare_fn *prepare; /* NULL: no tables */
+	qn_run_fn *run;
+};
+
+/* A measured winner: for this case use kernel n of the registry. */
+struct qn_choice {
+	uint8_t format;
+	long m, k, n_tokens;
+	int n_threads;
+	uint16_t kernel;
+};
+
+/* What a registry (generated kernels.c) defines. */
+struct qn_registry {
+	const struct qn_isa *const *isas;
+	const struct qn_kernel *const *kernels;
+	const struct qn_choice *choices;        /* sorted by format, m, k, n_tokens, n_threads */
+	int n_isas, n_kernels, n_choices;
+	const char *origin;                     /* the results files it was made from */
+};
+
+extern const struct qn_registry qn_registry;
+
+#endif

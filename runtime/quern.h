@@ -1,0 +1,169 @@
+/*
+ * quern.h: low-bit matrix kernels for CPUs, the installed API of libquern.
+ *
+ * An engine owns threads and scratch memory; a matrix is a weight packed for the kernel that was
+ * measured fastest for its format and shape; quern_multiply computes y = W x.  GGUF files are
+ * read in place.
+ *
+ * Functions that can fail return 0, or -1 with a sentence in *err (err may be NULL).  The library
+ * never prints and never exits.  Engines are independent of each other; calls on one engine
+ * from several threads are taken one after the other.  Options structs start with their
+ * size, so that a program built against an older header keeps working: fill them with
+ * `= {.size = sizeof(struct ...)}` and set what you need, zero means default.
+ */
+#ifndef QUERN_H
+#define QUERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QUERN_VERSION "0.1.0"
+
+struct quern_error {
+	char text[256];
+};
+
+/* ---- engine ---- */
+
+struct quern_engine;
+
+struct quern_options {
+	size_t size;
+	int n_threads;          /* default: one per core of the process's affinity mask */
+	const char *cpus;       /* "0-3,7": pin one thread to each, in this order; default: not pinned */
+	int spin_us;            /* how long idle threads spin before they sleep; default 50 */
+};
+
+/* Starts the threads.  options may be NULL. */
+int quern_open(struct quern_engine **engine, const struct quern_options *options,
+	       struct quern_error *err);
+
+/* Stops the threads.  The engine's matrices must have been freed. NULL is allowed. */
+void quern_close(struct quern_engine *engine);
+
+int quern_n_threads(const struct quern_engine *engine);
+
+/* ---- matrices ---- */
+
+struct quern_matrix;
+
+/* Element types of weights, with GGUF's numbers. */
+enum quern_type {
+	QUERN_F32 = 0,
+	QUERN_F16 = 1,
+	QUERN_Q4_0 = 2,
+	QUERN_Q8_0 = 8,
+	QUERN_BF16 = 30
+};
+
+struct quern_weights {
+	size_t size;
+	int type;               /* enum quern_type of data */
+	long m, k;              /* M rows (outputs), K columns; any value >= 1 that the type allows */
+	const void *data;       /* M rows of K values, row after row as in a GGUF file */
+	const char *format;     /* "w4g32", ...; NULL: the lossless one of a quantised type.
+				   Float data are quantised; quantised data must match. */
+	const char *kernel;     /* NULL: the library chooses; else the name of the kernel to use */
+	long n_tokens;          /* choose for this many tokens at a time; default 1 */
+};
+
+/*
+ * Packs a matrix with all threads.  data is not needed afterwards.  The environment variable
+ * QUERN_KERNEL (kernel names, separated by commas) forces a kernel for its format, QUERN_ISA
+ * (an ISA name) the widest instruction set that may be used.
+ */
+int quern_pack(struct quern_engine *engine, struct quern_matrix **matrix,
+	       const struct quern_weights *weights, struct quern_error *err);
+
+void quern_free(struct quern_matrix *matrix);
+
+/*
+ * y[i] = W[i] x for n matrices of equal K that share the activations x.
+ * x: n_tokens rows of K floats, x_stride floats apart.  y[i]: n_tokens rows of M[i] floats,
+ * y_stride[i] floats apart.  Activations are quantised to int8 in groups of 32 (a8g32).
+ * Allocates nothing.
+ */
+int quern_multiply(struct quern_engine *engine, const struct quern_matrix *const *matrices, int n,
+		   const float *x, long n_tokens, long x_stride, float *const *y,
+		   const long *y_stride, struct quern_error *err);
+
+/* Which kernel runs and which rung of the ladder picked it, as one line; returns its length. */
+int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes);
+
+struct quern_matrix_info {
+	long m, k;
+	const char *format;     /* "w4g32" */
+	const char *kernel;     /* name */
+	size_t packed_bytes;
+};
+
+void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_info *info);
+
+/* ---- GGUF files ---- */
+
+struct quern_gguf;
+
+/*
+ * Maps a GGUF file (version 2 or 3, little-endian) and checks all of its header: counts, strings,
+ * types, duplicate names, alignment, tensors inside the file.
+ */
+int quern_gguf_open(struct quern_gguf **file, const char *path, struct quern_error *err);
+
+/* Tensors, names and strings of the file become invalid.  NULL is allowed. */
+void quern_gguf_close(struct quern_gguf *file);
+
+struct quern_tensor {
+	const char *name;
+	int type;               /* GGUF's number */
+	int n_dims;
+	uint64_t dims[4];       /* dims[0] is contiguous (K); unused ones are 1 */
+	const void *data;
+	uint64_t n_bytes;
+};
+
+size_t quern_gguf_n_tensors(const struct quern_gguf *file);
+/* 0, or -1 when there is no such tensor. */
+int quern_gguf_tensor(const struct quern_gguf *file, size_t index, struct quern_tensor *tensor);
+int quern_gguf_find(const struct quern_gguf *file, const char *name, struct quern_tensor *tensor);
+
+/* Value types of keys, with GGUF's numbers. */
+enum quern_value_type {
+	QUERN_U8, QUERN_I8, QUERN_U16, QUERN_I16, QUERN_U32, QUERN_I32, QUERN_FLOAT32, QUERN_BOOL,
+	QUERN_STRING, QUERN_ARRAY, QUERN_U64, QUERN_I64, QUERN_FLOAT64
+};
+
+struct quern_value {
+	const char *name;       /* of the key */
+	int type;               /* enum quern_value_type */
+	int element_type;       /* of an array */
+	uint64_t count;         /* elements of an array; bytes of a string; else 1 */
+	union {
+		uint64_t u;     /* U8..U64, BOOL */
+		int64_t i;      /* I8..I64 */
+		double f;       /* FLOAT32, FLOAT64 */
+		const char *s;  /* STRING: count bytes, not terminated */
+		const void *data; /* ARRAY: opaque, read with quern_gguf_element */
+	};
+};
+
+size_t quern_gguf_n_keys(const struct quern_gguf *file);
+int quern_gguf_key(const struct quern_gguf *file, size_t index, struct quern_value *value);
+int quern_gguf_find_key(const struct quern_gguf *file, const char *name, struct quern_value *value);
+
+/* Element `index` of an array as a value of its own (name NULL).  Fast in any order, from any thread. */
+int quern_gguf_element(const struct quern_gguf *file, const struct quern_value *array,
+		       uint64_t index, struct quern_value *element);
+
+/* "Q4_0", or NULL for a type that is not known; and its block: values and bytes. */
+const char *quern_type_name(int type);
+int quern_type_block(int type, long *n_values, long *n_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

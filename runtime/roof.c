@@ -1,0 +1,135 @@
+/*
+ * roof.c: how fast this machine reads memory and multiplies bytes.
+ */
+#include "roof.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "error.h"
+#include "matmul.h"
+#include "pages.h"
+#include "topology.h"
+
+static const int stream_counts[] = { 1, 2, 4, 8 };
+#define N_STREAM_COUNTS 4
+
+/* What one thread reads at a time; a multiple of 4096 * 8. */
+#define READ_BYTES ((size_t)8 << 20)
+
+struct qn_roof_state {
+	struct quern_engine *engine;
+	size_t n_bytes;         /* of each buffer */
+	uint8_t *buffers[2];    /* on small and on huge pages */
+	size_t at;              /* where the next read starts */
+	struct qn_roof best;
+};
+
+int qn_roof_open(struct qn_roof_state **out, struct quern_engine *engine, struct quern_error *err)
+{
+	struct qn_roof_state *s = calloc(1, sizeof *s);
+	const size_t round = READ_BYTES * (size_t)engine->n_threads;
+	struct qn_topology topology;
+
+	*out = NULL;
+	if (!s)
+		return qn_error_set(err, "no memory to measure roofs");
+	qn_topology_read(&topology);
+	s->engine = engine;
+	s->n_bytes = (4 * topology.llc_bytes + round - 1) / round * round + round;
+	for (int huge = 0; huge < 2; huge++) {
+		s->buffers[huge] = qn_pages_alloc(s->n_bytes, huge);
+		if (!s->buffers[huge]) {
+			const size_t n_bytes = s->n_bytes;
+
+			qn_roof_close(s);
+			return qn_error_set(err, "no memory for %zu bytes to measure the roof with", n_bytes);
+		}
+		memset(s->buffers[huge], 1, s->n_bytes);
+	}
+	*out = s;
+	return 0;
+}
+
+void qn_roof_close(struct qn_roof_state *s)
+{
+	if (!s)
+		return;
+	for (int huge = 0; huge < 2; huge++)
+		qn_pages_free(s->buffers[huge], s->n_bytes);
+	free(s);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
+	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
+}
+
+struct work {
+	const struct qn_isa *isa;
+	const uint8_t *p;
+	int n_streams;
+	long n_rounds, macs;
+};
+
+static void read_thread(void *arg, int thread, int n_threads)
+{
+	const struct work *w = arg;
+
+	(void)n_threads;
+	w->isa->read(w->p + (size_t)thread * READ_BYTES, READ_BYTES, w->n_streams);
+}
+
+static void peak_thread(void *arg, int thread, int n_threads)
+{
+	struct work *w = arg;
+	long macs;
+
+	(void)n_threads;
+	w->isa->peak(w->n_rounds, &macs);
+	if (thread == 0)
+		w->macs = macs;
+}
+
+/* Rates are per nanosecond: 1e9 a second. */
+static double run_rate(struct qn_roof_state *s, qn_pool_fn *fn, struct work *w, double amount)
+{
+	int64_t ns = now_ns();
+
+	qn_pool_run(s->engine->pool, fn, w);
+	ns = now_ns() - ns;
+	return amount / (double)(ns > 0 ? ns : 1);
+}
+
+void qn_roof_sample(struct qn_roof_state *s)
+{
+	const size_t round = READ_BYTES * (size_t)s->engine->n_threads;
+	struct work w = { .isa = s->engine->isa, .n_rounds = 20000 };
+	double rate;
+
+	for (int i = 0; i < 2 * N_STREAM_COUNTS; i++) {
+		w.n_streams = stream_counts[i / 2];
+		w.p = s->buffers[i % 2] + s->at;
+		rate = run_rate(s, read_thread, &w, (double)round);
+		s->at = (s->at + round) % s->n_bytes;
+		if (rate > s->best.dram_gbps) {
+			s->best.dram_gbps = rate;
+			s->best.n_streams = w.n_streams;
+			s->best.huge_pages = i % 2;
+		}
+	}
+	w.macs = 0;
+	rate = run_rate(s, peak_thread, &w, 1);
+	rate *= (double)w.n_rounds * (double)w.macs * s->engine->n_threads;
+	if (rate > s->best.int8_gmacs)
+		s->best.int8_gmacs = rate;
+}
+
+void qn_roof_get(const struct qn_roof_state *s, struct qn_roof *roof)
+{
+	*roof = s->best;
+}

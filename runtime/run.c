@@ -1,0 +1,54 @@
+/*
+ * run.c: quern-run, the engine's command line.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "quern.h"
+#include "run_info.h"
+#include "run_kernels.h"
+
+static const char usage[] =
+	"quern-run " QUERN_VERSION ": low-bit matrix kernels on this machine\n"
+	"\n"
+	"  quern-run kernels [OPTION...]    time what the library runs, against the machine's roofs\n"
+	"      --format F[,F...]    formats (default: all)\n"
+	"      --shape MxK[,MxK...] shapes (default: those that were tuned, else 4096x4096)\n"
+	"      --tokens N           tokens at a time (default 1)\n"
+	"      --threads T[,T...]   threads (default: 1 and all cores)\n"
+	"      --kernel NAME[,...]  run these kernels instead of the chosen ones\n"
+	"      --json               one object a line\n"
+	"      --list               name the kernels of this build and stop\n"
+	"  quern-run info FILE.gguf         describe a model file\n"
+	"  quern-run help | version\n"
+	"\n"
+	"QUERN_ISA=NAME forbids wider instruction sets; QUERN_KERNEL=NAME[,NAME...] forces kernels.\n";
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	struct quern_error err;
+
+	if (!strcmp(command, "kernels"))
+		return run_kernels(argc - 1, argv + 1);
+	if (!strcmp(command, "info") && argc == 3) {
+		if (!run_info(argv[2], stdout, &err) && !fflush(stdout))
+			return 0;
+		fprintf(stderr, "quern-run: %s\n", err.text);
+		return 1;
+	}
+	if (!strcmp(command, "help") || !strcmp(command, "--help")) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (!strcmp(command, "version") || !strcmp(command, "--version")) {
+		puts("quern-run " QUERN_VERSION);
+		return 0;
+	}
+	if (!strcmp(command, "info"))
+		fprintf(stderr, "quern-run: info takes one file: quern-run info FILE.gguf\n");
+	else
+		fprintf(stderr, "quern-run: %s%s%s, see quern-run --help\n",
+			*command ? "unknown command '" : "no command", command, *command ? "'" : "");
+	return 2;
+}

@@ -1,0 +1,364 @@
+/*
+ * run_kernels.c: times what the library would run.
+ *
+ * Every case alternates short blocks of calls on cold weights with short measurements of the
+ * roofs, so that both see the same machine; medians with sign-test confidence intervals.
+ */
+#include "run_kernels.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+#include "cpu.h"
+#include "error.h"
+#include "format.h"
+#include "matmul.h"
+#include "roof.h"
+#include "topology.h"
+#include "verify.h"
+
+#define N_ROUNDS 25             /* an odd number: the median is a sample */
+#define CI_LOW 7                /* of 25 sorted samples the 8th to the 18th: 95.7 % */
+#define CI_HIGH 17
+#define BLOCK_NS 2000000
+#define MAX_LIST 64
+
+struct options {
+	int formats[QN_N_FORMATS], n_formats;
+	struct { long m, k; } shapes[MAX_LIST];
+	int n_shapes;
+	int threads[MAX_LIST], n_threads;
+	long n_tokens;
+	const char *kernels;
+	int json, list;
+};
+
+struct result {
+	struct qn_case what;
+	const struct qn_kernel *kernel;
+	double median_us, low_us, high_us;      /* of one call */
+	double gbps, gmacs, roof_fraction, nmse;
+	const char *roof;
+};
+
+/* ---- options ---- */
+
+static int complain(const char *format, const char *what)
+{
+	fputs("quern-run: ", stderr);
+	fprintf(stderr, format, what);
+	fputs("\n", stderr);
+	return -1;
+}
+
+/* A whole number from 1 to max at *text, which moves behind it; 0 when there is none. */
+static long take_number(const char **text, long max)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(*text, &end, 10);
+	if (end == *text || errno || n < 1 || n > max || **text == ' ' || **text == '+')
+		return 0;
+	*text = end;
+	return n;
+}
+
+static int parse_formats(const char *text, struct options *o)
+{
+	o->n_formats = 0;
+	for (const char *p = text; ; p++) {
+		const size_t n = strcspn(p, ",");
+		char name[16] = "";
+
+		if (n < sizeof name)
+			memcpy(name, p, n);
+		if (qn_format_find(name) < 0)
+			return complain("--format %s: formats are w1g128, wtgr, w2g64, w3g128, w4g32, w8g32",
+					text);
+		if (o->n_formats == QN_N_FORMATS)
+			return complain("--format %s: too many formats", text);
+		o->formats[o->n_formats++] = qn_format_find(name);
+		p += n;
+		if (!*p)
+			return 0;
+	}
+}
+
+static int parse_shapes(const char *text, struct options *o)
+{
+	o->n_shapes = 0;
+	for (const char *p = text; ; p++) {
+		const long m = take_number(&p, 1 << 20), k = m && *p == 'x' ? (p++, take_number(&p, 1 << 20)) : 0;
+
+		if (!k || (*p && *p != ',') || o->n_shapes == MAX_LIST)
+			return complain("--shape %s: must be MxK such as 4096x4096, several separated by commas",
+					text);
+		o->shapes[o->n_shapes].m = m;
+		o->shapes[o->n_shapes++].k = k;
+		if (!*p)
+			return 0;
+	}
+}
+
+static int parse_threads(const char *text, struct options *o)
+{
+	o->n_threads = 0;
+	for (const char *p = text; ; p++) {
+		const long n = take_number(&p, QN_MAX_CPUS);
+
+		if (!n || (*p && *p != ',') || o->n_threads == MAX_LIST)
+			return complain("--threads %s: must be numbers from 1 on, separated by commas", text);
+		o->threads[o->n_threads++] = (int)n;
+		if (!*p)
+			return 0;
+	}
+}
+
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+		int status = 0;
+
+		if (!strcmp(name, "--json")) {
+			o->json = 1;
+			continue;
+		}
+		if (!strcmp(name, "--list")) {
+			o->list = 1;
+			continue;
+		}
+		if (!strcmp(name, "--format") && value) {
+			status = parse_formats(value, o);
+		} else if (!strcmp(name, "--shape") && value) {
+			status = parse_shapes(value, o);
+		} else if (!strcmp(name, "--threads") && value) {
+			status = parse_threads(value, o);
+		} else if (!strcmp(name, "--kernel") && value) {
+			o->kernels = value;
+		} else if (!strcmp(name, "--tokens") && value) {
+			const char *p = value;
+
+			o->n_tokens = take_number(&p, 4096);
+			if (!o->n_tokens || *p)
+				status = complain("--tokens %s: must be a number from 1 to 4096", value);
+		} else {
+			status = complain("kernels: '%s' is no option or lacks its value, see quern-run --help",
+					  name);
+		}
+		if (status)
+			return status;
+		i++;
+	}
+	return 0;
+}
+
+/* Shapes that the registry has winners for, in its order; else one that every peer reports. */
+static void default_shapes(struct options *o)
+{
+	for (int i = 0; i < qn_registry.n_choices; i++) {
+		const struct qn_choice *c = &qn_registry.choices[i];
+		int known = c->m == 0 || o->n_shapes == MAX_LIST;
+
+		for (int s = 0; s < o->n_shapes; s++)
+			known |= o->shapes[s].m == c->m && o->shapes[s].k == c->k;
+		if (!known) {
+			o->shapes[o->n_shapes].m = c->m;
+			o->shapes[o->n_shapes++].k = c->k;
+		}
+	}
+	if (!o->n_shapes) {
+		o->shapes[0].m = o->shapes[0].k = 4096;
+		o->n_shapes = 1;
+	}
+}
+
+static void default_threads(struct options *o)
+{
+	struct qn_topology topology;
+
+	qn_topology_read(&topology);
+	o->threads[o->n_threads++] = 1;
+	if (topology.n_cores > 1)
+		o->threads[o->n_threads++] = topology.n_cores;
+}
+
+/* ---- measuring ---- */
+
+static int compare_ns(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Enough calls to fill a block. */
+static int count_calls(struct qn_bench *bench, const struct qn_kernel *kernel, long *n_calls,
+		       struct quern_error *err)
+{
+	int64_t ns;
+
+	if (qn_bench_run(bench, kernel, 1, &ns, err) || qn_bench_run(bench, kernel, 1, &ns, err))
+		return -1;
+	*n_calls = ns > 0 && ns < BLOCK_NS ? BLOCK_NS / ns + 1 : 1;
+	return 0;
+}
+
+static void fill_result(struct result *r, const int64_t *ns, long n_calls, size_t bytes,
+			const struct qn_roof *roof)
+{
+	const double macs = (double)r->what.m * (double)r->what.k * (double)r->what.n_tokens;
+	double dram, compute;
+
+	r->median_us = (double)ns[N_ROUNDS / 2] / (double)n_calls / 1e3;
+	r->low_us = (double)ns[CI_LOW] / (double)n_calls / 1e3;
+	r->high_us = (double)ns[CI_HIGH] / (double)n_calls / 1e3;
+	r->gbps = (double)bytes / r->median_us / 1e3;
+	r->gmacs = macs / r->median_us / 1e3;
+	dram = r->gbps / roof->dram_gbps;
+	compute = r->gmacs / roof->int8_gmacs;
+	r->roof = dram >= compute ? "dram" : "compute";
+	r->roof_fraction = dram >= compute ? dram : compute;
+}
+
+static int measure(struct quern_engine *engine, struct qn_roof_state *roofs, struct result *r,
+		   struct quern_error *err)
+{
+	struct qn_bench *bench = NULL;
+	struct qn_roof roof;
+	int64_t ns[N_ROUNDS];
+	long n_calls;
+	int status = -1;
+
+	if (qn_verify_kernel(r->kernel, 1, &r->nmse, err) ||
+	    qn_bench_open(&bench, engine, r->what.format, r->what.m, r->what.k, r->what.n_tokens, 0, err) ||
+	    count_calls(bench, r->kernel, &n_calls, err))
+		goto out;
+	for (int i = 0; i < N_ROUNDS; i++) {
+		if (qn_bench_run(bench, r->kernel, n_calls, &ns[i], err))
+			goto out;
+		qn_roof_sample(roofs);
+	}
+	qsort(ns, N_ROUNDS, sizeof *ns, compare_ns);
+	qn_roof_get(roofs, &roof);
+	fill_result(r, ns, n_calls, qn_bench_bytes(bench, r->kernel), &roof);
+	status = 0;
+out:
+	qn_bench_close(bench);
+	return status;
+}
+
+/* ---- output ---- */
+
+static void print_result(const struct result *r, int json)
+{
+	const struct qn_case *c = &r->what;
+	const char *format = qn_formats[c->format].name;
+
+	if (json)
+		printf("{\"op\": \"%s\", \"format\": \"%s\", \"M\": %ld, \"K\": %ld, \"N\": %ld, "
+		       "\"threads\": %d, \"kernel\": \"%s\", \"median_us\": %.3f, \"ci_low_us\": %.3f, "
+		       "\"ci_high_us\": %.3f, \"gbps\": %.3f, \"gmacs\": %.3f, \"roof\": \"%s\", "
+		       "\"roof_fraction\": %.4f, \"nmse\": %.3g}\n",
+		       c->n_tokens == 1 ? "gemv" : "gemm", format, c->m, c->k, c->n_tokens, c->n_threads,
+		       r->kernel->name, r->median_us, r->low_us, r->high_us, r->gbps, r->gmacs, r->roof,
+		       r->roof_fraction, r->nmse);
+	else
+		printf("%-6s %6ldx%-6ld %3ld %3d  %-40s %8.1f %8.1f-%-8.1f %6.1f %7.1f %4.0f%% %-7s %.1e\n",
+		       format, c->m, c->k, c->n_tokens, c->n_threads, r->kernel->name, r->median_us,
+		       r->low_us, r->high_us, r->gbps, r->gmacs, 100 * r->roof_fraction, r->roof, r->nmse);
+	fflush(stdout);
+}
+
+static void print_head(int json)
+{
+	if (!json)
+		printf("%-6s %6sx%-6s %3s %3s  %-40s %8s %8s-%-8s %6s %7s %5s %-7s %s\n", "format", "M", "K",
+		       "N", "thr", "kernel", "us", "ci low", "high", "GB/s", "GMAC/s", "roof", "of", "NMSE");
+}
+
+static int list_kernels(void)
+{
+	const uint32_t features = qn_cpu_features();
+
+	for (int i = 0; i < qn_registry.n_kernels; i++) {
+		const struct qn_kernel *kernel = qn_registry.kernels[i];
+
+		printf("%-44s %-6s %-8s %s%s\n", kernel->name, qn_formats[kernel->format].name,
+		       kernel->isa->name, kernel->point,
+		       kernel->needs & ~features ? "  (not on this CPU)" : "");
+	}
+	return 0;
+}
+
+/* All formats and shapes with one number of threads. */
+static int run_threads(const struct options *o, int n_threads, struct quern_error *err)
+{
+	const struct quern_options options = { .size = sizeof options, .n_threads = n_threads };
+	const char *forced = o->kernels ? o->kernels : getenv("QUERN_KERNEL");
+	struct quern_engine *engine = NULL;
+	struct qn_roof_state *roofs = NULL;
+	struct qn_roof roof;
+	int status = -1;
+
+	if (quern_open(&engine, &options, err) || qn_roof_open(&roofs, engine, err))
+		goto out;
+	qn_roof_sample(roofs);
+	for (int f = 0; f < o->n_formats; f++) {
+		for (int s = 0; s < o->n_shapes; s++) {
+			struct result r = { .what = { o->formats[f], o->shapes[s].m, o->shapes[s].k,
+						      o->n_tokens, n_threads } };
+			struct qn_chosen chosen;
+
+			if (qn_choose(&qn_registry, engine->features, &r.what,
+				      forced && *forced ? forced : NULL, &chosen, err))
+				goto out;
+			r.kernel = chosen.kernel;
+			if (measure(engine, roofs, &r, err))
+				goto out;
+			print_result(&r, o->json);
+		}
+	}
+	qn_roof_get(roofs, &roof);
+	if (!o->json)
+		printf("roofs with %d thread%s: DRAM %.1f GB/s (%d streams, %s pages), int8 %.0f GMAC/s\n",
+		       n_threads, n_threads == 1 ? "" : "s", roof.dram_gbps, roof.n_streams,
+		       roof.huge_pages ? "2 MiB" : "4 KiB", roof.int8_gmacs);
+	status = 0;
+out:
+	qn_roof_close(roofs);
+	quern_close(engine);
+	return status;
+}
+
+int run_kernels(int argc, char **argv)
+{
+	struct options o = { .n_tokens = 1 };
+	struct quern_error err;
+
+	if (parse_options(argc, argv, &o))
+		return 2;
+	if (o.list)
+		return list_kernels();
+	if (!o.n_formats) {
+		for (int f = 0; f < QN_N_FORMATS; f++)
+			o.formats[o.n_formats++] = f;
+	}
+	if (!o.n_shapes)
+		default_shapes(&o);
+	if (!o.n_threads)
+		default_threads(&o);
+	print_head(o.json);
+	for (int t = 0; t < o.n_threads; t++) {
+		if (run_threads(&o, o.threads[t], &err)) {
+			fprintf(stderr, "quern-run: %s\n", err.text);
+			return 1;
+		}
+	}
+	return 0;
+}

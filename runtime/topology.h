@@ -1,0 +1,47 @@
+/*
+ * topology.h: caches, cores and core classes of this machine, from sysfs.
+ *
+ * Everything has a fall-back, for sandboxes and phones that hide sysfs.
+ */
+#ifndef QN_TOPOLOGY_H
+#define QN_TOPOLOGY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define QN_MAX_CPUS 256
+
+/* Every cpu number is below this, the largest NR_CPUS of Linux. */
+#define QN_CPU_LIMIT 8192
+
+struct qn_core {
+	int cpu;                /* number of the operating system */
+	int class_index;        /* cores of equal capacity, maximum frequency and part; 0 = fastest */
+	int capacity;           /* cpu_capacity, 1024 where unknown */
+	long max_khz;           /* 0 where unknown */
+	uint64_t part;          /* MIDR on AArch64, family/model/stepping of CPUID on x86, 0 where unknown */
+};
+
+struct qn_topology {
+	struct qn_core cores[QN_MAX_CPUS];      /* those of the process's affinity mask, by cpu */
+	int n_cores;
+	int n_classes;
+	size_t l1d_bytes, l2_bytes, llc_bytes;  /* of the first core; defaults 32 KiB, 512 KiB, 8 MiB */
+	char name[80];          /* model name or SoC, "unknown" otherwise */
+};
+
+void qn_topology_read(struct qn_topology *topology);
+
+/*
+ * The same from a copy of /sys and /proc under root.  Its cores are those of sys/devices/system/cpu/online,
+ * or cpu 0 alone without that file; the affinity mask does not count.
+ */
+void qn_topology_read_from(const char *root, struct qn_topology *topology);
+
+/*
+ * Parses "0-3,7" into cpus[]; returns how many, or -1 for bad syntax, a repeated or too large number,
+ * or more than max.
+ */
+int qn_topology_parse_cpus(const char *text, int *cpus, int max);
+
+#endif
