@@ -1,0 +1,61 @@
+-- emit.lua: points -> C text.
+
+local family = require("family")
+local isa = require("isa")
+local template = require("template")
+
+local emit = {}
+
+local function merge(...)
+  local all = {}
+  for _, t in ipairs { ... } do
+    for key, v in pairs(t) do all[key] = v end
+  end
+  return all
+end
+
+-- One kernel as a C file.
+function emit.kernel(key)
+  local p = family.parse(key)
+  local words = {}
+  for word in p.key:gmatch("%u+=%w+") do words[#words + 1] = word end
+  local vars = merge(p.format, p.point, p.family.vars(p.point, p.format, p.isa), {
+    name = p.name, family = p.family.name, format = p.format.name, act = p.act, isa = p.isa.name,
+    point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa),
+    VB = p.isa.vector_bytes, VL = p.isa.vector_bytes // 4,
+  })
+  return template.render("head.c.tmpl", vars) .. template.render(p.family.template, vars)
+end
+
+-- What an ISA brings besides kernels, as a C file.
+function emit.isa(name)
+  local row = isa.get(name)
+  return template.render("isa.c.tmpl", {
+    isa = row.name, tables = row.tables, needs = isa.needs(row), rank = row.rank,
+    VB = row.vector_bytes, VL = row.vector_bytes // 4,
+  })
+end
+
+-- kernels.c over parsed points (family.parse) and choices {format id, m, k, n, threads, kernel index from 0}.
+function emit.registry_of(points, choices, origin)
+  local isas, seen = {}, {}
+  for _, p in ipairs(points) do
+    if not seen[p.isa.name] then
+      seen[p.isa.name] = true
+      isas[#isas + 1] = p.isa.name
+    end
+  end
+  table.sort(isas)
+  return template.render("registry.c.tmpl", {
+    isas = isas, points = points, choices = choices, origin = origin,
+  })
+end
+
+-- kernels.c over keys, without choices.
+function emit.registry(keys)
+  local points = {}
+  for i, key in ipairs(keys) do points[i] = family.parse(key) end
+  return emit.registry_of(points, {}, "candidates")
+end
+
+return emit

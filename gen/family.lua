@@ -1,0 +1,223 @@
+-- family.lua: search spaces.
+--
+-- A family (templates/<name>.lua) declares ordered parameters, rules that say in a sentence why a
+-- combination is illegal, a default and what its template needs.  This module turns that into
+-- spaces of legal points with names, keys and neighbours.
+
+local format = require("format")
+local isa = require("isa")
+
+local family = {}
+
+local names = { "dot", "lut" }
+local acts = { "a8g32" }
+
+function family.names()
+  return names
+end
+
+function family.get(name)
+  for _, known in ipairs(names) do
+    if known == name then return require(name) end
+  end
+  error(("family '%s' is not known: one of %s"):format(name, table.concat(names, ", ")), 0)
+end
+
+local function check_act(act)
+  for _, known in ipairs(acts) do
+    if known == act then return end
+  end
+  error(("activation format '%s' is not known: one of %s"):format(act, table.concat(acts, ", ")), 0)
+end
+
+-- The parameters that this family has for a format and ISA, each {name, tile, values, ordered}.
+local function parameters(fam, fmt, row)
+  local list = {}
+  for _, p in ipairs(fam.parameters) do
+    local values = type(p.values) == "function" and p.values(fmt, row) or p.values
+    list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered }
+  end
+  return list
+end
+
+-- nil, or the first rule that a point breaks.
+function family.why_illegal(fam, point, fmt, row)
+  for _, rule in ipairs(fam.rules) do
+    local why = rule(point, fmt, row)
+    if why then return why end
+  end
+end
+
+local function sorted_keys(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+-- "family=dot format=w4g32 act=a8g32 isa=avx512 KU=1 PF=0 RV=4"
+local function key_of(head, point)
+  local words = { head }
+  for _, name in ipairs(sorted_keys(point)) do words[#words + 1] = name .. "=" .. point[name] end
+  return table.concat(words, " ")
+end
+
+-- "<family>_<format>_<act>_<isa>_<tile>"
+local function name_of(base, params, point)
+  local tile = {}
+  for _, p in ipairs(params) do
+    local v = point[p.name]
+    tile[#tile + 1] = p.tile .. (type(v) == "string" and v:sub(1, 1) or v)
+  end
+  return base .. "_" .. table.concat(tile)
+end
+
+-- A key as { family, format, act, isa, point, name, key }, checked against every rule.
+function family.parse(key)
+  local words, point = {}, {}
+  for word in key:gmatch("%S+") do
+    local name, v = word:match("^(%w+)=(%w+)$")
+    if not name then error(("'%s' in a kernel's key is not name=value"):format(word), 0) end
+    if name == name:upper() then
+      point[name] = math.tointeger(tonumber(v)) or v
+    else
+      words[name] = v
+    end
+  end
+  for _, name in ipairs { "family", "format", "act", "isa" } do
+    if not words[name] then error(("a kernel needs '%s' (in '%s')"):format(name, key), 0) end
+  end
+  check_act(words.act)
+  local fam, fmt, row = family.get(words.family), format.get(words.format), isa.get(words.isa)
+  local params = parameters(fam, fmt, row)
+  for _, p in ipairs(params) do
+    local v, found = point[p.name], false
+    if v == nil then error(("%s kernels need the parameter %s (in '%s')"):format(fam.name, p.name, key), 0) end
+    for _, legal in ipairs(p.values) do found = found or legal == v end
+    if not found then
+      error(("%s=%s is not legal for %s %s %s: one of %s"):format(p.name, v, fam.name, fmt.name,
+        row.name, table.concat(p.values, ", ")), 0)
+    end
+  end
+  if #sorted_keys(point) ~= #params then
+    for name in pairs(point) do
+      local known = false
+      for _, p in ipairs(params) do known = known or p.name == name end
+      if not known then error(("%s kernels have no parameter %s"):format(fam.name, name), 0) end
+    end
+  end
+  local why = family.why_illegal(fam, point, fmt, row)
+  if why then error(("illegal %s kernel: %s (%s)"):format(fam.name, why, key), 0) end
+  local head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, words.act, row.name)
+  local base = table.concat({ fam.name, fmt.name, words.act, row.name }, "_")
+  return {
+    family = fam, format = fmt, act = words.act, isa = row, point = point,
+    name = name_of(base, params, point), key = key_of(head, point),
+  }
+end
+
+-- A mapping as in a results file ({family=, format=, act=, isa=, RV=4, ...}) as a key.
+function family.key(mapping)
+  local point, head = {}, {}
+  for name, v in pairs(mapping) do
+    if tostring(name):upper() == name then point[name] = v end
+  end
+  for _, name in ipairs { "family", "format", "act", "isa" } do
+    if mapping[name] then head[#head + 1] = name .. "=" .. tostring(mapping[name]) end
+  end
+  return key_of(table.concat(head, " "), point)
+end
+
+-- The point a family takes when nothing was measured, as a key; nil where it has none.
+function family.default(fam_name, fmt_name, act, isa_name)
+  local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
+  local point = fam.default(fmt, row)
+  if not point then return nil end
+  local head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name)
+  return family.parse(key_of(head, point)).key
+end
+
+-- ---- spaces ----
+
+local space = {}
+space.__index = space
+
+-- Every legal point, in the order of the parameters: the first varies slowest.
+function family.space(fam_name, fmt_name, act, isa_name)
+  local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
+  check_act(act)
+  local self = setmetatable({
+    params = parameters(fam, fmt, row), points = {}, index = {},
+    head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name),
+    base = table.concat({ fam.name, fmt.name, act, row.name }, "_"),
+  }, space)
+  local point = {}
+  local function extend(depth)
+    local p = self.params[depth]
+    if p then
+      for _, v in ipairs(p.values) do
+        point[p.name] = v
+        extend(depth + 1)
+      end
+    elseif not family.why_illegal(fam, point, fmt, row) then
+      local copy = {}
+      for name, v in pairs(point) do copy[name] = v end
+      self.points[#self.points + 1] = copy
+      self.index[key_of(self.head, copy)] = #self.points
+    end
+  end
+  extend(1)
+  return self
+end
+
+function space:count()
+  return #self.points
+end
+
+function space:point(i)
+  local point = self.points[i]
+  if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
+  return name_of(self.base, self.params, point), key_of(self.head, point)
+end
+
+-- Points that differ in one parameter: the next legal value on either side of an ordered one, every
+-- other value of an unordered one.
+function space:neighbours(i)
+  local point, found = self.points[i], {}
+  if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
+  local copy = {}
+  for name, v in pairs(point) do copy[name] = v end
+  local function try(p, v)
+    copy[p.name] = v
+    local n = self.index[key_of(self.head, copy)]
+    copy[p.name] = point[p.name]
+    if n then found[#found + 1] = n end
+    return n
+  end
+  for _, p in ipairs(self.params) do
+    local at
+    for j, v in ipairs(p.values) do
+      if v == point[p.name] then at = j end
+    end
+    for _, step in ipairs { -1, 1 } do
+      local j = at + step
+      while p.values[j] do
+        if try(p, p.values[j]) and p.ordered then break end
+        j = j + step
+      end
+    end
+  end
+  table.sort(found)
+  return found
+end
+
+-- Index of a key (parameters in any order), or nil and the reason.
+function space:find(key)
+  local ok, parsed = pcall(family.parse, key)
+  if not ok then return nil, tostring(parsed) end
+  local i = self.index[parsed.key]
+  if not i then return nil, ("'%s' is not a point of %s"):format(parsed.key, self.base) end
+  return i
+end
+
+return family

@@ -1,0 +1,162 @@
+-- registry.lua: results and configs -> the C files of a runtime.
+--
+-- A results file names winners: entries with a shape, or with `default: true` for what an ISA
+-- takes when nothing nearer was measured.  A config file stands for the defaults of its formats,
+-- families and ISAs.  Of two entries for one case the later file's wins.
+
+local emit = require("emit")
+local family = require("family")
+local format = require("format")
+local isa = require("isa")
+local yaml = require("yaml")
+
+local registry = {}
+
+-- Calls f and puts the place in front of what it raises.
+local function at(where, f, ...)
+  local ok, result = pcall(f, ...)
+  if not ok then error(where .. ": " .. tostring(result), 0) end
+  return result
+end
+
+local function integer(entry, name)
+  local v = entry[name]
+  if math.type(v) ~= "integer" or v < 1 then
+    error(("%s: '%s' has to be a whole number from 1"):format(yaml.where(entry), name), 0)
+  end
+  return v
+end
+
+-- Adds the entries of a results file to cases: case key -> {format, m, k, n, threads, point}.
+local function read_results(doc, cases)
+  if type(doc.entries) ~= "table" then
+    error(yaml.where(doc) .. ": a results file needs a list 'entries'", 0)
+  end
+  for _, entry in ipairs(doc.entries) do
+    if type(entry) ~= "table" or type(entry.point) ~= "table" then
+      error(yaml.where(type(entry) == "table" and entry or doc.entries)
+        .. ": an entry needs a mapping 'point'", 0)
+    end
+    local point = at(yaml.where(entry, "point"), function()
+      return family.parse(family.key(entry.point))
+    end)
+    if entry.format ~= point.format.name then
+      error(("%s: format '%s' differs from its point's '%s'"):format(yaml.where(entry),
+        tostring(entry.format), point.format.name), 0)
+    end
+    local case = { format = point.format, m = 0, k = 0, n = 0, threads = 0, point = point }
+    if entry.default ~= true then
+      case.m, case.k = integer(entry, "m"), integer(entry, "k")
+      case.n, case.threads = integer(entry, "n"), integer(entry, "threads")
+    end
+    -- A measured case belongs to the ISA that won it; each ISA has defaults of its own.
+    local key = ("%s %d %d %d %d %s"):format(case.format.name, case.m, case.k, case.n, case.threads,
+      point.isa.name)
+    cases[key] = case
+  end
+end
+
+local function each_name(doc, key, known, get)
+  local list = doc[key]
+  if list == nil or list == "native" then return known end
+  if type(list) ~= "table" then
+    error(("%s: '%s' has to be a list"):format(yaml.where(doc, key), key), 0)
+  end
+  for _, name in ipairs(list) do at(yaml.where(doc, key), get, name) end
+  return list
+end
+
+-- Adds the default points of a config to cases.
+local function read_config(doc, cases)
+  for _, fmt in ipairs(each_name(doc, "formats", format.names(), format.get)) do
+    for _, row in ipairs(each_name(doc, "isas", isa.names(), isa.get)) do
+      for _, fam in ipairs(each_name(doc, "families", family.names(), family.get)) do
+        local key = family.default(fam, fmt, "a8g32", row)
+        if key then
+          local point = family.parse(key)
+          cases[("%s default %s %s"):format(fmt, row, fam)] =
+            { format = point.format, m = 0, k = 0, n = 0, threads = 0, point = point }
+        end
+      end
+    end
+  end
+end
+
+local readers = { results = read_results, config = read_config }
+
+local function rank_of(name)
+  for i, known in ipairs(format.names()) do
+    if known == name then return i end
+  end
+end
+
+-- docs -> { {name=, text=}, ... }; arch keeps only the ISAs of one architecture.
+function registry.files(docs, arch)
+  local cases, origins = {}, {}
+  for _, doc in ipairs(docs) do
+    local read = type(doc) == "table" and readers[doc.quern]
+    if not read then
+      error((type(doc) == "table" and yaml.where(doc) or "document")
+        .. ": needs 'quern: results' or 'quern: config'", 0)
+    end
+    if doc.schema ~= 1 then
+      error(yaml.where(doc) .. ": schema " .. tostring(doc.schema) .. " is not known, only 1", 0)
+    end
+    read(doc, cases)
+    origins[#origins + 1] = yaml.where(doc):match("([^/]*):%d+$") or "?"
+  end
+
+  local points, by_name, list = {}, {}, {}
+  for _, case in pairs(cases) do
+    local row = case.point.isa
+    if not arch or row.arch == "any" or row.arch == arch then
+      list[#list + 1] = case
+      if not by_name[case.point.name] then
+        by_name[case.point.name] = true
+        points[#points + 1] = case.point
+      end
+    end
+  end
+  if #points == 0 then error("no kernel is left to generate", 0) end
+  table.sort(points, function(a, b) return a.name < b.name end)
+  local index = {}
+  for i, p in ipairs(points) do index[p.name] = i - 1 end
+  local choices = {}
+  for i, case in ipairs(list) do
+    choices[i] = { format = case.format.id, rank = rank_of(case.format.name), m = case.m, k = case.k,
+      n = case.n, threads = case.threads, kernel = index[case.point.name] }
+  end
+  table.sort(choices, function(a, b)
+    for _, key in ipairs { "rank", "m", "k", "n", "threads" } do
+      if a[key] ~= b[key] then return a[key] < b[key] end
+    end
+    return a.kernel < b.kernel
+  end)
+
+  local files, isas, flags = {}, {}, {}
+  for _, p in ipairs(points) do
+    local name = "kernel_" .. p.name .. ".c"
+    files[#files + 1] = { name = name, text = emit.kernel(p.key) }
+    flags[#flags + 1] = { name = name, flags = p.isa.flags }
+    isas[p.isa.name] = p.isa
+  end
+  for _, name in ipairs(isa.names()) do
+    if isas[name] then
+      files[#files + 1] = { name = "isa_" .. name .. ".c", text = emit.isa(name) }
+      flags[#flags + 1] = { name = "isa_" .. name .. ".c", flags = isas[name].flags }
+    end
+  end
+  files[#files + 1] =
+    { name = "kernels.c", text = emit.registry_of(points, choices, table.concat(origins, " + ")) }
+
+  local mk = { "# Generated by quern gen from " .. table.concat(origins, " + ") .. ".", "KERNEL_C = \\" }
+  for _, f in ipairs(files) do mk[#mk + 1] = "\t" .. f.name .. " \\" end
+  mk[#mk + 1] = ""
+  for _, f in ipairs(flags) do
+    mk[#mk + 1] = ("KERNEL_FLAGS_%s = %s"):format(f.name:sub(1, -3), f.flags)
+  end
+  files[#files + 1] = { name = "kernels.mk", text = table.concat(mk, "\n") .. "\n" }
+  return files
+end
+
+return registry

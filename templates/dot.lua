@@ -1,0 +1,62 @@
+-- dot: integer dot products, one token.
+--
+-- A panel of RV vectors of rows streams past the activations of the token.  Codes stay packed in
+-- memory, 4 consecutive k of one row side by side; every field of a byte is taken out and
+-- multiplied with 4 broadcast activations.
+
+local dot = {
+  name = "dot",
+  template = "dot.c.tmpl",
+  doc = "integer dot products of unpacked codes",
+  parameters = {
+    { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
+    { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
+    { name = "PF", tile = "p", values = { 0, 512, 1024, 2048, 4096 }, ordered = true },
+    { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
+  },
+}
+
+dot.rules = {
+  function(p, format)
+    if format.group > 0 and p.RV % 2 == 1 then
+      return "RV must be even: the f16 scales of a block have to fill whole vectors"
+    end
+  end,
+  function(p, format, isa)
+    -- sums over the token and, with groups wider than 32, over the group; fields, masks, broadcasts
+    local live = p.RV * (format.group > 32 and 2 or 1) + 5
+    if live > isa.registers then
+      return ("RV=%d keeps %d vectors alive, %s has %d registers"):format(p.RV, live, isa.name,
+        isa.registers)
+    end
+  end,
+  function(p, format)
+    if format.group > 32 and format.group // 32 % p.KU ~= 0 then
+      return ("KU=%d does not divide the %d steps of a group"):format(p.KU, format.group // 32)
+    end
+  end,
+  function(p, format)
+    if p.UNPACK ~= "shift" and format.bits == 8 then return "8-bit codes need no unpacking" end
+  end,
+}
+
+function dot.default(format, isa)
+  local wide = isa.registers == 32
+  return {
+    RV = wide and 4 or 2, KU = format.group == 32 and 1 or (wide and 2 or 1),
+    PF = isa.name == "scalar" and 0 or 2048, UNPACK = "shift",
+  }
+end
+
+-- The template's view of a point.
+function dot.vars(point, format, isa)
+  local signed = format.bits == 8 and isa.codes8 == "signed"
+  return {
+    adjacent = 4, signed_codes = signed and 1 or 0, order = "QN_CODES",
+    panel_rows = point.RV * isa.vector_bytes // 4,
+    table_bytes = 0, sub = signed and 0 or format.sub, signed = signed,
+    vector_rows = isa.vector_bytes // 4,
+  }
+end
+
+return dot

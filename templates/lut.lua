@@ -1,0 +1,61 @@
+-- lut: table lookups, one token.
+--
+-- The sums of all 16 subsets of 4 activations are tabled once per token; a bit plane of 4 weights is
+-- the index.  A sum of 4 int8 needs 10 bits, so a table is two byte planes: low = sum mod 32 and
+-- high = floor(sum / 32), in 0..31 and -16..15.  Eight of them (32 activations) add up to at
+-- most 248 and to -128..120: both planes are summed in bytes, exactly.
+
+local lut = {
+  name = "lut",
+  template = "lut.c.tmpl",
+  doc = "exact table lookups, bit-serial",
+  parameters = {
+    { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
+    { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
+    { name = "PF", tile = "p", values = { 0, 512, 1024, 2048, 4096 }, ordered = true },
+    { name = "ADJ", tile = "a", values = function(_, isa) return isa.tables end },
+  },
+}
+
+-- Vectors of 32-bit sums in a panel: a vector of bytes holds VB rows when ADJ is 1.
+local function sums(p)
+  return p.ADJ == 1 and 4 * p.RV or p.RV
+end
+
+lut.rules = {
+  function(p, format)
+    if format.group > 0 and sums(p) % 2 == 1 then
+      return "RV must be even: the f16 scales of a block have to fill whole vectors"
+    end
+  end,
+  function(p, format, isa)
+    local live = sums(p) * (format.group > 32 and 2 or 1) + 6
+    if live > isa.registers + 8 then
+      return ("RV=%d keeps %d vectors alive, %s has %d registers"):format(p.RV, live, isa.name,
+        isa.registers)
+    end
+  end,
+  function(p, format)
+    if format.group > 32 and format.group // 32 % p.KU ~= 0 then
+      return ("KU=%d does not divide the %d steps of a group"):format(p.KU, format.group // 32)
+    end
+  end,
+}
+
+function lut.default(format, isa)
+  local adj = isa.tables[#isa.tables]
+  return {
+    RV = adj == 4 and 4 or 1, KU = 1, PF = isa.name == "scalar" and 0 or 2048, ADJ = adj,
+  }
+end
+
+function lut.vars(point, format, isa)
+  return {
+    adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES",
+    panel_rows = point.RV * isa.vector_bytes // point.ADJ,
+    table_bytes = 256, sub = format.sub,
+    vector_rows = isa.vector_bytes // point.ADJ,
+  }
+end
+
+return lut

@@ -1,0 +1,126 @@
+/*
+ * vec_avx512.h: the vector vocabulary on AVX-512 F/BW/DQ/VL with VNNI, VBMI and GFNI.
+ *
+ * vb bytes, vh 16-bit, vw 32-bit integers, vf floats, vn a sum of byte products.  The words mean
+ * the same in every vec_*.h: VB bytes and VL 32-bit lanes a vector; lane order is memory order.
+ */
+#ifndef VEC_AVX512_H
+#define VEC_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VB 64
+#define VL 16
+
+typedef __m512i vb, vh, vw, vn;
+typedef __m512 vf;
+
+static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+#define v_opaque(x) __asm__ volatile("" : "+v"(x))
+
+/* bytes */
+static inline vb vb_load(const void *p) { return _mm512_loadu_si512(p); }
+static inline void vb_store(void *p, vb a) { _mm512_storeu_si512(p, a); }
+static inline vb vb_set(int b) { return _mm512_set1_epi8((char)b); }
+static inline vb vb_and(vb a, vb b) { return _mm512_and_si512(a, b); }
+static inline vb vb_or(vb a, vb b) { return _mm512_or_si512(a, b); }
+static inline vb vb_add(vb a, vb b) { return _mm512_add_epi8(a, b); }
+/* a | (b & c) */
+static inline vb vb_or_and(vb a, vb b, vb c) { return _mm512_ternarylogic_epi64(a, b, c, 0xf8); }
+/* Shifts 16-bit lanes: bits cross bytes, mask afterwards. */
+#define vb_shift_right(a, n) _mm512_srli_epi16(a, n)
+/* (byte >> right) & mask; a negative right shifts left. */
+#define vb_field(a, right, mask) \
+	vb_and((right) > 0 ? _mm512_srli_epi16(a, (right) & 15) \
+			   : _mm512_slli_epi16(a, -(right) & 15), vb_set(mask))
+/* The same as one bit-matrix product: bit i of the result is bit i + right where the mask has bit i. */
+#define VB_ROW(i, right, mask) \
+	((uint64_t)((mask) >> (i) & 1 && (i) + (right) >= 0 && (i) + (right) < 8 \
+		    ? 1 << (((i) + (right)) & 7) : 0) << 8 * (7 - (i)))
+#define vb_field_affine(a, right, mask) \
+	_mm512_gf2p8affine_epi64_epi8(a, _mm512_set1_epi64((long long)( \
+		VB_ROW(0, right, mask) | VB_ROW(1, right, mask) | VB_ROW(2, right, mask) | \
+		VB_ROW(3, right, mask) | VB_ROW(4, right, mask) | VB_ROW(5, right, mask) | \
+		VB_ROW(6, right, mask) | VB_ROW(7, right, mask))), 0)
+
+/* 4 bytes in every 32-bit lane */
+static inline vb vb_quad(const int8_t *p)
+{
+	int32_t four;
+
+	memcpy(&four, p, 4);
+	return _mm512_set1_epi32(four);
+}
+
+/* 16 bytes in every 16-byte lane; each index < 16 chooses in its own lane */
+static inline vb vb_table(const uint8_t *p)
+{
+	return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
+}
+static inline vb vb_lookup(vb table, vb index) { return _mm512_shuffle_epi8(table, index); }
+/* 64-byte table, each index taken mod 64 */
+static inline vb vb_lookup64(vb table, vb index) { return _mm512_permutexvar_epi8(index, table); }
+
+/*
+ * Sums of byte products: each 32-bit lane adds 4 products of codes (unsigned) and activations
+ * (signed).  vn_sum gives start + the products for the start given at both ends.
+ */
+static inline vn vn_start(int start) { return _mm512_set1_epi32(start); }
+static inline vn vn_dot(vn sum, vb codes, vb x) { return _mm512_dpbusd_epi32(sum, codes, x); }
+static inline vw vn_sum(vn sum, int start) { (void)start; return sum; }
+
+/* 16-bit: 32 * high + low of one half of the byte lanes */
+static inline vh vh_join(vb high, vb low, int half)
+{
+	const __m256i h = half ? _mm512_extracti64x4_epi64(high, 1) : _mm512_castsi512_si256(high);
+	const __m256i l = half ? _mm512_extracti64x4_epi64(low, 1) : _mm512_castsi512_si256(low);
+
+	return _mm512_add_epi16(_mm512_slli_epi16(_mm512_cvtepi8_epi16(h), 5),
+				_mm512_cvtepu8_epi16(l));
+}
+static inline vh vh_add(vh a, vh b) { return _mm512_add_epi16(a, b); }
+#define vh_shift_left(a, n) _mm512_slli_epi16(a, n)
+
+/* 32-bit */
+static inline vw vw_set(int i) { return _mm512_set1_epi32(i); }
+static inline vw vw_add(vw a, vw b) { return _mm512_add_epi32(a, b); }
+static inline vw vw_and(vw a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi32(mask)); }
+#define vw_shift_left(a, n) _mm512_slli_epi32(a, n)
+#define vw_shift_right(a, n) _mm512_srai_epi32(a, n)
+static inline vw vw_widen(vh a, int half)
+{
+	return _mm512_cvtepi16_epi32(half ? _mm512_extracti64x4_epi64(a, 1)
+					  : _mm512_castsi512_si256(a));
+}
+static inline int vw_sum_lanes(vw a) { return _mm512_reduce_add_epi32(a); }
+/* low byte of every lane */
+static inline void vw_store_bytes(int8_t *p, vw a)
+{
+	_mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
+}
+
+/* floats */
+static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
+static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
+static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+/* a * b + c */
+static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf vf_convert(vw a) { return _mm512_cvtepi32_ps(a); }
+static inline vw vf_round(vf a) { return _mm512_cvtps_epi32(a); }
+/* max(a, |b|) */
+static inline vf vf_max_abs(vf a, vf b) { return _mm512_max_ps(a, _mm512_abs_ps(b)); }
+static inline float vf_max_lanes(vf a) { return _mm512_reduce_max_ps(a); }
+static inline int vf_all_zero(vf a)
+{
+	return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_EQ_OQ) == 0xffff;
+}
+/* VL half floats */
+static inline vf vf_half(const uint16_t *p)
+{
+	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+#endif

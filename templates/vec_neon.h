@@ -1,0 +1,118 @@
+/*
+ * vec_neon.h: the vector vocabulary on Armv8.0 Advanced SIMD.  vec_avx512.h explains the words.
+ */
+#ifndef VEC_NEON_H
+#define VEC_NEON_H
+
+#include <arm_neon.h>
+#include <stdint.h>
+
+#define VB 16
+#define VL 4
+
+typedef uint8x16_t vb;
+typedef int16x8_t vh;
+typedef int32x4_t vw;
+typedef float32x4_t vf;
+typedef struct { int16x8_t low, high; } vn;     /* of the low and high 8 bytes */
+
+static inline void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+#define v_opaque(x) __asm__ volatile("" : "+w"(x))
+
+/* bytes */
+static inline vb vb_load(const void *p) { return vld1q_u8(p); }
+static inline void vb_store(void *p, vb a) { vst1q_u8(p, a); }
+static inline vb vb_set(int b) { return vdupq_n_u8((uint8_t)b); }
+static inline vb vb_and(vb a, vb b) { return vandq_u8(a, b); }
+static inline vb vb_or(vb a, vb b) { return vorrq_u8(a, b); }
+static inline vb vb_add(vb a, vb b) { return vaddq_u8(a, b); }
+static inline vb vb_or_and(vb a, vb b, vb c) { return vorrq_u8(a, vandq_u8(b, c)); }
+#define vb_shift_right(a, n) vshrq_n_u8(a, n)
+#define vb_field(a, right, mask) \
+	vb_and((right) > 0 ? vshrq_n_u8(a, (right) > 0 ? (right) : 1) \
+			   : vshlq_n_u8(a, (right) < 0 ? -(right) : 0), vb_set(mask))
+
+static inline vb vb_quad(const int8_t *p)
+{
+	return vreinterpretq_u8_s32(vld1q_dup_s32((const int32_t *)p));
+}
+
+static inline vb vb_table(const uint8_t *p) { return vld1q_u8(p); }
+static inline vb vb_lookup(vb table, vb index) { return vqtbl1q_u8(table, index); }
+
+/*
+ * Products are summed in 16 bits: 8 calls with codes <= 15 reach 8 * 15 * 127 = 15240.
+ */
+static inline vn vn_start(int start)
+{
+	(void)start;
+	return (vn){ vdupq_n_s16(0), vdupq_n_s16(0) };
+}
+static inline vn vn_dot(vn sum, vb codes, vb x)
+{
+	const int8x16_t c = vreinterpretq_s8_u8(codes), a = vreinterpretq_s8_u8(x);
+
+	return (vn){ vmlal_s8(sum.low, vget_low_s8(c), vget_low_s8(a)),
+		     vmlal_high_s8(sum.high, c, a) };
+}
+static inline vw vn_sum(vn sum, int start)
+{
+	return vaddq_s32(vpaddq_s32(vpaddlq_s16(sum.low), vpaddlq_s16(sum.high)),
+			 vdupq_n_s32(start));
+}
+
+/* 16-bit */
+static inline vh vh_join(vb high, vb low, int half)
+{
+	const int8x16_t h = vreinterpretq_s8_u8(high);
+	const int16x8_t wide = half ? vshll_high_n_s8(h, 5) : vshll_n_s8(vget_low_s8(h), 5);
+	const uint16x8_t w = vreinterpretq_u16_s16(wide);
+
+	return vreinterpretq_s16_u16(half ? vaddw_high_u8(w, low) : vaddw_u8(w, vget_low_u8(low)));
+}
+static inline vh vh_add(vh a, vh b) { return vaddq_s16(a, b); }
+#define vh_shift_left(a, n) vshlq_n_s16(a, n)
+
+/* 32-bit */
+static inline vw vw_set(int i) { return vdupq_n_s32(i); }
+static inline vw vw_add(vw a, vw b) { return vaddq_s32(a, b); }
+static inline vw vw_and(vw a, int mask) { return vandq_s32(a, vdupq_n_s32(mask)); }
+#define vw_shift_left(a, n) vshlq_n_s32(a, n)
+#define vw_shift_right(a, n) vshrq_n_s32(a, n)
+static inline vw vw_widen(vh a, int half)
+{
+	return half ? vmovl_high_s16(a) : vmovl_s16(vget_low_s16(a));
+}
+/* sum + 4 products of signed codes in each lane; one product fits 16 bits, 128 * 127 = 16256 */
+static inline vw vw_dot(vw sum, vb codes, vb x)
+{
+	const int8x16_t c = vreinterpretq_s8_u8(codes), a = vreinterpretq_s8_u8(x);
+	const int16x8_t low = vmull_s8(vget_low_s8(c), vget_low_s8(a)), high = vmull_high_s8(c, a);
+
+	return vaddq_s32(sum, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
+}
+static inline int vw_sum_lanes(vw a) { return vaddvq_s32(a); }
+static inline void vw_store_bytes(int8_t *p, vw a)
+{
+	const int8x8_t b = vmovn_s16(vcombine_s16(vmovn_s32(a), vmovn_s32(a)));
+
+	vst1_lane_s32((int32_t *)p, vreinterpret_s32_s8(b), 0);
+}
+
+/* floats */
+static inline vf vf_set(float x) { return vdupq_n_f32(x); }
+static inline vf vf_load(const float *p) { return vld1q_f32(p); }
+static inline void vf_store(float *p, vf a) { vst1q_f32(p, a); }
+static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
+static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
+static inline vf vf_convert(vw a) { return vcvtq_f32_s32(a); }
+static inline vw vf_round(vf a) { return vcvtnq_s32_f32(a); }
+static inline vf vf_max_abs(vf a, vf b) { return vmaxnmq_f32(a, vabsq_f32(b)); }
+static inline float vf_max_lanes(vf a) { return vmaxnmvq_f32(a); }
+static inline int vf_all_zero(vf a) { return vminvq_u32(vceqzq_f32(a)) != 0; }
+static inline vf vf_half(const uint16_t *p)
+{
+	return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+
+#endif
