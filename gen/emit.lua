@@ -14,13 +14,14 @@ local function merge(...)
   return all
 end
 
--- One kernel as a C file.
-function emit.kernel(key)
+-- One kernel as C text.  Its static functions begin with prefix; the default, the kernel's own name,
+-- lets several texts share a translation unit.
+function emit.kernel(key, prefix)
   local p = family.parse(key)
   local words = {}
   for word in p.key:gmatch("%u+=%w+") do words[#words + 1] = word end
   local vars = merge(p.format, p.point, p.family.vars(p.point, p.format, p.isa), {
-    name = p.name, family = p.family.name, format = p.format.name, act = p.act, isa = p.isa.name,
+    name = p.name, prefix = prefix or p.name, family = p.family.name, format = p.format.name, act = p.act, isa = p.isa.name,
     point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa),
     VB = p.isa.vector_bytes, VL = p.isa.vector_bytes // 4,
   })

@@ -120,6 +120,9 @@ end
 function family.key(mapping)
   local point, head = {}, {}
   for name, v in pairs(mapping) do
+    if math.type(v) ~= "integer" and type(v) ~= "string" then
+      error(("'%s' of a point has to be a word or a whole number"):format(tostring(name)), 0)
+    end
     if tostring(name):upper() == name then point[name] = v end
   end
   for _, name in ipairs { "family", "format", "act", "isa" } do

@@ -32,8 +32,8 @@ struct gen_point {
 };
 
 /*
- * Every legal point of a family for one format and ISA.  The space may be empty (with the reason
- * from gen_space_why).  Valid until gen_close or gen_space_close.
+ * Every legal point of a family for one format and ISA.  The space may be empty.
+ * Valid until gen_close or gen_space_close.
  */
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
 				 const char *act, const char *isa, struct gen_error *err);

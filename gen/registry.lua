@@ -136,7 +136,7 @@ function registry.files(docs, arch)
   local files, isas, flags = {}, {}, {}
   for _, p in ipairs(points) do
     local name = "kernel_" .. p.name .. ".c"
-    files[#files + 1] = { name = name, text = emit.kernel(p.key) }
+    files[#files + 1] = { name = name, text = emit.kernel(p.key, p.family.name) }
     flags[#flags + 1] = { name = name, flags = p.isa.flags }
     isas[p.isa.name] = p.isa
   end

@@ -45,7 +45,8 @@ int yaml_complain(const struct yaml *yaml, const struct yaml_node *node, struct 
 /*
  * Writing: block style, with flow style for the innermost mappings and sequences the caller asks for;
  * scalars are quoted when they must be.  The first failure sticks and is told by yaml_out_close
- * (which does not close the FILE).
+ * (which does not close the FILE).  Bytes that are not UTF-8 become U+FFFD.  An out of NULL, which is
+ * what yaml_out_open returns without memory, may be written to and fails at the end.
  */
 struct yaml_out;
 struct yaml_out *yaml_out_open(FILE *file);

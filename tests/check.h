@@ -1,0 +1,39 @@
+/*
+ * check.h: the little that a C test needs.
+ *
+ * A test prints one line per failed check and nothing else; its exit status is check_exit().
+ */
+#ifndef TESTS_CHECK_H
+#define TESTS_CHECK_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+static int check_failures;
+
+#define CHECK(condition) check_that(!!(condition), __FILE__, __LINE__, #condition)
+
+/* At most a few lines, so that one broken loop does not hide the rest. */
+static inline int check_that(int ok, const char *file, int line, const char *what)
+{
+	if (!ok && ++check_failures <= 20)
+		printf("%s:%d: %s\n", file, line, what);
+	return ok;
+}
+
+static inline int check_exit(void)
+{
+	return check_failures != 0;
+}
+
+/* splitmix64: the same numbers on every machine for the same seed. */
+static inline uint64_t check_random(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+#endif

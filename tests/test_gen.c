@@ -1,0 +1,402 @@
+/*
+ * test_gen.c: the generator on its real families, what it writes, and mutated results and keys.
+ */
+#include "gen/gen.h"
+#include "scratch.h"
+
+#define N_MUTANTS 2000
+#define MAX_POINTS 4096
+#define MAX_NEIGHBOURS 64
+
+static char *home;
+
+/* ---- spaces ---- */
+
+static void check_neighbours(struct gen_space *space, long n)
+{
+	static long lists[MAX_POINTS][MAX_NEIGHBOURS];
+	static long counts[MAX_POINTS];
+	struct gen_error err;
+
+	for (long i = 0; i < n; i++) {
+		counts[i] = gen_space_neighbours(space, i, lists[i], MAX_NEIGHBOURS, &err);
+		CHECK(counts[i] >= 0 && counts[i] < MAX_NEIGHBOURS);
+	}
+	for (long i = 0; i < n; i++) {
+		for (long j = 0; j < counts[i]; j++) {
+			long other = lists[i][j], back = 0;
+
+			if (!CHECK(other >= 0 && other < n && other != i))
+				continue;
+			while (back < counts[other] && lists[other][back] != i)
+				back++;
+			CHECK(back < counts[other]);
+		}
+	}
+	if (n && counts[0] > 1)
+		CHECK(gen_space_neighbours(space, 0, lists[0], 1, &err) == 1);
+}
+
+static void check_emission(struct gen *gen, const struct gen_point *point)
+{
+	struct gen_error err;
+	char *first = gen_emit(gen, point->key, &err), *second = gen_emit(gen, point->key, &err);
+
+	if (!check_that(first && second, __FILE__, __LINE__, first ? point->name : err.text))
+		return;
+	CHECK(strcmp(first, second) == 0);
+	CHECK(strstr(first, point->name) != NULL && !strstr(first, "${"));
+	free(first);
+	free(second);
+}
+
+/* Checks one space and returns how many points it has. */
+static long check_space(struct gen *gen, const char *family, const char *format, const char *isa)
+{
+	struct gen_error err;
+	struct gen_space *space = gen_space_open(gen, family, format, "a8g32", isa, &err);
+	struct gen_point point;
+	long n;
+
+	if (!check_that(space != NULL, __FILE__, __LINE__, err.text))
+		return 0;
+	n = gen_space_count(space);
+	CHECK(n >= 0 && n <= MAX_POINTS);
+	for (long i = 0; i < n; i++) {
+		if (!CHECK(gen_space_point(space, i, &point, &err) == 0))
+			break;
+		CHECK(strlen(point.name) <= 48);
+		CHECK(strstr(point.key, format) && strstr(point.key, isa));
+		CHECK(gen_space_find(space, point.key, &err) == i);
+		if (i == 0 || i == n / 2 || i == n - 1)
+			check_emission(gen, &point);
+	}
+	CHECK(gen_space_point(space, n, &point, &err) < 0);
+	CHECK(gen_space_point(space, -1, &point, &err) < 0);
+	CHECK(gen_space_neighbours(space, n, NULL, 0, &err) < 0);
+	check_neighbours(space, n < MAX_POINTS ? n : MAX_POINTS);
+	CHECK(gen_space_find(space, "family=none", &err) == -1 && *err.text);
+	gen_space_close(space);
+	return n;
+}
+
+static void check_spaces(struct gen *gen)
+{
+	const char *const *families = gen_families(gen), *const *formats = gen_formats(gen);
+	const char *const *isas = gen_isas(gen);
+	long total = 0;
+
+	CHECK(families[0] && formats[0] && isas[0]);
+	for (int f = 0; families[f]; f++) {
+		for (int w = 0; formats[w]; w++) {
+			for (int i = 0; isas[i]; i++) {
+				long n = check_space(gen, families[f], formats[w], isas[i]);
+
+				if (!strcmp(isas[i], "scalar") || !strcmp(isas[i], "avx2") ||
+				    !strcmp(isas[i], "avx512"))
+					total += n;
+			}
+		}
+	}
+	CHECK(total >= 1000);
+}
+
+static void check_isas(struct gen *gen)
+{
+	struct gen_error err;
+	struct gen_isa isa;
+
+	for (int i = 0; gen_isas(gen)[i]; i++) {
+		const char *name = gen_isas(gen)[i];
+		char *first = gen_emit_isa(gen, name, &err);
+		char *second = gen_emit_isa(gen, name, &err);
+
+		CHECK(gen_isa(gen, name, &isa, &err) == 0 && strcmp(isa.name, name) == 0);
+		CHECK(*isa.arch && (!*isa.flags || isa.flags[0] == '-'));
+		CHECK(first && second && strcmp(first, second) == 0);
+		free(first);
+		free(second);
+	}
+	CHECK(gen_isa(gen, "mmx", &isa, &err) < 0 && strstr(err.text, "mmx"));
+	CHECK(!gen_emit_isa(gen, "mmx", &err) && strstr(err.text, "mmx"));
+}
+
+static void check_refusals(struct gen *gen)
+{
+	static const char *const keys[] = {
+		"", "x", "=", "family=dot", "KU=1 KU=2",
+		"family=none format=w4g32 act=a8g32 isa=scalar",
+		"family=dot format=w5g32 act=a8g32 isa=scalar KU=1",
+		"family=dot format=w4g32 act=a8g32 isa=scalar KU=99999999999999999999",
+	};
+	static const char *const spaces[4][4] = {       /* the i-th is wrong in its i-th name */
+		{"none", "w4g32", "a8g32", "scalar"}, {"dot", "w5g32", "a8g32", "scalar"},
+		{"dot", "w4g32", "a4", "scalar"}, {"dot", "w4g32", "a8g32", "mmx"},
+	};
+	const char *no_keys[] = {"family=dot"};
+	struct gen_error err;
+
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		*err.text = '\0';
+		CHECK(!gen_emit(gen, keys[i], &err) && *err.text && !strchr(err.text, '\n'));
+	}
+	CHECK(!gen_emit_registry(gen, no_keys, 1, &err) && *err.text);
+	for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
+		const char *const *name = spaces[i];
+
+		CHECK(!gen_space_open(gen, name[0], name[1], name[2], name[3], &err));
+		CHECK(strstr(err.text, name[i]) != NULL);
+	}
+}
+
+/* ---- writing ---- */
+
+/* Appends "{family: dot, format: w4g32, ...}". */
+static char *append_point(char *end, const char *key)
+{
+	*end++ = '{';
+	for (; *key; key++)
+		end += sprintf(end, *key == '=' ? ": " : *key == ' ' ? ", " : "%c", *key);
+	return end + sprintf(end, "}\n");
+}
+
+/* A results file that names the first point of two spaces. */
+static char *make_results(struct gen *gen)
+{
+	static const char *const spaces[][2] = {{"w4g32", "scalar"}, {"w2g64", "avx2"}};
+	char *text = calloc(1, 4096), *end = text;
+
+	end += sprintf(end, "quern: results\nschema: 1\nentries:\n");
+	for (int i = 0; i < 2; i++) {
+		struct gen_error err;
+		struct gen_point point = {"", ""};
+		struct gen_space *space = gen_space_open(gen, "dot", spaces[i][0], "a8g32",
+							 spaces[i][1], &err);
+
+		CHECK(space && gen_space_point(space, 0, &point, &err) == 0);
+		gen_space_close(space);
+		end += sprintf(end, "- format: %s\n  m: 4096\n  k: 4096\n  n: 1\n  threads: %d\n"
+			       "  point: ", spaces[i][0], i + 1);
+		end = append_point(end, point.key);
+	}
+	return text;
+}
+
+static int write_one(struct gen *gen, const char *path, const char *dir, struct gen_error *err)
+{
+	*err->text = '\0';
+	return gen_write(gen, &path, 1, dir, NULL, err);
+}
+
+/* Sums what identifies the files of a folder and their times. */
+static uint64_t sum_folder(const char *path, int *n_files)
+{
+	DIR *folder = opendir(path);
+	struct dirent *entry;
+	uint64_t sum = 0;
+
+	*n_files = 0;
+	while (CHECK(folder != NULL) && (entry = readdir(folder))) {
+		struct stat info;
+
+		if (entry->d_name[0] == '.' || fstatat(dirfd(folder), entry->d_name, &info, 0) < 0)
+			continue;
+		sum += (uint64_t)info.st_ino * 31 + (uint64_t)info.st_mtim.tv_sec * 1000000007 +
+		       (uint64_t)info.st_mtim.tv_nsec;
+		++*n_files;
+	}
+	if (folder)
+		closedir(folder);
+	return sum;
+}
+
+static void check_writing(struct gen *gen)
+{
+	static const char *const expected[] = {
+		"out/deep/kernels.c", "out/deep/kernels.mk", "out/deep/isa_scalar.c",
+		"out/deep/isa_avx2.c",
+	};
+	struct gen_error err;
+	struct gen *other = gen_open(home, &err);
+	char *results = make_results(gen);
+	size_t n_written, n_unchanged;
+	uint64_t sum;
+	int n_files, n_again;
+
+	scratch_write_text("r.yaml", results);
+	free(results);
+	check_that(write_one(gen, "r.yaml", "out/deep", &err) == 0, __FILE__, __LINE__, err.text);
+	gen_written(gen, &n_written, &n_unchanged);
+	sum = sum_folder("out/deep", &n_files);
+	CHECK(n_files == 6 && n_written == 6 && n_unchanged == 0);
+	for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
+		CHECK(access(expected[i], R_OK) == 0);
+
+	/* A second generator has other hash seeds: an order that leaks from a table shows. */
+	CHECK(other && write_one(other, "r.yaml", "out/deep/", &err) == 0);
+	gen_written(other, &n_written, &n_unchanged);
+	CHECK(n_written == 0 && n_unchanged == 6);
+	CHECK(sum_folder("out/deep", &n_again) == sum && n_again == 6);
+
+	scratch_write_text("out/deep/kernel_old.c", "old\n");
+	scratch_write_text("out/deep/isa_old.c", "old\n");
+	scratch_write_text("out/deep/notes.txt", "mine\n");
+	scratch_write_text("out/deep/kernels.mk", "half of i");
+	CHECK(write_one(other, "r.yaml", "out/deep", &err) == 0);
+	gen_written(other, &n_written, &n_unchanged);
+	CHECK(n_written == 1 && n_unchanged == 5);
+	CHECK(access("out/deep/kernel_old.c", F_OK) < 0);
+	CHECK(access("out/deep/isa_old.c", F_OK) < 0);
+	CHECK(access("out/deep/notes.txt", F_OK) == 0);
+	gen_close(other);
+}
+
+static void check_config(struct gen *gen)
+{
+	const char *path = "c.yaml";
+	struct gen_error err;
+	int n_files;
+
+	scratch_write_text(path, "quern: config\nschema: 1\nformats: [w4g32]\nfamilies: [dot]\n"
+		   "isas: [scalar, avx2, neon]\n");
+	CHECK(gen_write(gen, &path, 1, "x86", "x86_64", &err) == 0);
+	sum_folder("x86", &n_files);
+	CHECK(n_files == 6 && access("x86/isa_neon.c", F_OK) < 0);
+	CHECK(gen_write(gen, &path, 1, "x86", "aarch64", &err) == 0);
+	CHECK(access("x86/isa_neon.c", F_OK) == 0);
+	CHECK(access("x86/isa_avx2.c", F_OK) < 0);
+}
+
+static void check_bad_results(struct gen *gen)
+{
+	static const struct { const char *text, *place, *word; } cases[] = {
+		{"quern: config\nschema: 1\nformats:\n  [w4g32, w5g32]\n", ":4: ", "w5g32"},
+		{"quern: results\nschema: 1\nentries:\n- format: w5g32\n  default: true\n"
+		  "  point:\n    {family: dot, format: w5g32, act: a8g32, isa: scalar}\n",
+		  ":7: ", "w5g32"},
+		{"quern: results\nschema: 2\n", ":1: ", "schema"},
+		{"quern: nonsense\nschema: 1\n", ":1: ", "quern"},
+		{"quern: results\nschema: 1\n", ":1: ", "entries"},
+		{"quern: results\nschema: 1\nentries:\n- 7\n", ":4: ", "point"},
+		{"- 1\n", ":1: ", ""},
+		{"word\n", ":1: ", ""},
+		{"a: [\n", ":2: ", ""},
+	};
+	const char *path = "bad.yaml", *missing = "missing.yaml";
+	char place[600];
+	struct gen_error err;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		scratch_write_text(path, cases[i].text);
+		CHECK(write_one(gen, path, "bad", &err) < 0);
+		snprintf(place, sizeof place, "%s%s", path, cases[i].place);
+		check_that(!strncmp(err.text, place, strlen(place)) &&
+			   strstr(err.text, cases[i].word), __FILE__, __LINE__, err.text);
+		CHECK(access("bad", F_OK) < 0);
+	}
+	CHECK(write_one(gen, missing, "bad", &err) < 0 && strstr(err.text, missing));
+	scratch_write_text("file", "");
+	CHECK(write_one(gen, "r.yaml", "file", &err) < 0 && strstr(err.text, "file"));
+	CHECK(write_one(gen, "r.yaml", "file/below", &err) < 0);
+	CHECK(write_one(gen, "r.yaml", "", &err) < 0);
+}
+
+/* ---- mutants ---- */
+
+static void mutate(char *text, uint64_t *state)
+{
+	static const char *const words[] = {
+		"4096", "-1", "w4g32", "dot", "lut", "avx2", "{}", "[]", "''", "x", "1.5", "true",
+		"\n", ": ", "99999999999999999999", "neon", "shift", "- ", "  ",
+	};
+	size_t n = strlen(text), at = check_random(state) % n, n_cut = check_random(state) % 12;
+	const char *word = words[check_random(state) % (sizeof words / sizeof *words)];
+	char rest[4096];
+
+	if (n_cut > n - at)
+		n_cut = n - at;
+	strcpy(rest, text + at + n_cut);
+	if (check_random(state) % 3 == 0)
+		word = "";
+	sprintf(text + at, "%s%s", word, rest);
+}
+
+static void check_mutants(struct gen *gen)
+{
+	const char *path = "mutant.yaml";
+	char *results = make_results(gen), text[8192];
+	struct gen_error err;
+
+	for (uint64_t seed = 1; seed <= N_MUTANTS; seed++) {
+		uint64_t state = seed;
+
+		strcpy(text, results);
+		for (int edits = 1 + (int)(check_random(&state) % 3); edits > 0; edits--)
+			mutate(text, &state);
+		scratch_write_text(path, text);
+		if (write_one(gen, path, "mutants", &err) == 0 && !*err.text)
+			continue;
+		/* Every complaint names the file or, when nothing is left, says so. */
+		check_that(!strncmp(err.text, path, strlen(path)) || strstr(err.text, "no kernel"),
+			   __FILE__, (int)seed, err.text);
+		CHECK(!strchr(err.text, '\n'));
+	}
+	free(results);
+}
+
+static void check_key_mutants(struct gen *gen)
+{
+	struct gen_error err;
+	struct gen_space *space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", &err);
+	struct gen_point point;
+	long n = space ? gen_space_count(space) : 0;
+
+	for (uint64_t seed = 1; seed <= N_MUTANTS && CHECK(n > 0); seed++) {
+		uint64_t state = seed;
+		char key[4096];
+		long found, index = (long)(check_random(&state) % (uint64_t)n);
+
+		CHECK(gen_space_point(space, index, &point, &err) == 0);
+		strcpy(key, point.key);
+		mutate(key, &state);
+		*err.text = '\0';
+		found = gen_space_find(space, key, &err);
+		check_that(found < 0 ? *err.text != '\0' : found < n, __FILE__, (int)seed, key);
+		if (seed % 4 == 0) {
+			char *text = gen_emit(gen, key, &err);
+
+			check_that(text ? strstr(text, "Generated") != NULL : *err.text != '\0',
+				   __FILE__, (int)seed, key);
+			free(text);
+		}
+	}
+	gen_space_close(space);
+}
+
+int main(void)
+{
+	char work[64];
+	const char *root = getenv("QUERN_HOME");
+	struct gen_error err;
+	struct gen *gen;
+
+	home = realpath(root && *root ? root : ".", NULL);
+	if (!CHECK(home && scratch_open(work)))
+		return check_exit();
+	gen = gen_open(home, &err);
+	if (check_that(gen != NULL, __FILE__, __LINE__, err.text)) {
+		check_spaces(gen);
+		check_isas(gen);
+		check_refusals(gen);
+		check_writing(gen);
+		check_config(gen);
+		check_bad_results(gen);
+		check_mutants(gen);
+		check_key_mutants(gen);
+	}
+	gen_close(gen);
+	gen_close(NULL);
+	scratch_remove_tree(work);
+	free(home);
+	return check_exit();
+}
