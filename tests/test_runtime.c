@@ -1,0 +1,471 @@
+/*
+ * test_runtime.c: formats, the ladder and the public API.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "choose.h"
+#include "cpu.h"
+#include "format.h"
+#include "matmul.h"
+
+static float next_float(uint64_t *seed)
+{
+	return (float)((double)(check_random(seed) >> 11) * 0x1p-52 - 1);
+}
+
+/* ---- formats ---- */
+
+static void test_half(void)
+{
+	CHECK(qn_format_half_to_float(0x3c00) == 1);
+	CHECK(qn_format_half_to_float(0xc000) == -2);
+	CHECK(qn_format_half_to_float(0x7bff) == 65504);
+	CHECK(qn_format_half_to_float(0x0001) == 0x1p-24f);
+	CHECK(isinf(qn_format_half_to_float(0x7c00)) && isnan(qn_format_half_to_float(0xfe00)));
+	for (unsigned h = 0; h < 0x10000; h++) {
+		const float x = qn_format_half_to_float((uint16_t)h);
+
+		if (!isnan(x))
+			CHECK(qn_format_float_to_half(x) == h);
+		else
+			CHECK(isnan(qn_format_half_to_float(qn_format_float_to_half(x))));
+	}
+	/* Every midpoint between neighbours goes to the even one, anything beside it to the nearer. */
+	for (uint16_t h = 0; h < 0x7bff; h++) {
+		const float low = qn_format_half_to_float(h), high = qn_format_half_to_float(h + 1);
+		const float middle = (low + high) / 2;
+
+		CHECK(qn_format_float_to_half(middle) == h + (h & 1));
+		CHECK(qn_format_float_to_half(nextafterf(middle, 0)) == h);
+		CHECK(qn_format_float_to_half(nextafterf(middle, INFINITY)) == h + 1);
+	}
+	CHECK(qn_format_float_to_half(65520) == 0x7c00);
+	CHECK(qn_format_float_to_half(65519) == 0x7bff);
+}
+
+static void test_encode(void)
+{
+	uint64_t seed = 1;
+	float x[300], back[300], scales[16];
+	uint8_t codes[300];
+
+	for (int f = 0; f < QN_N_FORMATS; f++) {
+		const struct qn_format *format = &qn_formats[f];
+		double error = 0, power = 0;
+
+		CHECK(qn_format_find(format->name) == f);
+		for (int i = 0; i < 300; i++)
+			x[i] = next_float(&seed);
+		qn_format_encode(f, x, 300, codes, scales);
+		qn_format_decode(f, codes, scales, 300, back);
+		for (int i = 0; i < 300; i++) {
+			const float step = fabsf(scales[format->group ? i / format->group : 0]);
+
+			CHECK(codes[i] < format->n_codes);
+			/* Two bits and more reach every value but one end to half a step. */
+			if (format->bits > 1 && format->n_codes != 3 && fabsf(x[i]) < 0.7f)
+				CHECK(fabsf(back[i] - x[i]) <= 0.5001f * step);
+			error += (double)(back[i] - x[i]) * (double)(back[i] - x[i]);
+			power += (double)x[i] * (double)x[i];
+		}
+		CHECK(error / power < (format->bits == 8 ? 1e-4 : format->bits == 4 ? 1e-2 : 0.5));
+		/* What was decoded is encoded to the same values again. */
+		if (format->bits > 2) {
+			float again[300];
+
+			qn_format_encode(f, back, 300, codes, scales);
+			qn_format_decode(f, codes, scales, 300, again);
+			for (int i = 0; i < 300; i++)
+				CHECK(fabsf(again[i] - back[i]) <= 2e-3f);
+		}
+	}
+	CHECK(qn_format_find("w5g32") == -1);
+}
+
+static void test_encode_extremes(void)
+{
+	const float inputs[] = { 0, NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-44f, 65504 };
+	float x[64], scales[2];
+	uint8_t codes[64];
+
+	for (int f = 0; f < QN_N_FORMATS; f++) {
+		for (int n = 0; n < 8; n++) {
+			for (int i = 0; i < 64; i++)
+				x[i] = i % 3 ? inputs[n] : 0.5f;
+			qn_format_encode(f, x, 64, codes, scales);
+			for (int i = 0; i < 64; i++)
+				CHECK(codes[i] < qn_formats[f].n_codes);
+		}
+	}
+}
+
+/* Blocks of GGUF types against values worked out from the specification. */
+static void test_types(void)
+{
+	uint8_t q4[18] = { 0x00, 0x38 }, q8[34] = { 0x00, 0xb8 };       /* scales 0.5 and -0.5 */
+	uint8_t codes[32];
+	float scale, x[32];
+
+	for (int j = 0; j < 16; j++)
+		q4[2 + j] = (uint8_t)(j | (15 - j) << 4);
+	CHECK(qn_format_of_type(QUERN_Q4_0) == QN_W4G32);
+	qn_format_read_codes(QUERN_Q4_0, q4, 32, codes, &scale);
+	qn_format_decode(QN_W4G32, codes, &scale, 32, x);
+	for (int j = 0; j < 16; j++) {
+		CHECK(x[j] == 0.5f * (float)(j - 8));
+		CHECK(x[j + 16] == 0.5f * (float)(7 - j));
+	}
+	for (int j = 0; j < 32; j++)
+		q8[2 + j] = (uint8_t)(j * 8 - 128);
+	CHECK(qn_format_of_type(QUERN_Q8_0) == QN_W8G32);
+	qn_format_read_codes(QUERN_Q8_0, q8, 32, codes, &scale);
+	qn_format_decode(QN_W8G32, codes, &scale, 32, x);
+	for (int j = 0; j < 32; j++)
+		CHECK(x[j] == -0.5f * (float)(j * 8 - 128));
+	qn_format_read_floats(QUERN_BF16, (const uint8_t[]){ 0x80, 0x3f, 0x20, 0xc0 }, 2, x);
+	CHECK(x[0] == 1 && x[1] == -2.5f);
+	qn_format_read_floats(QUERN_F16, (const uint8_t[]){ 0x00, 0x3c, 0x00, 0xc1 }, 2, x);
+	CHECK(x[0] == 1 && x[1] == -2.5f);
+}
+
+/* ---- the ladder ---- */
+
+static void run_nothing(const struct qn_job *job, long first, long end)
+{
+	(void)job;
+	(void)first;
+	(void)end;
+}
+
+static const struct qn_isa plain = { .name = "plain", .rank = 0 };
+static const struct qn_isa wide = { .name = "wide", .rank = 2, .needs = QN_AVX512 };
+static const struct qn_kernel
+	plain4 = { .name = "plain4", .isa = &plain, .format = QN_W4G32, .run = run_nothing },
+	wide4a = { .name = "wide4a", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32 },
+	wide4b = { .name = "wide4b", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32 },
+	plain8 = { .name = "plain8", .isa = &plain, .format = QN_W8G32 };
+
+static void test_ladder(void)
+{
+	static const struct qn_isa *const isas[] = { &plain, &wide };
+	static const struct qn_kernel *const kernels[] = { &plain4, &wide4a, &wide4b, &plain8 };
+	static const struct qn_choice choices[] = {
+		{ QN_W4G32, 0, 0, 0, 0, 0 }, { QN_W4G32, 0, 0, 0, 0, 1 },
+		{ QN_W4G32, 4096, 4096, 1, 1, 2 }, { QN_W4G32, 4096, 4096, 1, 2, 1 },
+		{ QN_W4G32, 11008, 4096, 1, 1, 0 },
+	};
+	struct qn_registry registry = { isas, kernels, choices, 2, 4, 5, "test" };
+	const uint32_t all = QN_AVX512;
+	struct qn_case what = { QN_W4G32, 4096, 4096, 1, 1 };
+	struct qn_chosen chosen;
+	struct quern_error err;
+
+	CHECK(qn_choose_isa(&registry, all) == &wide && qn_choose_isa(&registry, 0) == &plain);
+	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_EXACT);
+	what.n_threads = 2;
+	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err) && chosen.kernel == &wide4a);
+	/* A narrower ISA that won this very case is taken, for its neighbours it is not. */
+	what = (struct qn_case){ QN_W4G32, 11008, 4096, 1, 1 };
+	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err) && chosen.kernel == &plain4);
+	what.m = 11000;
+	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_NEAR && chosen.source.m == 4096);
+	/* Without the feature. */
+	CHECK(!qn_choose(&registry, 0, &what, NULL, &chosen, &err) && chosen.kernel == &plain4);
+	registry.n_choices = 2;
+	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(chosen.kernel == &wide4a && chosen.rung == QN_RUNG_DEFAULT);
+	CHECK(!qn_choose(&registry, 0, &what, NULL, &chosen, &err));
+	CHECK(chosen.kernel == &plain4 && chosen.rung == QN_RUNG_DEFAULT);
+	what.format = QN_W8G32;
+	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(chosen.kernel == &plain8 && chosen.rung == QN_RUNG_ANY);
+	what.format = QN_W2G64;
+	CHECK(qn_choose(&registry, all, &what, NULL, &chosen, &err) && strstr(err.text, "w2g64"));
+
+	what.format = QN_W4G32;
+	CHECK(!qn_choose(&registry, all, &what, "plain8,wide4b", &chosen, &err));
+	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_FORCED);
+	CHECK(!qn_choose(&registry, all, &what, "plain8", &chosen, &err));
+	CHECK(chosen.rung == QN_RUNG_DEFAULT);
+	CHECK(qn_choose(&registry, all, &what, "wide4", &chosen, &err) && strstr(err.text, "wide4"));
+	CHECK(qn_choose(&registry, 0, &what, "wide4b", &chosen, &err) && strstr(err.text, "avx512"));
+}
+
+/* ---- products ---- */
+
+#define M1 100
+#define M2 33
+#define K 172
+
+struct product {
+	float w[M2 + M1][K], x[3][K + 5], y1[3][M1 + 7], y2[3][M2];
+};
+
+static void fill_product(struct product *p)
+{
+	uint64_t seed = 7;
+
+	for (int r = 0; r < M1 + M2; r++) {
+		for (int k = 0; k < K; k++)
+			p->w[r][k] = next_float(&seed);
+	}
+	for (int t = 0; t < 3; t++) {
+		for (int k = 0; k < K; k++)
+			p->x[t][k] = next_float(&seed) * 3;
+	}
+}
+
+/* NMSE of both matrices' products for all tokens. */
+static double compare(const struct product *p, int n_tokens)
+{
+	double error = 0, power = 0;
+
+	for (int t = 0; t < n_tokens; t++) {
+		for (int r = 0; r < M1 + M2; r++) {
+			const double got = r < M1 ? (double)p->y1[t][r] : (double)p->y2[t][r - M1];
+			double want = 0;
+
+			for (int k = 0; k < K; k++)
+				want += (double)p->w[r][k] * (double)p->x[t][k];
+			error += (got - want) * (got - want);
+			power += want * want;
+		}
+	}
+	return error / power;
+}
+
+/* Packs both matrices and multiplies; returns the NMSE, or -1. */
+static double multiply(struct product *p, const char *format1, const char *format2, int n_threads,
+		       int n_tokens)
+{
+	const struct quern_options options = { .size = sizeof options, .n_threads = n_threads };
+	struct quern_weights w1 = { .size = sizeof w1, .type = QUERN_F32, .m = M1, .k = K,
+				    .data = p->w[0], .format = format1 };
+	struct quern_weights w2 = { .size = sizeof w2, .type = QUERN_F32, .m = M2, .k = K,
+				    .data = p->w[M1], .format = format2 };
+	float *const y[2] = { p->y1[0], p->y2[0] };
+	const long strides[2] = { M1 + 7, M2 };
+	struct quern_engine *engine = NULL;
+	struct quern_matrix *m[2] = { NULL, NULL };
+	struct quern_error err;
+	double result = -1;
+
+	for (int t = 0; t < 3; t++) {
+		for (int r = 0; r < M1 + 7; r++)
+			p->y1[t][r] = 42;
+	}
+	if (CHECK(!quern_open(&engine, &options, &err)) &&
+	    CHECK(!quern_pack(engine, &m[0], &w1, &err)) &&
+	    CHECK(!quern_pack(engine, &m[1], &w2, &err)) &&
+	    CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)m, 2, p->x[0], n_tokens,
+				  K + 5, y, strides, &err)))
+		result = compare(p, n_tokens);
+	for (int t = 0; t < 3; t++) {   /* nothing between the rows was written */
+		for (int r = M1; r < M1 + 7; r++)
+			CHECK(p->y1[t][r] == 42);
+	}
+	quern_free(m[0]);
+	quern_free(m[1]);
+	quern_close(engine);
+	return result;
+}
+
+static void test_products(void)
+{
+	static const double bounds[QN_N_FORMATS] = { 0.6, 0.45, 0.3, 0.06, 0.012, 1e-4 };
+	struct product *p = calloc(1, sizeof *p);
+	float first[3][M1 + 7];
+
+	fill_product(p);
+	for (int f = 0; f < QN_N_FORMATS; f++) {
+		const char *format = qn_formats[f].name;
+		const double nmse = multiply(p, format, format, 1, 3);
+
+		if (!(nmse >= 0 && nmse < bounds[f])) {
+			printf("%s: NMSE %.3g against floats, expected at most %.3g\n", format, nmse, bounds[f]);
+			check_failures++;
+		}
+	}
+	/* Threads and company change no bit. */
+	multiply(p, "w4g32", "w4g32", 1, 3);
+	memcpy(first, p->y1, sizeof first);
+	for (int n_threads = 2; n_threads <= 5; n_threads++) {
+		multiply(p, "w4g32", "w1g128", n_threads, 3);
+		CHECK(!memcmp(first, p->y1, sizeof first));
+	}
+	multiply(p, "w4g32", "w8g32", 2, 1);
+	CHECK(!memcmp(first[0], p->y1[0], M1 * sizeof(float)));
+	free(p);
+}
+
+static void test_not_finite(void)
+{
+	struct quern_engine *engine = NULL;
+	struct quern_matrix *m = NULL;
+	float w[2][64], x[64] = { 0 }, y[2];
+	float *const out = y;
+	const long stride = 2;
+	struct quern_weights weights = { .size = sizeof weights, .type = QUERN_F32, .m = 2, .k = 64,
+					 .data = w, .format = "w8g32" };
+	const float bad[] = { NAN, INFINITY, -INFINITY };
+
+	for (int k = 0; k < 64; k++)
+		w[0][k] = w[1][k] = 1;
+	if (!CHECK(!quern_open(&engine, NULL, NULL)) || !CHECK(!quern_pack(engine, &m, &weights, NULL)))
+		return;
+	for (int i = 0; i < 3; i++) {
+		x[40] = bad[i];
+		CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&m, 1, x, 1, 64, &out,
+				      &stride, NULL));
+		CHECK(isnan(y[0]) && isnan(y[1]));
+	}
+	x[40] = 1e-42f;         /* subnormal: no division may overflow */
+	CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&m, 1, x, 1, 64, &out,
+			      &stride, NULL));
+	CHECK(fabsf(y[0]) < 1e-37f);
+	quern_free(m);
+	quern_close(engine);
+}
+
+/* All ISAs quantise activations to the same bits. */
+static void test_quantize(void)
+{
+	float x[256], scale[8], first_scale[8];
+	int8_t q[256], first_q[256];
+	int32_t sum[8], first_sum[8];
+	uint64_t seed = 3;
+	int n = 0;
+
+	for (int i = 0; i < 256; i++)
+		x[i] = next_float(&seed) * (i < 128 ? 1 : 1e-20f);
+	for (int i = 64; i < 96; i++)
+		x[i] = (float)(i - 80) / 2;     /* ties */
+	x[128] = NAN;
+	for (int i = 0; i < qn_registry.n_isas; i++) {
+		const struct qn_isa *isa = qn_registry.isas[i];
+
+		if (isa->needs & ~qn_cpu_features())
+			continue;
+		isa->quantize(x, 256, q, scale, sum);
+		if (!n++) {
+			memcpy(first_q, q, sizeof q);
+			memcpy(first_scale, scale, sizeof scale);
+			memcpy(first_sum, sum, sizeof sum);
+		}
+		CHECK(!memcmp(q, first_q, sizeof q));
+		CHECK(!memcmp(sum, first_sum, sizeof sum));
+		for (int g = 0; g < 8; g++)
+			CHECK(g == 4 ? isnan(scale[g]) : scale[g] == first_scale[g]);
+	}
+	for (int g = 0; g < 8; g++) {
+		int total = 0;
+
+		for (int k = 32 * g; k < 32 * g + 32; k++) {
+			total += first_q[k];
+			if (g != 4)
+				CHECK(fabsf((float)first_q[k] * first_scale[g] - x[k]) <=
+				      0.5001f * first_scale[g]);
+		}
+		CHECK(total == first_sum[g]);
+	}
+	CHECK(n > 0);
+}
+
+/* ---- errors ---- */
+
+static void test_errors(void)
+{
+	struct quern_options options = { .size = sizeof options };
+	struct quern_weights w = { .size = sizeof w, .type = QUERN_F32, .m = 4, .k = 32 };
+	struct quern_engine *engine = NULL, *other = NULL;
+	struct quern_matrix *m = NULL, *m2 = NULL;
+	const struct quern_matrix *list[2];
+	struct quern_matrix_info info;
+	struct quern_error err;
+	float data[4 * 64] = { 0 }, y[8], *out[2] = { y, y + 4 };
+	const long strides[2] = { 4, 4 };
+	char text[256];
+
+	CHECK(quern_open(&engine, &(struct quern_options){ 0 }, &err) && !engine);
+	options.n_threads = -1;
+	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "threads"));
+	options.n_threads = 2;
+	options.cpus = "0-";
+	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "0-"));
+	options.cpus = "0";
+	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "2 threads"));
+	options.cpus = NULL;
+	setenv("QUERN_ISA", "mmx", 1);
+	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "mmx") && strstr(err.text, "scalar"));
+	setenv("QUERN_ISA", "scalar", 1);
+	if (!CHECK(!quern_open(&engine, &options, &err)))
+		return;
+	unsetenv("QUERN_ISA");
+	CHECK(quern_n_threads(engine) == 2);
+
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "data"));
+	w.data = data;
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "format"));
+	w.format = "w9g1";
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "w9g1"));
+	w.format = "w4g32";
+	w.type = 99;
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "99"));
+	w.type = QUERN_Q4_0;
+	w.k = 33;
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "33"));
+	w.k = 32;
+	w.format = "w8g32";
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "w4g32"));
+	w.type = QUERN_F32;
+	w.m = 0;
+	CHECK(quern_pack(engine, &m, &w, &err) && !m);
+	w.m = 4;
+	w.kernel = "no_such_kernel";
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "no_such_kernel"));
+	w.kernel = NULL;
+	setenv("QUERN_KERNEL", "nor_this", 1);
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "nor_this"));
+	unsetenv("QUERN_KERNEL");
+
+	if (!CHECK(!quern_pack(engine, &m, &w, &err)))
+		return;
+	quern_matrix_info(m, &info);
+	CHECK(info.m == 4 && info.k == 32 && !strcmp(info.format, "w8g32") && info.packed_bytes >= 4 * 34);
+	CHECK(strstr(info.kernel, "scalar"));   /* as QUERN_ISA said */
+	CHECK(quern_explain(m, text, sizeof text) > 0 && strstr(text, info.kernel) && strstr(text, "4x32"));
+	CHECK(quern_explain(m, text, 10) > 10 && strlen(text) == 9);
+	w.k = 64;
+	CHECK(!quern_pack(engine, &m2, &w, &err));
+	list[0] = m;
+	list[1] = m2;
+	CHECK(quern_multiply(engine, list, 2, data, 1, 64, out, strides, &err) && strstr(err.text, "64"));
+	CHECK(quern_multiply(engine, list, 0, data, 1, 64, out, strides, &err));
+	CHECK(quern_multiply(engine, list, 1, data, 2, 8, out, strides, &err) && strstr(err.text, "stride"));
+	options.cpus = NULL;
+	CHECK(!quern_open(&other, &options, &err));
+	CHECK(quern_multiply(other, list, 1, data, 1, 64, out, strides, &err));
+	quern_close(other);
+	quern_free(m);
+	quern_free(m2);
+	quern_close(engine);
+}
+
+int main(void)
+{
+	test_half();
+	test_encode();
+	test_encode_extremes();
+	test_types();
+	test_ladder();
+	test_products();
+	test_not_finite();
+	test_quantize();
+	test_errors();
+	return check_exit();
+}
