@@ -1,0 +1,615 @@
+/*
+ * counters.c: a table of events, two ways of counting one, and the exercises that test them.
+ *
+ * On AArch64 the events are PMUv3's numbers on the PMU of the core we stand on: the kernel's
+ * generic events bind to whichever PMU was registered first, and its generic "cache misses" are
+ * L1 refills.
+ */
+#include "counters.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef HAVE_PAPI
+#include <papi.h>
+#endif
+
+#include "clock.h"
+#include "runtime/error.h"
+#include "runtime/topology.h"
+
+#define READ_MISSES(cache) \
+	(PERF_COUNT_HW_CACHE_##cache | PERF_COUNT_HW_CACHE_OP_READ << 8 | \
+	 PERF_COUNT_HW_CACHE_RESULT_MISS << 16)
+
+#define MAX_EVENTS 16
+#define N_STEPS 1000000         /* of the counting loop, 2 instructions each */
+#define N_CHASED 16384          /* dependent loads that miss every cache */
+#define CHASE_STRIDE 256        /* bytes: beyond every line and its neighbour */
+#define N_PAGES 64
+#define N_NAPS 8
+#define N_MOVES 8
+
+/* What to do, and what is then a plausible count, given the time it took. */
+struct exercise {
+	void (*set_up)(struct counters *counters);      /* may be NULL; not counted */
+	int (*run)(struct counters *counters, struct quern_error *err);
+	double low, low_per_ns, high, high_per_ns;
+};
+
+struct event {
+	const char *name;
+	const char *papi[2];            /* names to try in this order */
+	uint32_t type;                  /* of struct perf_event_attr */
+	uint64_t config;
+	uint64_t pmuv3;                 /* AArch64 */
+	const struct exercise *exercise;
+};
+
+enum source { ABSENT, PERF, PAPI };
+
+struct counters {
+	struct {
+		enum source source;
+		const char *papi_name;
+		char why[120];
+	} state[MAX_EVENTS];            /* by index into events */
+	int listed[MAX_EVENTS];         /* the events that passed */
+	int n_listed;
+	int has_papi;
+	int papi_set;
+	int fd;                         /* of the running event, or -1 */
+	enum source running;
+	char *memory;                   /* the chase's N_CHASED * CHASE_STRIDE bytes, or NULL */
+};
+
+/* ---- exercises ---- */
+
+static int run_loop(struct counters *counters, struct quern_error *err)
+{
+	long n = N_STEPS;
+
+	(void)counters;
+	(void)err;
+#if defined(__x86_64__)
+	__asm__ volatile("1:\n\tdec %0\n\tjnz 1b" : "+r"(n) : : "cc");
+#elif defined(__aarch64__)
+	__asm__ volatile("1:\n\tsubs %0, %0, #1\n\tb.ne 1b" : "+r"(n) : : "cc");
+#else
+	for (; n > 0; n--)
+		__asm__ volatile("" : "+r"(n));
+#endif
+	return 0;
+}
+
+static void flush_line(void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("clflush (%0)\n\tmfence" : : "r"(p) : "memory");
+#elif defined(__aarch64__)
+	__asm__ volatile("dc civac, %0\n\tdsb ish" : : "r"(p) : "memory");
+#else
+	(void)p;
+#endif
+}
+
+static uint32_t *chase_place(const struct counters *counters, size_t i)
+{
+	return (uint32_t *)(counters->memory + i * CHASE_STRIDE);
+}
+
+/* Links the places of the memory into one random ring (Sattolo) and puts them out of the caches. */
+static void set_up_chase(struct counters *counters)
+{
+	uint64_t random = 1;
+
+	if (!counters->memory && !(counters->memory = malloc((size_t)N_CHASED * CHASE_STRIDE)))
+		return;
+	for (uint32_t i = 0; i < N_CHASED; i++)
+		*chase_place(counters, i) = i;
+	for (uint32_t i = N_CHASED - 1; i > 0; i--) {
+		uint32_t *a = chase_place(counters, i), *b, swap = *a;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		b = chase_place(counters, (random >> 33) % i);
+		*a = *b;
+		*b = swap;
+	}
+	for (size_t i = 0; i < N_CHASED; i++)
+		flush_line(chase_place(counters, i));
+}
+
+static int run_chase(struct counters *counters, struct quern_error *err)
+{
+	uint32_t at = 0;
+
+	if (!counters->memory)
+		return qn_error_set(err, "no memory to test it with");
+	for (int i = 0; i < N_CHASED; i++)
+		at = *(volatile uint32_t *)chase_place(counters, at);
+	return 0;
+}
+
+static int run_spin(struct counters *counters, struct quern_error *err)
+{
+	int64_t end = clock_read_ns() + 2000000;
+
+	(void)counters;
+	(void)err;
+	while (clock_read_ns() < end)
+		;
+	return 0;
+}
+
+static int run_naps(struct counters *counters, struct quern_error *err)
+{
+	(void)counters;
+	(void)err;
+	for (int i = 0; i < N_NAPS; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+	return 0;
+}
+
+static int run_faults(struct counters *counters, struct quern_error *err)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n_bytes = N_PAGES * page;
+	volatile char *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)counters;
+	if (p == MAP_FAILED)
+		return qn_error_set(err, "no memory to test it with");
+	madvise((void *)p, n_bytes, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < n_bytes; i += page)
+		p[i] = 1;
+	munmap((void *)p, n_bytes);
+	return 0;
+}
+
+/* To and fro between the first two cores that the thread may use. */
+static int run_moves(struct counters *counters, struct quern_error *err)
+{
+	cpu_set_t home, one;
+	int cpus[2], n = 0;
+
+	(void)counters;
+	CPU_ZERO(&home);
+	sched_getaffinity(0, sizeof(home), &home);
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
+		if (CPU_ISSET(cpu, &home))
+			cpus[n++] = cpu;
+	if (n < 2)
+		return qn_error_set(err, "one core is not enough to test it");
+	for (int i = 0; i < N_MOVES; i++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpus[i % 2], &one);
+		sched_setaffinity(0, sizeof(one), &one);
+	}
+	sched_setaffinity(0, sizeof(home), &home);
+	return 0;
+}
+
+static const struct exercise
+	/* 0.1 to 20 instructions a cycle. */
+	cycles = {NULL, run_loop, 2.0 * N_STEPS / 20, 0, 2.0 * N_STEPS / 0.1, 0},
+	instructions = {NULL, run_loop, 2.0 * N_STEPS / 2, 0, 2.0 * N_STEPS * 2, 0},
+	/* A miss a load; some events count prefetched neighbours and page walks as well. */
+	misses = {set_up_chase, run_chase, N_CHASED / 4.0, 0, N_CHASED * 4.0, 0},
+	/* At least a cycle a miss; at most all the time, at 10 GHz. */
+	stalls = {set_up_chase, run_chase, N_CHASED, 0, 0, 10},
+	/* Others may hold the core for most of the time. */
+	spin = {NULL, run_spin, 0, 0.05, 0, 1.1},
+	naps = {NULL, run_naps, N_NAPS, 0, N_NAPS, 1e-4},
+	faults = {NULL, run_faults, N_PAGES, 0, 2 * N_PAGES, 0},
+	/* The first one may lead to where the thread is. */
+	moves = {NULL, run_moves, N_MOVES - 1, 0, 2 * N_MOVES, 0};
+
+/*
+ * llc_misses: never perf's generic "cache misses", which are misses of the L2 on Zen and of the L1
+ * on Arm.  PMUv3: CPU_CYCLES, INST_RETIRED, L1D_CACHE_REFILL, LL_CACHE_MISS_RD, STALL_BACKEND.
+ */
+static const struct event events[] = {
+	{"cycles", {"PAPI_TOT_CYC", "perf::CYCLES"},
+	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, 0x11, &cycles},
+	{"instructions", {"PAPI_TOT_INS", "perf::INSTRUCTIONS"},
+	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 0x08, &instructions},
+	{"l1d_misses", {"PAPI_L1_DCM", "perf::L1-DCACHE-LOAD-MISSES"},
+	 PERF_TYPE_HW_CACHE, READ_MISSES(L1D), 0x03, &misses},
+	{"llc_misses", {"PAPI_L3_TCM", "perf::LLC-LOAD-MISSES"},
+	 PERF_TYPE_HW_CACHE, READ_MISSES(LL), 0x37, &misses},
+	{"stalls", {"PAPI_RES_STL", "perf::STALLED-CYCLES-BACKEND"},
+	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_STALLED_CYCLES_BACKEND, 0x24, &stalls},
+	{"task_clock_ns", {NULL, NULL}, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, 0, &spin},
+	{"context_switches", {NULL, NULL},
+	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, 0, &naps},
+	{"page_faults", {NULL, NULL}, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, 0, &faults},
+	{"migrations", {NULL, NULL},
+	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS, 0, &moves},
+};
+
+#define N_EVENTS ((int)(sizeof(events) / sizeof(events[0])))
+
+_Static_assert(sizeof(events) / sizeof(events[0]) <= MAX_EVENTS, "events and their state");
+
+static int is_hardware(int i)
+{
+	return events[i].type != PERF_TYPE_SOFTWARE;
+}
+
+/* ---- perf_event ---- */
+
+static int read_text(const char *folder, const char *name, const char *file, char *text, int n)
+{
+	char path[384];
+	FILE *f;
+	int ok;
+
+	snprintf(path, sizeof(path), "%s/%s/%s", folder, name, file);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	ok = fgets(text, n, f) != NULL;
+	fclose(f);
+	text[ok ? strcspn(text, "\n") : 0] = 0;
+	return ok ? 0 : -1;
+}
+
+/*
+ * perf's type number of the PMU that counts on this cpu, or -1 when the kernel does not tell (x86
+ * with cores of one kind, hidden sysfs).  *n_pmus: how many core PMUs there are.
+ */
+static int find_pmu(int cpu, int *n_pmus)
+{
+	static const char folder[] = "/sys/bus/event_source/devices";
+	DIR *dir = opendir(folder);
+	int found = -1;
+
+	*n_pmus = 0;
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		char text[1024];
+		int cpus[QN_MAX_CPUS], n;
+
+		if (read_text(folder, entry->d_name, "cpus", text, sizeof(text)) < 0)
+			continue;
+		n = qn_topology_parse_cpus(text, cpus, QN_MAX_CPUS);
+		*n_pmus += n > 0;
+		for (int i = 0; i < n; i++)
+			if (cpus[i] == cpu &&
+			    read_text(folder, entry->d_name, "type", text, sizeof(text)) == 0)
+				found = atoi(text);
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void fill_attr(const struct event *event, struct perf_event_attr *attr)
+{
+	int pmu, n_pmus;
+
+	memset(attr, 0, sizeof(*attr));
+	attr->size = sizeof(*attr);
+	attr->type = event->type;
+	attr->config = event->config;
+	attr->disabled = 1;
+	attr->exclude_hv = 1;
+	attr->read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
+	if (event->type == PERF_TYPE_SOFTWARE)
+		return;
+	attr->exclude_kernel = 1;
+	pmu = find_pmu(sched_getcpu(), &n_pmus);
+#if defined(__aarch64__)
+	attr->type = pmu >= 0 ? (uint32_t)pmu : PERF_TYPE_RAW;
+	attr->config = event->pmuv3;
+#else
+	if (pmu >= 0)           /* several kinds of cores: PERF_PMU_TYPE_SHIFT is 32 */
+		attr->config |= (uint64_t)pmu << 32;
+#endif
+}
+
+static int explain_refusal(int code, struct quern_error *err)
+{
+	char level[16] = "unknown";
+
+	switch (code) {
+	case ENOENT: case ENODEV: case EOPNOTSUPP:
+		return qn_error_set(err, "the kernel offers no such counter (a machine without "
+				    "a PMU, or a virtual one)");
+	case EACCES: case EPERM:
+		read_text("/proc/sys", "kernel", "perf_event_paranoid", level, sizeof(level));
+		return qn_error_set(err, "not permitted (perf_event_paranoid is %s)", level);
+	case ENOSYS:
+		return qn_error_set(err, "the kernel has no perf_event_open");
+	default:
+		return qn_error_set(err, "perf_event_open: %s", strerror(code));
+	}
+}
+
+static int open_perf(struct perf_event_attr *attr)
+{
+	return (int)syscall(SYS_perf_event_open, attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static int start_perf(struct counters *counters, int i, struct quern_error *err)
+{
+	struct perf_event_attr attr;
+
+	fill_attr(&events[i], &attr);
+	counters->fd = open_perf(&attr);
+	if (counters->fd < 0 && (errno == EACCES || errno == EPERM) && !attr.exclude_kernel) {
+		attr.exclude_kernel = 1;
+		counters->fd = open_perf(&attr);
+	}
+	if (counters->fd < 0 || ioctl(counters->fd, PERF_EVENT_IOC_ENABLE, 0) != 0) {
+		explain_refusal(errno, err);
+		if (counters->fd >= 0)
+			close(counters->fd);
+		counters->fd = -1;
+		return -1;
+	}
+	return 0;
+}
+
+static int stop_perf(struct counters *counters, uint64_t *value, struct quern_error *err)
+{
+	uint64_t got[3];        /* value, ns enabled, ns running */
+	ssize_t n;
+
+	ioctl(counters->fd, PERF_EVENT_IOC_DISABLE, 0);
+	n = read(counters->fd, got, sizeof(got));
+	close(counters->fd);
+	counters->fd = -1;
+	if (n != sizeof(got))
+		return qn_error_set(err, "the counter cannot be read");
+	/* Shared, or the thread was on a kind of core that this PMU does not count? */
+	if ((double)got[2] < 0.99 * (double)got[1] || got[2] == 0)
+		return qn_error_set(err, "the counter ran for %.0f %% of the time only",
+				    got[1] ? 100.0 * (double)got[2] / (double)got[1] : 0.0);
+	*value = got[0];
+	return 0;
+}
+
+/* ---- PAPI ---- */
+
+#ifdef HAVE_PAPI
+
+static int refuse_papi(struct counters *counters, const char *name, int code,
+		       struct quern_error *err)
+{
+	const char *text = PAPI_strerror(code);
+
+	if (counters->papi_set != PAPI_NULL) {
+		PAPI_cleanup_eventset(counters->papi_set);
+		PAPI_destroy_eventset(&counters->papi_set);
+	}
+	return qn_error_set(err, "%s: %s", name, text ? text : "PAPI failed");
+}
+
+static void open_papi(struct counters *counters)
+{
+	int n_pmus;
+
+	/* PAPI 7.0.0 would count one kind of core only, and would not tell. */
+	find_pmu(0, &n_pmus);
+	counters->papi_set = PAPI_NULL;
+	counters->has_papi = n_pmus <= 1 && PAPI_library_init(PAPI_VER_CURRENT) == PAPI_VER_CURRENT;
+}
+
+static void close_papi(struct counters *counters)
+{
+	if (counters->has_papi)
+		PAPI_shutdown();
+}
+
+static int start_papi(struct counters *counters, const char *name, struct quern_error *err)
+{
+	int code = PAPI_create_eventset(&counters->papi_set);
+
+	if (code == PAPI_OK)
+		code = PAPI_add_named_event(counters->papi_set, name);
+	if (code == PAPI_OK)
+		code = PAPI_start(counters->papi_set);
+	return code == PAPI_OK ? 0 : refuse_papi(counters, name, code, err);
+}
+
+static int stop_papi(struct counters *counters, uint64_t *value, struct quern_error *err)
+{
+	long long got = 0;
+	int code = PAPI_stop(counters->papi_set, &got);
+
+	if (code != PAPI_OK)
+		return refuse_papi(counters, "PAPI_stop", code, err);
+	PAPI_cleanup_eventset(counters->papi_set);
+	PAPI_destroy_eventset(&counters->papi_set);
+	*value = (uint64_t)got;
+	return 0;
+}
+
+#else
+
+static void open_papi(struct counters *counters)
+{
+	counters->has_papi = 0;
+}
+
+static void close_papi(struct counters *counters)
+{
+	(void)counters;
+}
+
+static int start_papi(struct counters *counters, const char *name, struct quern_error *err)
+{
+	(void)counters;
+	return qn_error_set(err, "%s: built without PAPI", name);
+}
+
+static int stop_papi(struct counters *counters, uint64_t *value, struct quern_error *err)
+{
+	(void)counters;
+	(void)value;
+	return qn_error_set(err, "built without PAPI");
+}
+
+#endif
+
+/* ---- both ---- */
+
+static int start_event(struct counters *counters, int i, struct quern_error *err)
+{
+	int result = counters->state[i].source == PAPI ?
+		start_papi(counters, counters->state[i].papi_name, err) :
+		start_perf(counters, i, err);
+
+	counters->running = result == 0 ? counters->state[i].source : ABSENT;
+	return result;
+}
+
+int counters_stop(struct counters *counters, uint64_t *value, struct quern_error *err)
+{
+	enum source source = counters->running;
+
+	counters->running = ABSENT;
+	if (source == ABSENT)
+		return qn_error_set(err, "no counter is running");
+	return source == PAPI ? stop_papi(counters, value, err) : stop_perf(counters, value, err);
+}
+
+static int test_event(struct counters *counters, int i, struct quern_error *err)
+{
+	const struct exercise *exercise = events[i].exercise;
+	double low, high;
+	uint64_t value = 0;
+	int64_t ns;
+	int result;
+
+	if (start_event(counters, i, err) < 0)
+		return -1;
+	if (exercise->set_up) {         /* again, without the set-up */
+		counters_stop(counters, &value, NULL);
+		exercise->set_up(counters);
+		if (start_event(counters, i, err) < 0)
+			return -1;
+	}
+	ns = clock_read_ns();
+	result = exercise->run(counters, err);
+	ns = clock_read_ns() - ns;
+	if (counters_stop(counters, &value, result < 0 ? NULL : err) < 0 || result < 0)
+		return -1;
+	low = exercise->low + exercise->low_per_ns * (double)ns;
+	high = exercise->high + exercise->high_per_ns * (double)ns;
+	if ((double)value < low || (double)value > high)
+		return qn_error_set(err, "counted %llu where %.0f to %.0f are plausible",
+				    (unsigned long long)value, low, high);
+	return 0;
+}
+
+/* Leaves the source that passed, or none and the reason of the last one. */
+static void pick_source(struct counters *counters, int i)
+{
+	struct quern_error err;
+
+	counters->state[i].source = PAPI;
+	for (int n = 0; n < 2 && counters->has_papi && events[i].papi[n]; n++) {
+		counters->state[i].papi_name = events[i].papi[n];
+		if (test_event(counters, i, &err) == 0)
+			return;
+	}
+	counters->state[i].source = PERF;
+	if (test_event(counters, i, &err) == 0)
+		return;
+	counters->state[i].source = ABSENT;
+	snprintf(counters->state[i].why, sizeof(counters->state[i].why), "%.*s",
+		 (int)sizeof(counters->state[i].why) - 1, err.text);
+}
+
+int counters_open(struct counters **counters, struct quern_error *err)
+{
+	struct counters *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return qn_error_set(err, "out of memory");
+	c->fd = -1;
+	open_papi(c);
+	for (int i = 0; i < N_EVENTS; i++) {
+		pick_source(c, i);
+		if (c->state[i].source != ABSENT)
+			c->listed[c->n_listed++] = i;
+	}
+	*counters = c;
+	return 0;
+}
+
+void counters_close(struct counters *counters)
+{
+	uint64_t value;
+
+	if (!counters)
+		return;
+	counters_stop(counters, &value, NULL);
+	close_papi(counters);
+	free(counters->memory);
+	free(counters);
+}
+
+int counters_count(const struct counters *counters)
+{
+	return counters->n_listed;
+}
+
+const char *counters_name(const struct counters *counters, int index)
+{
+	return events[counters->listed[index]].name;
+}
+
+int counters_find(const struct counters *counters, const char *name, struct quern_error *err)
+{
+	for (int index = 0; index < counters->n_listed; index++)
+		if (strcmp(counters_name(counters, index), name) == 0)
+			return index;
+	for (int i = 0; i < N_EVENTS; i++)
+		if (strcmp(events[i].name, name) == 0)
+			return qn_error_set(err, "event %s: %s", name, counters->state[i].why);
+	return qn_error_set(err, "event %.40s: not known", name);
+}
+
+int counters_start(struct counters *counters, int index, struct quern_error *err)
+{
+	if (counters->running != ABSENT)
+		return qn_error_set(err, "a counter is running already");
+	return start_event(counters, counters->listed[index], err);
+}
+
+const char *counters_source(const struct counters *counters)
+{
+	for (int i = 0; i < N_EVENTS; i++)
+		if (is_hardware(i) && counters->state[i].source != ABSENT)
+			return counters->state[i].source == PAPI ? "papi" : "perf";
+	return "none";
+}
+
+void counters_why(const struct counters *counters, char *text, size_t n_bytes)
+{
+	int none = strcmp(counters_source(counters), "none") == 0;
+	size_t n = 0;
+
+	text[0] = 0;
+	for (int i = 0; i < N_EVENTS && n < n_bytes; i++) {
+		if (!is_hardware(i) || counters->state[i].source != ABSENT)
+			continue;
+		n += (size_t)snprintf(text + n, n_bytes - n, "%s%s: %s", n ? "; " : "",
+				      none ? "no hardware events" : events[i].name,
+				      counters->state[i].why);
+		if (none)
+			return;
+	}
+}

@@ -1,0 +1,53 @@
+/*
+ * probe.h: what the tuner and the probe say to each other.
+ *
+ * The probe (quern-probe) runs on the target and holds one batch of candidate kernels, compiled in
+ * as a registry.  The tuner writes one request a line to its standard input; the probe answers each
+ * with one line on its standard output: "ok key=value ...", "fail SENTENCE" (the candidate is to
+ * blame) or "error SENTENCE" (the request is).  Lines are at most PROBE_LINE bytes, newline
+ * included; values hold no spaces ('%20' and so on stand for bytes outside 0x21..0x7e and for '%').
+ * At end of input the probe exits.  A probe that dies, stays silent past its time or floods was
+ * killed by the candidate it was working on; the tuner says so in the record and starts it again.
+ *
+ *   hello                       ok protocol=1 kernels=N arch=x86_64 features=avx2,avx512,...
+ *                                  cores=N classes=N llc_bytes=N l2_bytes=N l1d_bytes=N
+ *                                  cpu=NAME kernel=OS%20RELEASE counters=papi|perf|none
+ *                                  why=SENTENCE events=cycles,instructions,...
+ *   kernel i=I                  ok name=NAME
+ *   engine threads=T cpus=LIST  ok threads=T     (T=0: the default; cpus=-: not pinned; replaces
+ *                                                 the engine and closes the case)
+ *   verify i=I seed=S           ok nmse=F        (in a forked child with a time limit; "fail crash
+ *                                                 ...", "fail hang ..." or "fail wrong ...")
+ *   case format=F m=M k=K n=N cold_bytes=B
+ *                               ok               (needs an engine; B=0: the default)
+ *   prepare i=I                 ok bytes=B       (packs the copies; B bytes streamed per call)
+ *   time i=I calls=C            ok ns=T calls=C flags=F
+ *                                                (T: total; C=0: as many calls as fill 1 ms, up to
+ *                                                 2 ms where the clock ticks slowly)
+ *   roof                        ok dram_gbps=F streams=N huge=0|1 int8_gmacs=F
+ *                                                (of the engine's threads, best so far)
+ *   count i=I calls=C event=E   ok value=V ns=T  (one event of the calling thread, in a pass of
+ *                                                 its own; needs an engine of one thread)
+ *   quit                        ok
+ *
+ * verify, prepare, time and count answer "fail unsupported ..." for a kernel that this CPU cannot
+ * run.  why: reasons for hardware events that are not counted, "-" when all are; events: those that
+ * passed their self-test, software events included.  flags: PROBE_* bits of what disturbed the
+ * sample, decimal.  A request that is refused changes nothing, but an engine or case that cannot be
+ * opened leaves none.
+ */
+#ifndef TUNER_PROBE_H
+#define TUNER_PROBE_H
+
+#include <stdio.h>
+
+#include "clock.h"              /* PROBE_SWITCHED, ... */
+#include "line.h"               /* PROBE_LINE */
+#include "runtime/quern.h"
+
+#define PROBE_PROTOCOL 1
+
+/* Serves requests until quit, end of input, or nobody reads; -1 when it cannot start. */
+int probe_serve(FILE *in, FILE *out, struct quern_error *err);
+
+#endif
