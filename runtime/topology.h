@@ -33,8 +33,8 @@ struct qn_topology {
 void qn_topology_read(struct qn_topology *topology);
 
 /*
- * The same from a copy of /sys and /proc under root.  Its cores are those of sys/devices/system/cpu/online,
- * or cpu 0 alone without that file; the affinity mask does not count.
+ * The same from a copy of /sys and /proc under root.  Its cores are those of
+ * sys/devices/system/cpu/online, or cpu 0 alone without that file; no affinity mask counts.
  */
 void qn_topology_read_from(const char *root, struct qn_topology *topology);
 

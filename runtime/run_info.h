@@ -1,0 +1,15 @@
+/* run_info.h: quern-run info. */
+#ifndef QN_RUN_INFO_H
+#define QN_RUN_INFO_H
+
+#include <stdio.h>
+
+#include "quern.h"
+
+/*
+ * Writes what a GGUF file holds to out: a summary, keys, tensors, and bytes by type.  Returns 0, or
+ * -1 with a sentence when the file is refused or out cannot be written.
+ */
+int run_info(const char *path, FILE *out, struct quern_error *err);
+
+#endif

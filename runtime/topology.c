@@ -1,0 +1,372 @@
+/*
+ * topology.c: reads sysfs and procfs, believes only what is plausible.
+ *
+ * A value is taken when its file can be read and it lies in a sensible range; otherwise the
+ * fall-back of topology.h stands.
+ */
+#include "topology.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+struct mask {
+	cpu_set_t sets[QN_CPU_LIMIT / CPU_SETSIZE];
+};
+
+int qn_topology_parse_cpus(const char *text, int *cpus, int max)
+{
+	struct mask seen;
+	int n = 0;
+
+	CPU_ZERO_S(sizeof(seen), seen.sets);
+	for (;;) {
+		long range[2];
+
+		for (int i = 0; i < 2; i++) {
+			char *end;
+
+			if (*text < '0' || *text > '9')
+				return -1;
+			range[i] = strtol(text, &end, 10);
+			if (range[i] >= QN_CPU_LIMIT)
+				return -1;
+			text = end;
+			if (i == 0 && *text == '-') {
+				text++;
+			} else if (i == 0) {
+				range[1] = range[0];
+				break;
+			}
+		}
+		if (range[1] < range[0])
+			return -1;
+		for (long cpu = range[0]; cpu <= range[1]; cpu++) {
+			if (n == max || CPU_ISSET_S(cpu, sizeof(seen), seen.sets))
+				return -1;
+			CPU_SET_S(cpu, sizeof(seen), seen.sets);
+			cpus[n++] = (int)cpu;
+		}
+		if (*text == '\0')
+			return n;
+		if (*text++ != ',')
+			return -1;
+	}
+}
+
+/* ---- files ---- */
+
+/* Reads a small file into text, without white space at its end; returns the length, maybe 0. */
+__attribute__((format(printf, 3, 4)))
+static size_t read_text(char *text, size_t n_bytes, const char *format, ...)
+{
+	char path[512];
+	va_list args;
+	ssize_t got = -1;
+	size_t n;
+	int fd, length;
+
+	text[0] = '\0';
+	va_start(args, format);
+	length = vsnprintf(path, sizeof(path), format, args);
+	va_end(args);
+	if (length < 0 || (size_t)length >= sizeof(path))
+		return 0;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd >= 0) {
+		got = read(fd, text, n_bytes - 1);
+		close(fd);
+	}
+	n = got > 0 ? (size_t)got : 0;
+	while (n > 0 && strchr(" \t\r\n", text[n - 1]))  /* finds '\0' too */
+		n--;
+	text[n] = '\0';
+	return n;
+}
+
+/* A whole number in min .. max, with nothing behind it but one of `units`, or `otherwise`. */
+static uint64_t parse_number(const char *text, int base, const char *units, uint64_t min,
+			     uint64_t max, uint64_t otherwise)
+{
+	unsigned long long value;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return otherwise;
+	errno = 0;
+	value = strtoull(text, &end, base);
+	if (errno || value < min || value > max)
+		return otherwise;
+	if (*end != '\0' && (end[1] != '\0' || !strchr(units, *end)))
+		return otherwise;
+	return value;
+}
+
+static size_t parse_size(const char *text)
+{
+	uint64_t size = parse_number(text, 10, "KMG", 1, (uint64_t)1 << 30, 0);
+
+	switch (text[0] ? text[strlen(text) - 1] : '\0') {
+	case 'K':
+		return size << 10;
+	case 'M':
+		return size << 20;
+	case 'G':
+		return size << 30;
+	default:
+		return size;
+	}
+}
+
+static uint64_t read_number(const char *root, int cpu, const char *file, int base, uint64_t min,
+			    uint64_t max, uint64_t otherwise)
+{
+	char text[64];
+
+	read_text(text, sizeof(text), "%s/sys/devices/system/cpu/cpu%d/%s", root, cpu, file);
+	return parse_number(text, base, "", min, max, otherwise);
+}
+
+/* ---- caches ---- */
+
+static void read_caches(const char *root, struct qn_topology *topology)
+{
+	uint64_t last_level = 1;
+	size_t last_bytes = 0;
+
+	for (int i = 0; i < 16; i++) {
+		char text[32], folder[64];
+		uint64_t level;
+		size_t bytes;
+
+		snprintf(folder, sizeof(folder), "sys/devices/system/cpu/cpu%d/cache/index%d",
+			 topology->cores[0].cpu, i);
+		read_text(text, sizeof(text), "%s/%s/type", root, folder);
+		if (strcmp(text, "Data") != 0 && strcmp(text, "Unified") != 0)
+			continue;
+		read_text(text, sizeof(text), "%s/%s/level", root, folder);
+		level = parse_number(text, 10, "", 1, 8, 0);
+		read_text(text, sizeof(text), "%s/%s/size", root, folder);
+		bytes = parse_size(text);
+		if (level == 1 && bytes)
+			topology->l1d_bytes = bytes;
+		if (level == 2 && bytes)
+			topology->l2_bytes = bytes;
+
+		/* Arm may tell that a level is there and not how large; then the default stands. */
+		if (level > last_level) {
+			last_level = level;
+			last_bytes = bytes;
+		}
+	}
+	if (last_bytes)
+		topology->llc_bytes = last_bytes;
+}
+
+/* ---- names and parts ---- */
+
+static struct qn_core *find_core(struct qn_topology *topology, uint64_t cpu)
+{
+	for (int i = 0; i < topology->n_cores; i++)
+		if ((uint64_t)topology->cores[i].cpu == cpu)
+			return &topology->cores[i];
+	return NULL;
+}
+
+/* Copies printable characters, without blanks at both ends. */
+static void set_name(struct qn_topology *topology, const char *name)
+{
+	size_t n = 0;
+
+	while (*name == ' ')
+		name++;
+	for (; *name && n < sizeof(topology->name) - 1; name++)
+		topology->name[n++] = (unsigned char)*name < ' ' || *name == 0x7f ? '?' : *name;
+	while (n > 0 && topology->name[n - 1] == ' ')
+		n--;
+	topology->name[n] = '\0';
+}
+
+/*
+ * The lines "key : value" of /proc/cpuinfo.  Arm kernels give the fields of MIDR one by one,
+ * revision last: implementer at bit 24, variant at 20, 0xf at 16, part at 4.  Where no name is
+ * known yet, that of the SoC ("Hardware") is better than that of a core.
+ */
+static void read_cpuinfo(const char *root, struct qn_topology *topology)
+{
+	char line[1024], path[512];
+	uint64_t cpu = UINT64_MAX, midr = 0;
+	struct qn_core *core;
+	int length, named = topology->name[0] != '\0';
+	FILE *file;
+
+	length = snprintf(path, sizeof(path), "%s/proc/cpuinfo", root);
+	if (length < 0 || (size_t)length >= sizeof(path))
+		return;
+	file = fopen(path, "re");
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file)) {
+		char *value = strchr(line, ':');
+		size_t n = strcspn(line, "\t:");
+
+		if (!value)
+			continue;
+		line[n] = '\0';
+		value += 1 + strspn(value + 1, " \t");
+		value[strcspn(value, "\n")] = '\0';
+		if (strcmp(line, "processor") == 0) {
+			cpu = parse_number(value, 10, "", 0, QN_CPU_LIMIT - 1, UINT64_MAX);
+			midr = 0;
+		} else if (strcmp(line, "CPU implementer") == 0) {
+			midr |= parse_number(value, 0, "", 0, 0xff, 0) << 24 | 0xf0000;
+		} else if (strcmp(line, "CPU variant") == 0) {
+			midr |= parse_number(value, 0, "", 0, 0xf, 0) << 20;
+		} else if (strcmp(line, "CPU part") == 0) {
+			midr |= parse_number(value, 0, "", 0, 0xfff, 0) << 4;
+		} else if (strcmp(line, "CPU revision") == 0) {
+			core = find_core(topology, cpu);
+			if (core && midr)
+				core->part = midr | parse_number(value, 0, "", 0, 0xf, 0);
+		} else if (!named && (strcmp(line, "Hardware") == 0 ||
+				      (!topology->name[0] && strcmp(line, "model name") == 0))) {
+			set_name(topology, value);
+		}
+	}
+	fclose(file);
+}
+
+/* Family, model and stepping as CPUID leaf 1 packs them; hybrid parts give all cores the same. */
+static uint64_t own_part(void)
+{
+#if defined(__x86_64__)
+	unsigned a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) ? a : 0;
+#else
+	return 0;
+#endif
+}
+
+static void read_names(const char *root, struct qn_topology *topology)
+{
+	uint64_t part;
+	char text[128];
+
+	if (read_text(text, sizeof(text), "%s/proc/device-tree/model", root) > 0)
+		set_name(topology, text);
+	read_cpuinfo(root, topology);
+	for (int i = 0; i < topology->n_cores; i++) {
+		struct qn_core *core = &topology->cores[i];
+
+		core->part = read_number(root, core->cpu, "regs/identification/midr_el1", 16, 1,
+					 UINT32_MAX, core->part);
+	}
+	part = topology->cores[0].part;
+	if (!topology->name[0] && part)
+		snprintf(topology->name, sizeof(topology->name), "CPU part 0x%03x",
+			 (unsigned)(part >> 4 & 0xfff));
+	if (!topology->name[0])
+		set_name(topology, "unknown");
+	for (int i = 0; i < topology->n_cores; i++)
+		if (!topology->cores[i].part)
+			topology->cores[i].part = own_part();
+}
+
+/* ---- classes ---- */
+
+/* Faster first; the part decides between equals, newer designs mostly have larger numbers. */
+static int compare_cores(const struct qn_core *a, const struct qn_core *b)
+{
+	if (a->capacity != b->capacity)
+		return a->capacity > b->capacity ? -1 : 1;
+	if (a->max_khz != b->max_khz)
+		return a->max_khz > b->max_khz ? -1 : 1;
+	if (a->part != b->part)
+		return a->part > b->part ? -1 : 1;
+	return 0;
+}
+
+static void rank_classes(struct qn_topology *topology)
+{
+	const struct qn_core *classes[QN_MAX_CPUS];
+	int n = 0;
+
+	for (int i = 0; i < topology->n_cores; i++) {
+		const struct qn_core *core = &topology->cores[i];
+		int at = 0;
+
+		while (at < n && compare_cores(classes[at], core) < 0)
+			at++;
+		if (at < n && compare_cores(classes[at], core) == 0)
+			continue;
+		memmove(classes + at + 1, classes + at, (size_t)(n - at) * sizeof(classes[0]));
+		classes[at] = core;
+		n++;
+	}
+	topology->n_classes = n;
+	for (int i = 0; i < topology->n_cores; i++) {
+		struct qn_core *core = &topology->cores[i];
+
+		while (compare_cores(classes[core->class_index], core) != 0)
+			core->class_index++;
+	}
+}
+
+/* ---- the whole ---- */
+
+static void read_cores(const char *root, const struct mask *allowed, struct qn_topology *topology)
+{
+	*topology = (struct qn_topology){
+		.l1d_bytes = 32 << 10, .l2_bytes = 512 << 10, .llc_bytes = 8 << 20
+	};
+	for (int cpu = 0; cpu < QN_CPU_LIMIT && topology->n_cores < QN_MAX_CPUS; cpu++) {
+		struct qn_core *core = &topology->cores[topology->n_cores];
+
+		if (!CPU_ISSET_S(cpu, sizeof(*allowed), allowed->sets))
+			continue;
+		core->cpu = cpu;
+		core->capacity = (int)read_number(root, cpu, "cpu_capacity", 10, 1, 1 << 16, 1024);
+		core->max_khz = (long)read_number(root, cpu, "cpufreq/cpuinfo_max_freq", 10, 1,
+						  100000000, 0);
+		topology->n_cores++;
+	}
+	read_names(root, topology);
+	read_caches(root, topology);
+	rank_classes(topology);
+}
+
+void qn_topology_read_from(const char *root, struct qn_topology *topology)
+{
+	char text[4096];
+	int cpus[QN_CPU_LIMIT], n;
+	struct mask online;
+
+	CPU_ZERO_S(sizeof(online), online.sets);
+	read_text(text, sizeof(text), "%s/sys/devices/system/cpu/online", root);
+	n = qn_topology_parse_cpus(text, cpus, QN_CPU_LIMIT);
+	for (int i = 0; i < n; i++)
+		CPU_SET_S(cpus[i], sizeof(online), online.sets);
+	if (n <= 0)
+		CPU_SET_S(0, sizeof(online), online.sets);
+	read_cores(root, &online, topology);
+}
+
+void qn_topology_read(struct qn_topology *topology)
+{
+	struct mask allowed;
+
+	CPU_ZERO_S(sizeof(allowed), allowed.sets);
+	if (sched_getaffinity(0, sizeof(allowed), allowed.sets))
+		CPU_SET_S(0, sizeof(allowed), allowed.sets);
+	read_cores("", &allowed, topology);
+}
