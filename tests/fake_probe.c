@@ -1,0 +1,264 @@
+/*
+ * fake_probe.c: a compiler and a probe that only pretend, and misbehave when told to.
+ *   fake_probe cc ...       copies its source to its object, or objects to a program; a source
+ *                           that holds the word of FAKE_BAD is an error
+ *   fake_probe run PROGRAM  speaks the protocol of tuner/probe.h for the kernels that the registry
+ *                           in PROGRAM declares
+ *
+ * Times are a function of kernel and case, so every undisturbed run has the same winners.  With
+ * FAKE_FAULTS set, one kernel in four does something bad, chosen by its name.  FAKE_LOG names a
+ * file that gets a line per request for a time, FAKE_PID one that gets the process number,
+ * FAKE_DELAY_US is slept before a time.  FAKE_DO names one thing to do at the first request for a
+ * time.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MARK "extern const struct qn_kernel qn_kernel_"
+
+static uint64_t hash(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *text; text++)
+		h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+	return h ^ h >> 29;
+}
+
+static char *read_all(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *text = NULL;
+	size_t n = 0;
+
+	if (!file || getdelim(&text, &n, 0, file) < 0) {
+		if (file)
+			fclose(file);
+		free(text);
+		return calloc(1, 1);
+	}
+	fclose(file);
+	return text;
+}
+
+/* ---- the compiler ---- */
+
+static int fake_cc(int argc, char **argv)
+{
+	const char *output = NULL, *bad = getenv("FAKE_BAD");
+	FILE *out;
+
+	for (int i = 0; i < argc; i++) {
+		if (!strcmp(argv[i], "--version")) {
+			puts("fake cc 1.0");
+			return 0;
+		}
+		if (!strcmp(argv[i], "-o") && i + 1 < argc)
+			output = argv[i + 1];
+	}
+	out = output ? fopen(output, "w") : NULL;
+	if (!out)
+		return 2;
+	for (int i = 0; i < argc; i++) {
+		size_t n = strlen(argv[i]);
+		char *text;
+
+		if (n < 3 || argv[i] == output ||
+		    (strcmp(argv[i] + n - 2, ".c") && strcmp(argv[i] + n - 2, ".o")))
+			continue;
+		text = read_all(argv[i]);
+		if (bad && strstr(text, bad)) {
+			printf("%s:1: error: told to fail\n", argv[i]);
+			free(text);
+			fclose(out);
+			unlink(output);
+			return 1;
+		}
+		fputs(text, out);
+		free(text);
+	}
+	fclose(out);
+	return chmod(output, 0755);
+}
+
+/* ---- the probe ---- */
+
+#define MAX_KERNELS 1024
+
+static char kernels[MAX_KERNELS][64];
+static int n_kernels;
+static char place[256];
+
+static void find_kernels(const char *program)
+{
+	char *text = read_all(program);
+
+	for (const char *p = text; (p = strstr(p, MARK)) && n_kernels < MAX_KERNELS;) {
+		p += strlen(MARK);
+		sscanf(p, "%63[a-z0-9_]", kernels[n_kernels++]);
+	}
+	free(text);
+}
+
+static void note(const char *path, const char *mode, const char *text)
+{
+	FILE *file = path ? fopen(path, mode) : NULL;
+
+	if (file) {
+		fputs(text, file);
+		fclose(file);
+	}
+}
+
+static void flood(void)
+{
+	for (;;)
+		printf("ok ns=1 calls=1 flags=0 and so on and on\n");
+}
+
+/* The ways to be bad; each stays for all time, so that a second try meets it, too. */
+static void misbehave(const char *action)
+{
+	if (!strcmp(action, "crash"))
+		abort();
+	if (!strcmp(action, "exit"))
+		_exit(3);
+	if (!strcmp(action, "hang"))
+		sleep(1000);
+	if (!strcmp(action, "flood"))
+		flood();
+	if (!strcmp(action, "long"))
+		for (;;)
+			putchar('x');
+	if (!strcmp(action, "garbage"))
+		puts("\001what? \377");
+	if (!strcmp(action, "zero"))
+		fwrite("ok \0\n", 1, 5, stdout);
+	if (!strcmp(action, "lie"))
+		puts("ok ns=-5 calls=1 flags=0");
+	if (!strcmp(action, "slow lie"))
+		puts("ok ns=999999999999 calls=1 flags=0");
+	if (!strcmp(action, "other calls"))
+		puts("ok ns=1000 calls=77777 flags=0");
+	if (!strcmp(action, "empty"))
+		puts("");
+	if (!strcmp(action, "fail"))
+		puts("fail crash signal 11");
+	fflush(stdout);
+}
+
+/* What a kernel does wrong at a verb, or NULL. */
+static const char *fault(const char *name, const char *verb)
+{
+	static const struct { const char *verb, *action; } faults[] = {
+		{"time", "crash"}, {"verify", "fail"}, {"time", "flood"}, {"time", "garbage"},
+		{"verify", "exit"}, {"prepare", "lie"}, {"time", "lie"}, {"time", "slow lie"},
+		{"verify", "zero"}, {"time", "long"}, {"prepare", "exit"}, {"time", "hang"},
+	};
+	size_t n = sizeof(faults) / sizeof(*faults);
+	uint64_t h = hash(name);
+
+	if (!getenv("FAKE_FAULTS") || h % 4 || strcmp(faults[h / 4 % n].verb, verb))
+		return NULL;
+	return faults[h / 4 % n].action;
+}
+
+static void answer_time(const char *name, long calls)
+{
+	const char *delay = getenv("FAKE_DELAY_US"), *once = getenv("FAKE_DO");
+	char key[400];
+	long us;
+
+	snprintf(key, sizeof(key), "%s %s\n", name, place);
+	note(getenv("FAKE_LOG"), "a", key);
+	if (delay)
+		usleep((useconds_t)atoi(delay));
+	if (once) {
+		misbehave(once);
+		return;
+	}
+	us = 100 + (long)(hash(key) % 90);
+	if (calls < 1)
+		calls = 2;
+	printf("ok ns=%ld calls=%ld flags=%d\n", calls * us * 1000, calls,
+	       calls * us > 900 ? 0 : (int)(hash(key) % 7 == 0));
+}
+
+static void answer(char *line)
+{
+	char verb[32] = "", *i_at = strstr(line, " i="), *calls_at = strstr(line, " calls=");
+	int i = i_at ? atoi(i_at + 3) : 0;
+	const char *bad;
+
+	sscanf(line, "%31s", verb);
+	if (i < 0 || i >= n_kernels) {
+		puts("error no such kernel");
+		return;
+	}
+	bad = i_at ? fault(kernels[i], verb) : NULL;
+	if (bad) {
+		misbehave(bad);
+		return;
+	}
+	if (!strcmp(verb, "hello"))
+		printf("ok protocol=1 kernels=%d arch=x86_64 features=avx2,avx512,avx512vnni,"
+		       "avx512vbmi,gfni cores=2 classes=1 llc_bytes=1048576 l2_bytes=65536 "
+		       "l1d_bytes=32768 cpu=Fake%%20CPU%%20%%2f1 kernel=Fake%%201.0 counters=none "
+		       "why=a%%20fake events=page_faults\n", n_kernels);
+	else if (!strcmp(verb, "kernel"))
+		printf("ok name=%s\n", kernels[i]);
+	else if (!strcmp(verb, "engine"))
+		printf("ok threads=%s\n", strstr(line, "threads=2") ? "2" : "1");
+	else if (!strcmp(verb, "verify"))
+		puts("ok nmse=1e-5");
+	else if (!strcmp(verb, "case"))
+		snprintf(place, sizeof(place), "%.255s", line), puts("ok");
+	else if (!strcmp(verb, "prepare"))
+		puts("ok bytes=10000");
+	else if (!strcmp(verb, "time"))
+		answer_time(kernels[i], calls_at ? atol(calls_at + 7) : 0);
+	else if (!strcmp(verb, "roof"))
+		puts("ok dram_gbps=20.5 streams=2 huge=1 int8_gmacs=100");
+	else if (!strcmp(verb, "count"))
+		puts("ok value=4 ns=1000");
+	else
+		puts("error unknown verb");
+}
+
+static int fake_run(const char *program)
+{
+	char line[4096], pid[32];
+
+	find_kernels(program);
+	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	note(getenv("FAKE_PID"), "w", pid);
+	while (fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, "\n")] = 0;
+		answer(line);
+		fflush(stdout);
+	}
+	return 0;
+}
+
+/* Also called by tests that play their own probe. */
+int fake_probe(int argc, char **argv);
+
+int fake_probe(int argc, char **argv)
+{
+	if (argc > 2 && !strcmp(argv[1], "cc"))
+		return fake_cc(argc - 2, argv + 2);
+	if (argc == 3 && !strcmp(argv[1], "run"))
+		return fake_run(argv[2]);
+	return 2;
+}
+
+#ifndef FAKE_PROBE_PART
+int main(int argc, char **argv)
+{
+	return fake_probe(argc, argv);
+}
+#endif

@@ -1,0 +1,590 @@
+/*
+ * test_tuner.c: the tuner's parts: journals, results files, configs, devices, the conversation with
+ * probes that misbehave, compiling in batches.  Whole runs are tested by tune.sh.
+ *
+ * Started with "cc" or "run" it is its own compiler and probe (fake_probe.c).
+ */
+#define FAKE_PROBE_PART
+#include "fake_probe.c"
+#undef MARK
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "runtime/quern.h"
+#include "scratch.h"
+#include "tuner/compile.h"
+#include "tuner/config.h"
+#include "tuner/device.h"
+#include "tuner/journal.h"
+#include "tuner/probe.h"
+#include "tuner/process.h"
+#include "tuner/record.h"
+
+static char *home;
+static char self[1024];
+
+/* The message must hold all of text. */
+#define CHECK_SAYS(err, text) check_says(err, text, __LINE__)
+
+static void check_says(const struct gen_error *err, const char *text, int line)
+{
+	char what[1400];
+
+	snprintf(what, sizeof(what), "'%.1000s' does not say '%.300s'", err->text, text);
+	check_that(strstr(err->text, text) != NULL, __FILE__, line, what);
+}
+
+/* ---- journals ---- */
+
+static const struct journal_fact facts[] = {{"seed", "1"}, {"device", "a \"quoted\" \\ name\n"}};
+
+static struct journal *open_journal(const struct journal_fact *header, int fresh, char *note)
+{
+	struct gen_error err;
+	struct journal *journal = journal_open("j.journal", header, 2, fresh, note, &err);
+
+	check_that(journal != NULL, __FILE__, __LINE__, err.text);
+	return journal;
+}
+
+static void add(struct journal *journal, const char *question, const char *answer)
+{
+	struct gen_error err;
+
+	CHECK(journal_add(journal, question, answer, &err) == 0);
+}
+
+static void test_journal(void)
+{
+	const struct journal_fact other[] = {{"seed", "2"}, facts[1]};
+	struct gen_error err;
+	struct journal *journal;
+	char note[256], *text, *damaged;
+	size_t n;
+
+	journal = open_journal(facts, 0, note);
+	CHECK(!*note && journal_n_taken(journal) == 0);
+	add(journal, "time x 1", "ok ns=5");
+	add(journal, "odd \"\\\001\n", "fail \xc3\xa4");
+	CHECK(journal_open("j.journal", facts, 2, 0, note, &err) == NULL);
+	CHECK_SAYS(&err, "in use");
+	journal_close(journal);
+
+	journal = open_journal(facts, 0, note);
+	CHECK(journal_n_taken(journal) == 2 && strstr(note, "taking up"));
+	CHECK(!strcmp(journal_find(journal, "time x 1"), "ok ns=5"));
+	CHECK(!strcmp(journal_find(journal, "odd \"\\\001\n"), "fail \xc3\xa4"));
+	CHECK(journal_find(journal, "time x") == NULL);
+	for (int i = 0; i < 3000; i++) {
+		char question[32];
+
+		snprintf(question, sizeof(question), "q %d", i);
+		add(journal, question, question + 2);
+	}
+	CHECK(!strcmp(journal_find(journal, "q 1234"), "1234"));
+	journal_close(journal);
+
+	/* Cut anywhere: the whole lines before are kept, and it can be added to. */
+	text = scratch_read_text("j.journal");
+	n = strlen(text);
+	for (size_t cut = 1; cut < 500; cut += 3) {
+		FILE *file = fopen("j.journal", "w");
+		size_t whole = 0;
+
+		fwrite(text, 1, n - cut, file);
+		fclose(file);
+		for (size_t i = 0; i < n - cut; i++)
+			whole += text[i] == '\n';
+		journal = open_journal(facts, 0, note);
+		if (!journal)
+			continue;
+		CHECK(journal_n_taken(journal) == whole - 1);
+		add(journal, "after", "ok");
+		journal_close(journal);
+		journal = open_journal(facts, 0, note);
+		CHECK(journal && journal_find(journal, "after"));
+		journal_close(journal);
+	}
+
+	/* A header alone, even torn, is a new journal. */
+	scratch_write_text("j.journal", "{\"quern\":\"jour");
+	journal = open_journal(facts, 0, note);
+	CHECK(journal_n_taken(journal) == 0);
+	journal_close(journal);
+
+	/* Damage in the middle names its line; flipped bytes never crash. */
+	scratch_write_text("j.journal", text);
+	damaged = strdup(text);
+	memcpy(strchr(strchr(damaged, '\n') + 1, '\n') - 5, "\"\"\"", 3);
+	scratch_write_text("j.journal", damaged);
+	CHECK(journal_open("j.journal", facts, 2, 0, note, &err) == NULL);
+	CHECK_SAYS(&err, "j.journal:2: ");
+	free(damaged);
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		uint64_t random = seed;
+		FILE *file = fopen("j.journal", "w");
+
+		damaged = strdup(text);
+		for (int i = 0; i < 3; i++)
+			damaged[check_random(&random) % 2000] = (char)check_random(&random);
+		fwrite(damaged, 1, 2000, file);
+		fclose(file);
+		free(damaged);
+		journal_close(journal_open("j.journal", facts, 2, 0, note, &err));
+	}
+
+	/* Another search, and --fresh: moved aside. */
+	scratch_write_text("j.journal", text);
+	journal = open_journal(other, 0, note);
+	CHECK(journal_n_taken(journal) == 0 && strstr(note, "another seed"));
+	journal_close(journal);
+	journal = open_journal(other, 1, note);
+	CHECK(strstr(note, "--fresh") != NULL);
+	journal_close(journal);
+	scratch_write_text("j.journal", "quern: results\n");
+	CHECK(journal_open("j.journal", facts, 2, 0, note, &err) == NULL);
+	CHECK_SAYS(&err, "j.journal:1: ");
+	free(text);
+}
+
+/* ---- results files ---- */
+
+static void check_bad_record(const char *text, const char *says)
+{
+	struct record record;
+	struct gen_error err = {""};
+
+	scratch_write_text("bad.yaml", text);
+	if (CHECK(record_read(&record, "bad.yaml", &err) < 0))
+		CHECK_SAYS(&err, says);
+}
+
+static void fill_record(struct record *record)
+{
+	struct record_entry *entry;
+
+	memset(record, 0, sizeof(*record));
+	record->complete = 1;
+	record->device.cpu = strdup("A: \"CPU\" # 1");
+	record->device.cores = 4;
+	record->counters = strdup("none: no, really");
+	record->protocol.seed = 77;
+	record->protocol.seconds = 1.5;
+	record_add_failure(record, "dot_x", "crash: signal 11");
+	record_add_ceiling(record)->threads = 2;
+	record->ceilings[0].dram_gbps = 12.25;
+	entry = record_add_entry(record);
+	strcpy(entry->format, "w4g32");
+	strcpy(entry->kernel, "dot_w4g32_a8g32_scalar_r1");
+	strcpy(entry->key, "family=dot format=w4g32 act=a8g32 isa=scalar KU=1 UNPACK=shift");
+	strcpy(entry->default_kernel, "dot_d");
+	entry->m = 64, entry->k = 32, entry->n = 1, entry->threads = 2;
+	entry->median_us = 12.5;
+	entry->speedup = 1.25;
+	record_add_equivalent(entry, "dot_e");
+	record_add_counter(entry, "cycles", 123);
+	entry = record_add_entry(record);
+	entry->is_default = 1;
+	strcpy(entry->format, "w1g128");
+	strcpy(entry->key, "family=lut format=w1g128 act=a8g32 isa=scalar KU=1");
+}
+
+static void test_record(void)
+{
+	struct record out, in;
+	struct gen_error err = {""};
+	char *first, *second;
+
+	fill_record(&out);
+	check_that(record_write(&out, "new/folder/r.yaml", &err) == 0, __FILE__, __LINE__,
+		   err.text);
+	CHECK(access("new/folder/r.yaml.tmp", F_OK) < 0);
+	if (check_that(record_read(&in, "new/folder/r.yaml", &err) == 0, __FILE__, __LINE__,
+		       err.text)) {
+		CHECK(in.complete && in.device.cores == 4 && in.protocol.seed == 77);
+		CHECK(!strcmp(in.device.cpu, out.device.cpu) && !strcmp(in.counters, out.counters));
+		CHECK(in.protocol.n_failed == 1 && in.n_ceilings == 1 && in.n_entries == 2);
+		CHECK(in.ceilings[0].dram_gbps == 12.25);
+		CHECK(!strcmp(in.entries[0].key, out.entries[0].key));
+		CHECK(in.entries[0].median_us == 12.5 && in.entries[0].n_equivalent == 1);
+		CHECK(in.entries[0].n_counters == 1 && in.entries[0].counters[0].value == 123);
+		CHECK(in.entries[1].is_default && !strcmp(in.entries[1].key, out.entries[1].key));
+		record_write(&in, "again.yaml", &err);
+		first = scratch_read_text("new/folder/r.yaml");
+		second = scratch_read_text("again.yaml");
+		CHECK(!strcmp(first, second));
+		free(first);
+		free(second);
+		record_free(&in);
+	}
+	/* A file that cannot be written leaves the old one. */
+	mkdir("is-folder.yaml", 0777);
+	CHECK(record_write(&out, "is-folder.yaml", &err) < 0);
+	CHECK(access("is-folder.yaml.tmp", F_OK) < 0);
+	record_free(&out);
+}
+
+#define HEAD "quern: results\nschema: 1\nentries:\n"
+#define POINT "point: {UNPACK: shift, KU: 1, isa: scalar, act: a8g32, format: w4g32, family: dot}"
+
+static void test_bad_records(void)
+{
+	struct record record;
+	struct gen_error err = {""};
+
+	/* Keys of a point may come in any order and are put in that of gen.h. */
+	scratch_write_text("d.yaml", HEAD "- {format: w4g32, default: true, " POINT "}\n");
+	if (CHECK(record_read(&record, "d.yaml", &err) == 0)) {
+		CHECK(!strcmp(record.entries[0].key,
+			      "family=dot format=w4g32 act=a8g32 isa=scalar KU=1 UNPACK=shift"));
+		record_free(&record);
+	}
+	CHECK(record_read(&record, "absent.yaml", &err) < 0);
+	CHECK_SAYS(&err, "absent.yaml");
+	check_bad_record("", "bad.yaml");
+	check_bad_record("quern: config\n", "bad.yaml:1: ");
+	check_bad_record("quern: results\nschema: 2\nentries: []\n", "bad.yaml:2: schema");
+	check_bad_record("quern: results\nschema: 1\n", "'entries' is missing");
+	check_bad_record("quern: results\nschema: 1\nwhat: 1\nentries: []\n",
+			 "bad.yaml:3: unknown key 'what'");
+	check_bad_record(HEAD "- 1\n", "bad.yaml:4: ");
+	check_bad_record(HEAD "- {format: w4g32, default: true}\n",
+			 "bad.yaml:4: the entry has no 'point'");
+	check_bad_record(HEAD "- {format: w4g32, " POINT "}\n",
+			 "bad.yaml:4: an entry needs m, k, n");
+	check_bad_record(HEAD "- {format: w8g32, default: true, " POINT "}\n", "another format");
+	check_bad_record(HEAD "- {format: w4g32, default: true, m: 3, " POINT "}\n", "no 'm'");
+	check_bad_record(HEAD "- {format: w4g32, default: true, point: {family: dot}}\n",
+			 "no 'format'");
+	check_bad_record(HEAD "- format: w4g32\n  m: x\n",
+			 "bad.yaml:5: 'm' must be a whole number");
+	check_bad_record(HEAD "- format: w4g32\n  gbps: -1\n",
+			 "bad.yaml:5: 'gbps' must be a number");
+	check_bad_record(HEAD "- format: w4g32\n  op: gemm\n", "bad.yaml:5: op must be gemv");
+	check_bad_record(HEAD "- {format: w4g32, default: maybe}\n",
+			 "'default' must be true or false");
+}
+
+/* ---- configs ---- */
+
+static void check_bad_config(struct gen *gen, const char *text, const char *says)
+{
+	struct config config;
+	struct gen_error err = {""};
+
+	scratch_write_text("c.yaml", text);
+	if (CHECK(config_read(&config, gen, "c.yaml", &err) < 0))
+		CHECK_SAYS(&err, says);
+}
+
+#define REST "tokens: [1]\nthreads: [1, all]\nacts: [a8g32]\nfamilies: [dot]\nisas: native\n"
+
+static void test_config(struct gen *gen)
+{
+	struct config config;
+	struct gen_error err = {""};
+	char path[1100], *text;
+
+	snprintf(path, sizeof(path), "%s/tuner/configs/default.yaml", home);
+	if (!check_that(config_read(&config, gen, path, &err) == 0, __FILE__, __LINE__, err.text))
+		return;
+	CHECK(config.formats.n == 6 && config.n_shapes == 6 && config.threads.n == 2);
+	CHECK(config.threads.list[1] == CONFIG_ALL && config.isas.n == 0);
+	CHECK(config_set_formats(&config, gen, "w8g32", &err) == 0 && config.formats.n == 1);
+	CHECK(config_set_shapes(&config, "64x32,1x1", &err) == 0 && config.n_shapes == 2);
+	CHECK(config_set_threads(&config, "all,3", &err) == 0 && config.threads.n == 2);
+	text = config_text(&config);
+	CHECK(strstr(text, "formats w8g32;") && strstr(text, " 64x32:1 1x1:1"));
+	free(text);
+	CHECK(config_set_formats(&config, gen, "w8g32,w9", &err) < 0);
+	CHECK_SAYS(&err, "--formats: unknown format 'w9': must be one of");
+	CHECK(config_set_shapes(&config, "64x", &err) < 0);
+	CHECK_SAYS(&err, "--shapes: shape '64x' must be MxK");
+	CHECK(config_set_threads(&config, "1,1", &err) < 0);
+	CHECK_SAYS(&err, "twice");
+	CHECK(config_set_threads(&config, "-1", &err) < 0);
+	CHECK(config_set_threads(&config, "", &err) < 0);
+	config_free(&config);
+
+	check_bad_config(gen, "", "c.yaml");
+	check_bad_config(gen, "quern: results\n", "c.yaml:1: ");
+	check_bad_config(gen, "quern: config\nschema: 1\nformat: [w4g32]\n",
+			 "c.yaml:3: unknown key");
+	check_bad_config(gen, "quern: config\nschema: 1\nformats: [w4g32]\nshapes: [4x4]\n",
+			 "is missing");
+	check_bad_config(gen, "quern: config\nschema: 1\nformats: []\n",
+			 "c.yaml:3: 'formats' must be");
+	check_bad_config(gen, "quern: config\nschema: 1\nformats: [w4g32,\n  w5]\n",
+			 "c.yaml:4: unknown format");
+	check_bad_config(gen, "quern: config\nschema: 1\nformats: [w4g32, w4g32]\n", "twice");
+	check_bad_config(gen, "quern: config\nschema: 1\nshapes: [4096x0]\n", "c.yaml:3: shape");
+	check_bad_config(gen, "quern: config\nschema: 1\nshapes: [[1]]\n", "plain words");
+	check_bad_config(gen, "quern: config\nschema: 1\nfamilies: [dots]\n", "unknown family");
+	check_bad_config(gen, "quern: config\nschema: 1\nisas: [avx9]\n", "unknown isa");
+	check_bad_config(gen, "quern: config\nschema: 1\ntokens: [0]\n", "number of tokens");
+	check_bad_config(gen, "quern: config\nschema: 3\n" REST, "c.yaml:2: schema");
+}
+
+/* A GGUF file with tensors of the given names, types and 64x32 shape; no data is read. */
+static void write_gguf(const char *path, const char *const *names, const uint32_t *types,
+		       uint64_t n)
+{
+	FILE *file = fopen(path, "wb");
+	uint64_t n_keys = 0, dims[2] = {64, 32}, offset = 0, length;
+	uint32_t version = 3, n_dims = 2;
+	static const char zeros[32 * 64 * 4 + 32];
+
+	fwrite("GGUF", 1, 4, file);
+	fwrite(&version, 4, 1, file);
+	fwrite(&n, 8, 1, file);
+	fwrite(&n_keys, 8, 1, file);
+	for (uint64_t i = 0; i < n; i++) {
+		length = strlen(names[i]);
+		fwrite(&length, 8, 1, file);
+		fwrite(names[i], 1, length, file);
+		fwrite(&n_dims, 4, 1, file);
+		dims[1] = types[i] == QUERN_F32 ? 32 : 16;
+		fwrite(dims, 8, 2, file);
+		fwrite(&types[i], 4, 1, file);
+		fwrite(&offset, 8, 1, file);
+		offset += 32 * 64 * 4;
+	}
+	while (ftell(file) % 32)
+		fputc(0, file);
+	for (uint64_t i = 0; i < n; i++)
+		fwrite(zeros, 1, 32 * 64 * 4, file);
+	fclose(file);
+}
+
+static void test_model(struct gen *gen)
+{
+	static const char *const names[] = {"token_embd.weight", "blk.0.attn_q.weight",
+					    "blk.0.ffn_up.weight", "blk.0.attn_norm.weight"};
+	static const uint32_t types[] = {QUERN_F32, QUERN_Q4_0, QUERN_F32, QUERN_F32};
+	struct config config;
+	struct gen_error err = {""};
+	char path[1100];
+
+	snprintf(path, sizeof(path), "%s/tuner/configs/default.yaml", home);
+	write_gguf("m.gguf", names, types, 4);
+	if (!CHECK(config_read(&config, gen, path, &err) == 0))
+		return;
+	config_set_formats(&config, gen, "w1g128", &err);
+	check_that(config_set_model(&config, "m.gguf", 0, &err) == 0, __FILE__, __LINE__, err.text);
+	CHECK(config.formats.n == 2 && config.n_shapes == 2);
+	CHECK(config.shapes[0].m == 16 && config.shapes[0].k == 64 &&
+	      config.shapes[0].formats == 2);
+	CHECK(config.shapes[1].m == 32 && config.shapes[1].k == 64 &&
+	      config.shapes[1].formats == 1);
+	config_set_formats(&config, gen, "w1g128", &err);
+	CHECK(config_set_model(&config, "m.gguf", 1, &err) == 0 && config.n_shapes == 1);
+	CHECK(config_set_model(&config, "c.yaml", 0, &err) < 0);
+	write_gguf("m.gguf", names, types, 1);
+	CHECK(config_set_model(&config, "m.gguf", 0, &err) < 0);
+	CHECK_SAYS(&err, "no matrix");
+	config_free(&config);
+}
+
+/* ---- devices and probes ---- */
+
+static int read_device(struct device *device, const char *more, struct gen_error *err)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text), "quern: device\nschema: 1\nname: fake\ncompiler: [%s, cc]\n"
+		 "run: [%s, run, '{program}']\ntime_out: 0.3\n%s", self, self, more);
+	scratch_write_text("fake.yaml", text);
+	return device_read(device, home, "fake.yaml", err);
+}
+
+static void test_device_files(void)
+{
+	struct device device;
+	struct gen_error err = {""};
+
+	CHECK(read_device(&device, "flags: [-O3, -g]\ncompile_time_out: 7\n", &err) == 0);
+	CHECK(!strcmp(device.name, "fake") && !strcmp(device.flags[1], "-g") && !device.flags[2]);
+	CHECK(device.compile_time_out_s == 7 && !device.papi && !device.link[0]);
+	device_free(&device);
+	CHECK(read_device(&device, "flag: [-O3]\n", &err) < 0);
+	CHECK_SAYS(&err, "fake.yaml:7: unknown key 'flag'");
+	CHECK(read_device(&device, "link: -lm\n", &err) < 0);
+	CHECK_SAYS(&err, "fake.yaml:7: 'link' must be a list");
+	CHECK(read_device(&device, "compile_time_out: -1\n", &err) < 0);
+	scratch_write_text("fake.yaml", "quern: device\nschema: 1\nname: x\nrun: [a]\n");
+	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
+	CHECK_SAYS(&err, "'compiler' is missing");
+	CHECK(device_read(&device, home, "no-such-device", &err) < 0);
+	CHECK_SAYS(&err, "no-such-device.yaml");
+	for (int i = 0; i < 2; i++) {
+		check_that(device_read(&device, home, i ? "local" : "qemu-aarch64", &err) == 0,
+			   __FILE__, __LINE__, err.text);
+		device_free(&device);
+	}
+}
+
+static void check_ask(const struct device *device, const char *action, const char *says)
+{
+	struct gen_error err;
+	struct device_probe *probe;
+	char answer[PROBE_LINE + 1];
+
+	setenv("FAKE_DO", action, 1);
+	probe = device_start(device, "program", "probe.log", &err);
+	if (!check_that(probe != NULL, __FILE__, __LINE__, err.text))
+		return;
+	CHECK(device_ask(probe, 2, "kernel i=0", answer) == DEVICE_OK);
+	CHECK(device_ask(probe, 0.3, "time i=0 calls=1", answer) == DEVICE_DEAD);
+	check_that(strstr(answer, says) != NULL, __FILE__, __LINE__, answer);
+	CHECK(device_ask(probe, 0.3, "kernel i=0", answer) == DEVICE_DEAD);
+	device_stop(probe);
+	unsetenv("FAKE_DO");
+	/* Everything was reaped. */
+	CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+}
+
+static void test_conversation(void)
+{
+	struct device device;
+	struct device_probe *probe;
+	struct gen_error err = {""};
+	char answer[PROBE_LINE + 1], name[64];
+
+	if (!CHECK(read_device(&device, "", &err) == 0))
+		return;
+	scratch_write_text("program", "extern const struct qn_kernel qn_kernel_dot_x;\n");
+	probe = device_start(&device, "program", "probe.log", &err);
+	if (check_that(probe != NULL, __FILE__, __LINE__, err.text)) {
+		CHECK(device_ask(probe, 2, "kernel i=0", answer) == DEVICE_OK);
+		CHECK(device_value(answer, "name", name, sizeof(name)) == 0 &&
+		      !strcmp(name, "dot_x"));
+		CHECK(device_ask(probe, 2, "nonsense", answer) == DEVICE_ERROR);
+		CHECK(!strcmp(answer, "unknown verb"));
+		device_stop(probe);
+	}
+	check_ask(&device, "crash", "signal 6");
+	check_ask(&device, "exit", "exit status 3");
+	check_ask(&device, "hang", "hang no answer within 0.3 s");
+	check_ask(&device, "flood", "garbage");
+	check_ask(&device, "long", "garbage");
+	check_ask(&device, "garbage", "garbage the probe wrote '?what? ?'");
+	check_ask(&device, "zero", "garbage");
+	check_ask(&device, "empty", "garbage");
+	free(device.run[0]);
+	device.run[0] = strdup("./no-such-program");
+	CHECK(device_start(&device, "program", "probe.log", &err) == NULL);
+	CHECK_SAYS(&err, "cannot run './no-such-program': No such file");
+	device_free(&device);
+}
+
+static void test_values(void)
+{
+	static const char answer[] = "ns=12 bad=1x cpu=A%20%25B empty= f=1.5 inf=inf neg=-3 cut=%2";
+	char text[16];
+	long long number;
+	double real;
+
+	CHECK(device_value_long(answer, "ns", &number) == 0 && number == 12);
+	CHECK(device_value_long(answer, "neg", &number) == 0 && number == -3);
+	CHECK(device_value_long(answer, "bad", &number) < 0);
+	CHECK(device_value_long(answer, "empty", &number) < 0);
+	CHECK(device_value_long(answer, "s", &number) < 0);
+	CHECK(device_value_double(answer, "f", &real) == 0 && real == 1.5);
+	CHECK(device_value_double(answer, "inf", &real) < 0);
+	CHECK(device_value(answer, "cpu", text, sizeof(text)) == 0 && !strcmp(text, "A %B"));
+	CHECK(device_value(answer, "cpu", text, 4) < 0);
+	CHECK(device_value(answer, "cut", text, sizeof(text)) < 0);
+}
+
+/* ---- compiling ---- */
+
+static void test_compile(void)
+{
+	struct device device;
+	struct compile *compile;
+	struct compile_item items[40];
+	char texts[40][64];
+	struct gen_error err = {""};
+	long first;
+
+	if (!CHECK(read_device(&device, "", &err) == 0))
+		return;
+	setenv("FAKE_BAD", "broken", 1);
+	for (int turn = 0; turn < 2; turn++) {
+		compile = compile_open(&device, home, "work", 2, &err);
+		if (!check_that(compile != NULL, __FILE__, __LINE__, err.text))
+			return;
+		CHECK(!strcmp(compile_version(compile), "fake cc 1.0"));
+		CHECK(compile_open(&device, home, "work", 2, &err) == NULL);
+		CHECK_SAYS(&err, "in use");
+		for (int i = 0; i < 40; i++) {
+			snprintf(texts[i], sizeof(texts[i]), "kernel %d %s\n", i,
+				 i == 17 || i == 33 ? "broken" : "");
+			items[i] = (struct compile_item){.text = texts[i],
+							 .flags = i % 2 ? "-a" : "-b"};
+		}
+		check_that(compile_items(compile, items, 40, &err) == 0, __FILE__, __LINE__,
+			   err.text);
+		for (int i = 0; i < 40; i++) {
+			CHECK(!items[i].why == (i != 17 && i != 33));
+			CHECK(!*items[i].object == (i == 17 || i == 33));
+			if (items[i].why)
+				CHECK(strstr(items[i].why, "told to fail (see work/logs/") != NULL);
+			free(items[i].why);
+		}
+		/* The second time nothing is compiled, not even what failed. */
+		first = compile_count(compile);
+		CHECK(turn ? first == 0 : first > 40);
+		compile_close(compile);
+	}
+	unsetenv("FAKE_BAD");
+	device_free(&device);
+}
+
+static void test_fingerprint(void)
+{
+	const char *a = "/* dot_a from family=dot isa=x KU=1 */ f_dot_a(\"KU=1\") { 7; }";
+	const char *b = "/* dot_bb from family=dot isa=x KU=2 */ f_dot_bb(\"KU=2\") { 7; }";
+	const char *c = "/* dot_bb from family=dot isa=x KU=2 */ f_dot_bb(\"KU=2\") { 8; }";
+
+	CHECK(compile_fingerprint(a, "dot_a", "family=dot isa=x KU=1") ==
+	      compile_fingerprint(b, "dot_bb", "family=dot isa=x KU=2"));
+	CHECK(compile_fingerprint(b, "dot_bb", "family=dot isa=x KU=2") !=
+	      compile_fingerprint(c, "dot_bb", "family=dot isa=x KU=2"));
+}
+
+int main(int argc, char **argv)
+{
+	const char *root = getenv("srcdir");
+	char work[64];
+	struct gen_error err;
+	struct gen *gen;
+	ssize_t n;
+
+	if (argc > 1)
+		return fake_probe(argc, argv);
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	home = realpath(root && *root ? root : ".", NULL);
+	if (!CHECK(n > 0 && home && scratch_open(work)))
+		return check_exit();
+	signal(SIGPIPE, SIG_IGN);
+	gen = gen_open(home, &err);
+	if (check_that(gen != NULL, __FILE__, __LINE__, err.text)) {
+		test_config(gen);
+		test_model(gen);
+	}
+	gen_close(gen);
+	test_journal();
+	test_record();
+	test_bad_records();
+	test_device_files();
+	test_conversation();
+	test_values();
+	test_compile();
+	test_fingerprint();
+	scratch_remove_tree(work);
+	free(home);
+	return check_exit();
+}

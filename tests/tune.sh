@@ -1,0 +1,182 @@
+#!/bin/sh
+#
+# tune.sh: runs of quern tune that are killed, interrupted and disturbed, with a probe that pretends.
+#
+# Whatever happens, the winners are those of an undisturbed run, nothing that was measured is
+# measured again, and nothing is left behind.  Needs srcdir, QUERN (the program) and cc.
+
+set -u
+
+: "${srcdir:?}" "${QUERN:=./quern}"
+QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
+export QUERN_HOME
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+failures=0
+
+fail() {
+	echo "tune.sh: $*"
+	failures=1
+}
+
+${BUILD_CC:-cc} -std=c11 -D_GNU_SOURCE -o "$dir/fake" "$QUERN_HOME/tests/fake_probe.c" || exit 1
+
+cat >"$dir/fake.yaml" <<EOF
+quern: device
+schema: 1
+name: fake
+compiler: ["$dir/fake", cc]
+run: ["$dir/fake", run, "{program}"]
+time_out: 0.5
+EOF
+cat >"$dir/config.yaml" <<EOF
+quern: config
+schema: 1
+formats: [w4g32, w1g128]
+shapes: [64x64, 96x128]
+tokens: [1]
+threads: [1, all]
+acts: [a8g32]
+families: [dot, lut]
+isas: native
+EOF
+
+# tune NAME [OPTION]...: a run of its own in the folder NAME; its output goes to NAME/out.
+tune() {
+	name=$1
+	shift
+	mkdir -p "$dir/$name"
+	exec "$QUERN" tune -b 100 -d "$dir/fake.yaml" -o "$dir/$name/r.yaml" "$@" \
+		"$dir/config.yaml" >>"$dir/$name/out" 2>&1
+}
+
+winners() {
+	sed -n 's/^  *\(kernel\|format\|m\|k\|threads\): / /p' "$dir/$1/r.yaml"
+}
+
+same_winners() {
+	[ "$(winners "$1")" = "$(winners calm)" ] || fail "$1: other winners than an undisturbed run"
+	grep -q '^complete: true' "$dir/$1/r.yaml" || fail "$1: the results are not complete"
+}
+
+# Answers to requests for times are at most so many fewer than the requests that were made.
+asked_once() {
+	asked=$(wc -l <"$dir/$1/log")
+	known=$(grep -c '"question":"time' "$dir/$1/r.journal")
+	[ "$asked" -le $((known + $2)) ] || fail "$1: asked for $asked times to get $known"
+}
+
+nothing_left() {
+	left=$(find "$dir/$1" -name '*.tmp*' -o -path '*/.quern-work/tmp/*' | head -n 3)
+	[ -z "$left" ] || fail "$1: left behind: $left"
+	sleep 0.1
+	for process in /proc/[0-9]*; do
+		if tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -q "^$dir/fake"; then
+			fail "$1: process ${process#/proc/} is still there"
+		fi
+	done
+}
+
+# ---- undisturbed ----
+
+(tune calm) || fail "calm: exit $?: $(tail -n 3 "$dir/calm/out")"
+nothing_left calm
+[ "$(grep -c '^  kernel: ' "$dir/calm/r.yaml")" = 8 ] || fail "calm: not 8 winners"
+[ $failures = 0 ] || exit 1
+
+# Once more: everything is known.
+: >"$dir/calm/log"
+(FAKE_LOG=$dir/calm/log; export FAKE_LOG; tune calm) || fail "calm: the second run fails"
+[ ! -s "$dir/calm/log" ] || fail "calm: measured again"
+cp "$dir/calm/r.yaml" "$dir/calm/before.yaml"
+
+# ---- kill -9 of the tuner, again and again ----
+
+mkdir "$dir/killed"
+FAKE_LOG=$dir/killed/log FAKE_DELAY_US=1500
+export FAKE_LOG FAKE_DELAY_US
+for pause in 0.3 0.5 0.6 0.7 0.8; do
+	(tune killed) &
+	sleep $pause
+	kill -9 $! 2>/dev/null
+	wait $! 2>/dev/null
+done
+[ ! -e "$dir/killed/r.yaml" ] || fail 'killed: it ended before it was killed'
+# A torn line is what a crash of the machine would leave.
+printf '{"at":9,"question":"time w4' >>"$dir/killed/r.journal"
+(tune killed) || fail "killed: exit $?: $(tail -n 3 "$dir/killed/out")"
+same_winners killed
+asked_once killed 5
+nothing_left killed
+
+# ---- Ctrl-C ----
+
+mkdir "$dir/stopped"
+FAKE_LOG=$dir/stopped/log
+for pause in 0.4 1.2; do
+	(tune stopped) &
+	sleep $pause
+	kill -INT $!
+	wait $!
+	status=$?
+	[ $status = 130 ] || fail "stopped: exit $status, not 130"
+	grep -q 'the same command goes on' "$dir/stopped/out" || fail "stopped: does not say how to go on"
+	if [ -e "$dir/stopped/r.yaml" ]; then
+		grep -q '^complete: false' "$dir/stopped/r.yaml" || fail "stopped: claims to be complete"
+	fi
+	nothing_left stopped
+done
+(tune stopped) || fail "stopped: exit $?: $(tail -n 3 "$dir/stopped/out")"
+same_winners stopped
+asked_once stopped 0
+nothing_left stopped
+
+# ---- kill -9 of the probe ----
+
+mkdir "$dir/probe"
+FAKE_LOG=$dir/probe/log FAKE_PID=$dir/probe/pid
+export FAKE_PID
+(tune probe) &
+tuner=$!
+for pause in 0.4 0.3 0.3; do
+	while [ ! -s "$FAKE_PID" ]; do
+		sleep 0.05
+	done
+	sleep $pause
+	kill -9 "$(cat "$FAKE_PID")" 2>/dev/null
+done
+wait $tuner || fail "probe: exit $?: $(tail -n 3 "$dir/probe/out")"
+unset FAKE_PID
+same_winners probe
+asked_once probe 3
+grep -q '^  failed: \[\]' "$dir/probe/r.yaml" || fail "probe: a candidate was blamed for a kill"
+nothing_left probe
+unset FAKE_LOG FAKE_DELAY_US
+
+# ---- candidates that misbehave ----
+
+FAKE_FAULTS=1 FAKE_BAD=_r4k2
+export FAKE_FAULTS FAKE_BAD
+(tune faults) || fail "faults: exit $?: $(tail -n 3 "$dir/faults/out")"
+unset FAKE_FAULTS FAKE_BAD
+grep -q '^complete: true' "$dir/faults/r.yaml" || fail "faults: not complete"
+for reason in compile crash hang garbage; do
+	grep -q "reason: .*$reason" "$dir/faults/r.yaml" || fail "faults: no failure is a '$reason'"
+done
+nothing_left faults
+
+# ---- files that cannot be used ----
+
+(tune other --seed 2 -f w4g32 -s 64x64) || fail "other: exit $?"
+(tune other --seed 3 -f w4g32 -s 64x64) || fail "other: exit $?"
+grep -q 'another seed' "$dir/other/out" || fail "other: the old journal is not told of"
+[ -e "$dir/other/r.journal.1" ] || fail "other: the old journal is gone"
+sed -i '5s/.*/{"at":1,"question":oops}/' "$dir/other/r.journal"
+(tune other --seed 3 -f w4g32 -s 64x64) && fail "other: takes a damaged journal"
+grep -q 'r.journal:5: ' "$dir/other/out" || fail "other: does not name the damaged line"
+(tune other --seed 3 -f w4g32 -s 64x64 --fresh) || fail "other: --fresh fails"
+echo 'what: is this' >"$dir/other/r.yaml"
+(tune other --seed 3) && fail "other: overwrites a file that is no results file"
+grep -q 'r.yaml:1: ' "$dir/other/out" || fail "other: does not name the file"
+
+exit $failures

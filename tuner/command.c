@@ -1,0 +1,136 @@
+/* command.c: words, logs, and waiting for the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "fail.h"
+#include "process.h"
+
+void command_add(struct command *command, const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	command->words = fail_check(realloc(command->words,
+					    (command->n + 2) * sizeof(*command->words)));
+	command->words[command->n++] = fail_check(text);
+	command->words[command->n] = NULL;
+}
+
+void command_add_list(struct command *command, char *const *words)
+{
+	for (; *words; words++)
+		command_add(command, "%s", *words);
+}
+
+void command_add_split(struct command *command, const char *text)
+{
+	while (*(text += strspn(text, " "))) {
+		size_t n = strcspn(text, " ");
+
+		command_add(command, "%.*s", (int)n, text);
+		text += n;
+	}
+}
+
+void command_free(struct command *command)
+{
+	for (size_t i = 0; i < command->n; i++)
+		free(command->words[i]);
+	free(command->words);
+	memset(command, 0, sizeof(*command));
+}
+
+char *command_join(char *const *words)
+{
+	char *text = fail_text("%s", "");
+
+	for (; *words; words++) {
+		char *longer = fail_text("%s%s%s", text, *text ? " " : "", *words);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+char *command_read_text(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *text = NULL;
+	size_t n = 0;
+
+	if (!file)
+		return NULL;
+	if (getdelim(&text, &n, 0, file) < 0) {
+		free(text);
+		text = ferror(file) ? NULL : fail_text("%s", "");
+	}
+	fclose(file);
+	return text;
+}
+
+pid_t command_start(const struct command *command, const char *log_path, const char *temporary,
+		    struct gen_error *err)
+{
+	int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	pid_t pid;
+
+	if (log < 0)
+		return fail_set(err, "cannot write %s: %s", log_path, strerror(errno));
+	pid = process_start((const char *const *)command->words, -1, log, log, temporary, err);
+	close(log);
+	return pid;
+}
+
+char *command_explain(const char *what, const char *log_path)
+{
+	char *text = command_read_text(log_path), *line, *why, *rest = text;
+	const char *best = "";
+
+	while (rest && (line = strsep(&rest, "\n"))) {
+		const char *error = strstr(line, "error:");
+
+		if (error || !*best)
+			best = error ? error : line;
+		if (error)
+			break;
+	}
+	why = fail_text("%s%s%.200s (see %s)", what, *best ? ": " : "", best, log_path);
+	free(text);
+	return why;
+}
+
+int command_run(const struct command *command, const char *log_path, const char *temporary,
+		double seconds, const char *what, struct gen_error *err)
+{
+	double end = process_now() + seconds;
+	pid_t pid = command_start(command, log_path, temporary, err);
+	int status = 0, late = 0;
+	char how[80], *why;
+
+	if (pid < 0)
+		return -1;
+	while (!process_wait(pid, 0.2, &status)) {
+		late = process_now() > end;
+		if (!late && !process_stopping())
+			continue;
+		process_kill(pid);
+		if (!late)
+			return fail_set(err, "stopped by the user");
+		break;
+	}
+	if (!late && WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	why = command_explain(late ? "time-out" : process_describe(status, how, sizeof(how)),
+			      log_path);
+	fail_set(err, "%s: %s", what, why);
+	free(why);
+	return -1;
+}

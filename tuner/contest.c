@@ -1,0 +1,397 @@
+/* contest.c: one format from first candidates to winners. */
+#include "contest.h"
+#include "fail.h"
+#include "final.h"
+#include "pass.h"
+
+#define SEARCH_SHARE 0.5        /* of a format's time for finding candidates */
+
+/* ---- from texts to a running probe ---- */
+
+static int compile_new(struct pass *pass, size_t first)
+{
+	size_t n = search_n(pass->search) - first;
+	struct compile_item *items = fail_alloc(n, sizeof(*items));
+	int status;
+
+	for (size_t i = 0; i < n; i++) {
+		struct search_candidate *one = search_candidate(pass->search, first + i);
+
+		items[i].text = one->text;
+		items[i].flags = one->isa->info.flags;
+	}
+	pass_show(pass, "compiling %zu kernels", n);
+	status = compile_items(pass->contest->compile, items, n, pass->err);
+	for (size_t i = 0; i < n; i++) {
+		struct search_candidate *one = search_candidate(pass->search, first + i);
+
+		memcpy(one->object, items[i].object, sizeof(one->object));
+		if (!status && items[i].why) {
+			char *why = fail_text("compile %s", items[i].why);
+
+			pass_drop(pass, first + i, why);
+			free(why);
+		}
+		free(items[i].why);
+		free(one->text);
+		one->text = NULL;
+	}
+	free(items);
+	if (!status) {
+		pass->contest->record->protocol.tried += (long)n;
+		pass->contest->show->tried += (long)n;
+	}
+	return status;
+}
+
+/* One program with all candidates of the format that are still good. */
+static int link_all(struct pass *pass)
+{
+	struct contest *contest = pass->contest;
+	size_t n_all = search_n(pass->search), n = 0, n_isas = 0;
+	const char **keys = fail_alloc(n_all, sizeof(*keys));
+	const char **names = fail_alloc(n_all, sizeof(*names));
+	const char **objects = fail_alloc(n_all, sizeof(*objects));
+	struct compile_item *isas = fail_alloc(contest->n_isas, sizeof(*isas));
+	char path[4096], *registry;
+	int status = -1;
+
+	for (size_t i = 0; i < n_all; i++) {
+		struct search_candidate *one = search_candidate(pass->search, i);
+
+		if (one->failed)
+			continue;
+		keys[n] = one->point.key;
+		names[n] = one->point.name;
+		objects[n++] = one->object;
+	}
+	for (size_t i = 0; i < contest->n_isas; i++)
+		isas[n_isas++] = (struct compile_item){.text = contest->isas[i].text,
+						       .flags = contest->isas[i].info.flags};
+	pass_show(pass, "linking");
+	registry = gen_emit_registry(contest->gen, keys, n, pass->err);
+	if (registry)
+		status = compile_program(contest->compile, objects, n, registry, isas, n_isas, path,
+					 sizeof(path), pass->err);
+	if (!status)
+		session_use(contest->session, path, names, (int)n);
+	free(registry);
+	free(isas);
+	free(objects);
+	free(names);
+	free(keys);
+	return status;
+}
+
+static int verify_new(struct pass *pass, size_t first)
+{
+	struct contest *contest = pass->contest;
+	struct session_error error;
+
+	for (size_t i = first; i < search_n(pass->search); i++) {
+		struct search_candidate *one = search_candidate(pass->search, i);
+		int status;
+
+		if (one->failed)
+			continue;
+		pass_show(pass, "verifying %zu of %zu", i - first + 1,
+			  search_n(pass->search) - first);
+		status = session_verify(contest->session, one->point.name, &one->nmse, &error);
+		if (status < 0) {
+			*pass->err = error.fatal;
+			return -1;
+		}
+		if (status)
+			pass_drop(pass, i, error.why);
+		else
+			contest->record->protocol.verified++;
+	}
+	return 0;
+}
+
+static size_t count_good(const struct pass *pass)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < search_n(pass->search); i++)
+		n += !search_candidate(pass->search, i)->failed;
+	return n;
+}
+
+/* Compiles, links and verifies the candidates from first on.  1: none at all is good. */
+static int bring_in(struct pass *pass, size_t first)
+{
+	if (compile_new(pass, first) < 0)
+		return -1;
+	if (!count_good(pass))
+		return 1;
+	if (link_all(pass) < 0 || verify_new(pass, first) < 0)
+		return -1;
+	return !count_good(pass);
+}
+
+/* ---- finding candidates ---- */
+
+/* Races the carried ones and all from first_new on; the best are carried on. */
+static int race_batch(struct pass *pass, const char *stage, size_t first_new)
+{
+	const struct contest_effort *effort = &pass->contest->effort;
+	struct race_runner *runners = fail_alloc(search_n(pass->search) + 1, sizeof(*runners));
+	size_t n = pass_enter(pass, runners, first_new);
+	long left = -1;
+
+	pass->stage = stage;
+	pass->n_carry = 0;
+	if (pass_line_up(pass, runners, n) == 0)
+		left = race_run(runners, n, effort->first_rounds, (size_t)effort->n_carry,
+				pass_seed(pass, stage), pass_sample, pass);
+	for (long i = 0; i < left && pass->n_carry < (size_t)effort->n_carry; i++)
+		pass->carry[pass->n_carry++] = (size_t)runners[i].id;
+	if (left > 0)
+		pass_tell_best(pass, &runners[0]);
+	free(runners);
+	return left < 0 ? -1 : 0;
+}
+
+/* How much the ISA of a key needs, from 1; 0: the device does not have it. */
+static int isa_width(const struct contest *contest, const char *key)
+{
+	for (size_t i = 0; i < contest->n_isas; i++) {
+		char *word = fail_text(" isa=%s", contest->isas[i].info.name);
+		const char *at = strstr(key, word);
+		size_t n = strlen(word);
+
+		free(word);
+		if (at && (at[n] == ' ' || !at[n]))
+			return 1 + contest->isas[i].n_features;
+	}
+	return 0;
+}
+
+/* Adds the points of a record for this format; the widest ISA's first one comes to the front. */
+static size_t collect_known(const struct pass *pass, const struct record *record, const char **keys,
+			    size_t n, size_t max, int to_front)
+{
+	int widest = 0;
+
+	for (size_t i = 0; record && i < record->n_entries && n < max; i++) {
+		const struct record_entry *entry = &record->entries[i];
+		int width = isa_width(pass->contest, entry->key);
+		size_t j = 0;
+
+		if (strcmp(entry->format, pass->format) || !width)
+			continue;
+		while (j < n && strcmp(keys[j], entry->key))
+			j++;
+		if (j < n)
+			continue;
+		keys[n++] = entry->key;
+		if (to_front && width > widest) {
+			keys[n - 1] = keys[0];
+			keys[0] = entry->key;
+			widest = width;
+		}
+	}
+	return n;
+}
+
+/* Where no default is known, the first legal point of the widest ISA takes its part. */
+static int first_point(struct pass *pass, struct gen_point *point)
+{
+	struct contest *contest = pass->contest;
+	const struct config *config = contest->config;
+	int widest = 0;
+
+	for (size_t i = 0; i < contest->n_isas; i++) {
+		for (size_t f = 0; f < config->families.n; f++) {
+			int width = 1 + contest->isas[i].n_features, status = 0;
+			struct gen_space *space;
+
+			if (width <= widest)
+				continue;
+			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
+					       config->acts.list[0], contest->isas[i].info.name,
+					       pass->err);
+			if (!space)
+				return -1;
+			if (gen_space_count(space) > 0) {
+				status = gen_space_point(space, 0, point, pass->err);
+				widest = width;
+			}
+			gen_space_close(space);
+			if (status < 0)
+				return -1;
+		}
+	}
+	return widest ? 0 : fail_set(pass->err, "%s: no family of the config has a legal point on "
+				     "this device", pass->format);
+}
+
+static int start_search(struct pass *pass)
+{
+	const struct contest *contest = pass->contest;
+	const char *keys[64];
+	struct gen_point point;
+	size_t n = collect_known(pass, contest->defaults, keys, 0, 32, 1);
+	int status;
+
+	if (!n) {
+		if (first_point(pass, &point) < 0)
+			return -1;
+		keys[n++] = point.key;
+	}
+	n = collect_known(pass, contest->earlier, keys, n, 64, 0);
+	if (search_start(pass->search, keys, n, contest->effort.n_random, pass->err) < 0)
+		return -1;
+	status = bring_in(pass, 0);
+	if (status)
+		return status;
+	pass->base = 0;
+	while (search_candidate(pass->search, pass->base)->failed)
+		pass->base++;
+	return race_batch(pass, "race0", 0);
+}
+
+/* How many neighbours can be compiled and raced in the time that the search has left. */
+static long affordable(const struct pass *pass, double begin, double share)
+{
+	const struct compile *compile = pass->contest->compile;
+	double left = begin + SEARCH_SHARE * share - pass_now(pass);
+	double each = compile_count(compile)
+			      ? compile_seconds(compile) / (double)compile_count(compile)
+			      : 0.1;
+
+	return left <= 0 ? 0 : left > 64 * each ? 64 : (long)(left / each);
+}
+
+/* 0; 1 when no candidate is any good; -1. */
+static int find_candidates(struct pass *pass, double begin, double share)
+{
+	int status = start_search(pass);
+
+	if (status)
+		return status;
+	for (int generation = 1; generation <= pass->contest->effort.n_generations; generation++) {
+		size_t first = search_n(pass->search);
+		char what[32], stage[32];
+		long max;
+
+		snprintf(what, sizeof(what), "neighbours %d", generation);
+		snprintf(stage, sizeof(stage), "race%d", generation);
+		if (pass_decide(pass, what, affordable(pass, begin, share), &max) < 0)
+			return -1;
+		if (max <= 0 || !pass->n_carry)
+			break;
+		if (search_grow(pass->search, generation, pass->carry, pass->n_carry > 1 ? 2 : 1,
+				max, pass->err) < 0)
+			return -1;
+		if (search_n(pass->search) == first)
+			break;
+		status = bring_in(pass, first);
+		if (!status)
+			status = race_batch(pass, stage, first);
+		if (status)
+			return status;
+	}
+	return pass->n_carry ? 0 : 1;
+}
+
+/* ---- a format ---- */
+
+static int has_format(const struct config_shape *shape, size_t format)
+{
+	return shape->formats >> format & 1;
+}
+
+size_t contest_n_cases(const struct contest *contest, size_t format)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < contest->config->n_shapes; i++)
+		n += (size_t)has_format(&contest->config->shapes[i], format);
+	return n * contest->config->tokens.n * contest->threads.n;
+}
+
+static void set_place(struct pass *pass, const struct config_shape *shape, long n, long threads)
+{
+	struct show *show = pass->contest->show;
+
+	pass->place = (struct session_case){
+		.format = pass->format, .m = shape->m, .k = shape->k, .n = n,
+		.threads = (int)threads, .cold_bytes = pass->contest->cold_bytes,
+	};
+	snprintf(show->place, sizeof(show->place), "%s %ldx%ld n%ld t%ld", pass->format, shape->m,
+		 shape->k, n, threads);
+}
+
+/* Cases of one number of threads, which share an engine. */
+static int run_cases(struct pass *pass, size_t format, long threads, size_t *n_cases_left)
+{
+	const struct config *config = pass->contest->config;
+
+	for (size_t i = 0; i < config->n_shapes; i++) {
+		if (!has_format(&config->shapes[i], format))
+			continue;
+		for (size_t j = 0; j < config->tokens.n; j++) {
+			char when[64];
+
+			set_place(pass, &config->shapes[i], config->tokens.list[j], threads);
+			snprintf(when, sizeof(when), "%ldx%ld n%ld", pass->place.m, pass->place.k,
+				 pass->place.n);
+			if (final_run(pass, *n_cases_left) < 0 || pass_roof(pass, when) < 0)
+				return -1;
+			--*n_cases_left;
+			pass->contest->show->cases_done++;
+		}
+	}
+	return 0;
+}
+
+static const struct config_shape *first_shape(const struct config *config, size_t format)
+{
+	for (size_t i = 0; i < config->n_shapes; i++) {
+		if (has_format(&config->shapes[i], format))
+			return &config->shapes[i];
+	}
+	return NULL;
+}
+
+int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err)
+{
+	const struct config *config = contest->config;
+	const struct config_shape *shape = first_shape(config, format);
+	size_t n_cases_left = contest_n_cases(contest, format);
+	double begin = journal_elapsed(contest->journal);
+	double share = (contest->deadline - begin) / (double)n_left;
+	struct pass pass = {.contest = contest, .format = config->formats.list[format], .err = err};
+	int status = -1;
+
+	if (!shape)
+		return 0;
+	if (share < 0)
+		share = 0;
+	pass.deadline = begin + share;
+	pass.search = search_open(contest->gen, config, pass.format, contest->isas, contest->n_isas,
+				  contest->journal, contest->seed, err);
+	if (!pass.search)
+		return -1;
+	contest->n_legal += search_n_legal(pass.search);
+	*contest->show->best = 0;
+	set_place(&pass, shape, config->tokens.list[0], contest->threads.list[0]);
+	status = find_candidates(&pass, begin, share);
+	if (status > 0)
+		record_add_failure(contest->record, pass.format, "no candidate is left");
+	if (status)
+		goto out;
+	status = -1;
+	for (size_t i = 0; i < contest->threads.n; i++) {
+		pass.place.threads = (int)contest->threads.list[i];
+		if (pass_roof(&pass, "before") < 0 ||
+		    run_cases(&pass, format, contest->threads.list[i], &n_cases_left) < 0)
+			goto out;
+	}
+	status = 0;
+out:
+	search_close(pass.search);
+	return status < 0 ? -1 : 0;
+}

@@ -1,0 +1,57 @@
+/*
+ * contest.h: all of one format: candidates, races, finals, winners.
+ *
+ * The first shape finds good candidates: a race of the first batch, then races with the neighbours
+ * of the leaders.  Every case (threads, shape, tokens) then runs its own race among the best and a
+ * final of interleaved rounds, in which the default always takes part.
+ */
+#ifndef TUNER_CONTEST_H
+#define TUNER_CONTEST_H
+
+#include "compile.h"
+#include "config.h"
+#include "gen/gen.h"
+#include "journal.h"
+#include "record.h"
+#include "search.h"
+#include "session.h"
+#include "show.h"
+
+/* How much to do; from --budget. */
+struct contest_effort {
+	long n_random;          /* random candidates of a format */
+	int n_generations;      /* races with neighbours */
+	int n_carry;            /* candidates that every case gets */
+	int first_rounds, case_rounds, final_rounds, least_rounds;
+};
+
+struct contest {
+	struct gen *gen;
+	const struct config *config;
+	struct compile *compile;
+	struct journal *journal;
+	struct session *session;
+	struct record *record;          /* grows */
+	const struct record *defaults, *earlier;        /* where known good points come from */
+	struct show *show;
+	const struct search_isa *isas;
+	size_t n_isas;
+	const char *events;     /* "cycles,instructions"; empty: none are counted */
+	unsigned long long seed;
+	long long cold_bytes;
+	struct contest_effort effort;
+	double deadline;        /* in seconds of journal_elapsed */
+	struct config_numbers threads;  /* numbers only */
+	long n_legal;           /* points of all formats so far */
+};
+
+/*
+ * Runs one format; entries, ceilings, failures and counts go to the record, finished cases one by
+ * one. n_left: formats still to do, this one included.  0, or -1 (also when the user stops).
+ */
+int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err);
+
+/* How many cases a format has. */
+size_t contest_n_cases(const struct contest *contest, size_t format);
+
+#endif

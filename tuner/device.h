@@ -1,0 +1,64 @@
+/*
+ * device.h: what kernels are measured on, and talking to the probe that runs there.
+ *
+ * A device is a YAML file, devices/NAME.yaml:
+ *
+ *   quern: device
+ *   schema: 1
+ *   name: local
+ *   compiler: [cc]            how to start the compiler
+ *   flags: [-O3]              for all code
+ *   link: [-pthread, -lm]     for the probe program, at the end of the line
+ *   papi: [-lpapi]            optional: what links PAPI, when it is there
+ *   run: ["{program}"]        how to start the probe; {program} becomes its path
+ *   time_out: 10              optional: seconds after which a request for a time has failed; slow
+ *                             requests (verify, case, prepare, roof) get six times as long
+ *   compile_time_out: 120     optional: seconds for one run of the compiler
+ */
+#ifndef TUNER_DEVICE_H
+#define TUNER_DEVICE_H
+
+#include "gen/gen.h"
+
+struct device {
+	char name[64];
+	char **compiler, **flags, **link, **papi, **run; /* NULL-terminated; papi may be NULL */
+	double time_out_s, compile_time_out_s;
+};
+
+/* name: a file (it holds a '/' or ends in .yaml) or one of home/tuner/devices. */
+int device_read(struct device *device, const char *home, const char *name, struct gen_error *err);
+void device_free(struct device *device);
+
+struct device_probe;
+
+/* The probe's own messages go to the file at log_path. */
+struct device_probe *device_start(const struct device *device, const char *program,
+				  const char *log_path, struct gen_error *err);
+
+/* Asks it to quit and kills it when it does not; NULL is allowed. */
+void device_stop(struct device_probe *probe);
+
+enum device_outcome {
+	DEVICE_OK,    /* "ok ..." */
+	DEVICE_FAIL,  /* "fail ...": the candidate is to blame */
+	DEVICE_ERROR, /* "error ...": the request is */
+	DEVICE_DEAD   /* no use any more, the answer says why; the process has been killed */
+};
+
+/*
+ * Sends one request and waits for its answer (PROBE_LINE + 1 bytes), without the first word.
+ * A user who asks twice to stop is heard at once (DEVICE_DEAD).
+ */
+enum device_outcome device_ask(struct device_probe *probe, double seconds, const char *request,
+			       char *answer);
+
+/* What to do with a probe whose answer made no sense: kills it. */
+void device_kill(struct device_probe *probe);
+
+/* Values of an answer "key=value ...": 0, or -1 when absent or malformed.  %xx is decoded. */
+int device_value(const char *answer, const char *key, char *text, size_t n_bytes);
+int device_value_long(const char *answer, const char *key, long long *value);
+int device_value_double(const char *answer, const char *key, double *value);
+
+#endif

@@ -1,0 +1,198 @@
+/* facts.c: the first probe. */
+#include <ctype.h>
+
+#include "facts.h"
+#include "fail.h"
+#include "probe.h"
+
+/* One kernel that runs everywhere. */
+static int find_portable(struct gen *gen, const struct config *config, struct gen_point *point,
+			 struct gen_isa *isa, struct gen_error *err)
+{
+	const char *const *isas = gen_isas(gen);
+
+	for (size_t i = 0; isas[i]; i++) {
+		if (gen_isa(gen, isas[i], isa, err) < 0)
+			return -1;
+		if (strcmp(isa->arch, "any"))
+			continue;
+		for (size_t f = 0; f < config->families.n; f++) {
+			struct gen_space *space = gen_space_open(
+				gen, config->families.list[f], config->formats.list[0],
+				config->acts.list[0], isa->name, err);
+			int found = space && gen_space_count(space) > 0;
+
+			if (!space)
+				return -1;
+			if (found && gen_space_point(space, 0, point, err) < 0)
+				found = -1;
+			gen_space_close(space);
+			if (found)
+				return found < 0 ? -1 : 0;
+		}
+	}
+	return fail_set(err, "no family of the config has a portable kernel for %s",
+			config->formats.list[0]);
+}
+
+static int build(struct gen *gen, const struct config *config, struct compile *compile, char *path,
+		 size_t n_bytes, struct gen_error *err)
+{
+	struct gen_point point;
+	struct gen_isa isa;
+	struct compile_item kernel = {0}, isa_file = {0};
+	char *text = NULL, *isa_text = NULL, *registry = NULL;
+	const char *key = point.key, *object = kernel.object;
+	int status = find_portable(gen, config, &point, &isa, err);
+
+	if (status || !(text = gen_emit(gen, point.key, err)) ||
+	    !(isa_text = gen_emit_isa(gen, isa.name, err)) ||
+	    !(registry = gen_emit_registry(gen, &key, 1, err))) {
+		status = -1;
+		goto out;
+	}
+	kernel.text = text;
+	kernel.flags = isa_file.flags = isa.flags;
+	isa_file.text = isa_text;
+	status = compile_items(compile, &kernel, 1, err);
+	if (!status && kernel.why)
+		status = fail_set(err, "the compiler cannot compile a portable kernel: %s",
+				  kernel.why);
+	if (!status)
+		status = compile_program(compile, &object, 1, registry, &isa_file, 1, path, n_bytes,
+					 err);
+	free(kernel.why);
+out:
+	free(registry);
+	free(isa_text);
+	free(text);
+	return status;
+}
+
+static int take(struct facts *facts, const char *answer, struct gen_error *err)
+{
+	struct { const char *key; char *text; size_t n_bytes; } texts[] = {
+		{"cpu", facts->cpu, sizeof(facts->cpu)}, {"kernel", facts->os, sizeof(facts->os)},
+		{"arch", facts->arch, sizeof(facts->arch)},
+		{"features", facts->features, sizeof(facts->features)},
+		{"counters", facts->counters, sizeof(facts->counters)},
+		{"why", facts->why, sizeof(facts->why)},
+		{"events", facts->events, sizeof(facts->events)},
+	};
+	struct { const char *key; long *value; } numbers[] = {
+		{"cores", &facts->cores}, {"classes", &facts->classes},
+		{"l1d_bytes", &facts->l1d_bytes}, {"l2_bytes", &facts->l2_bytes},
+		{"llc_bytes", &facts->llc_bytes},
+	};
+	long long value;
+
+	if (device_value_long(answer, "protocol", &value) < 0 || value != PROBE_PROTOCOL)
+		return fail_set(err, "the probe speaks another protocol than %d", PROBE_PROTOCOL);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		if (device_value(answer, texts[i].key, texts[i].text, texts[i].n_bytes) < 0)
+			return fail_set(err, "the probe's hello has no '%s'", texts[i].key);
+		if (!strcmp(texts[i].text, "-"))
+			*texts[i].text = 0;
+	}
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+		if (device_value_long(answer, numbers[i].key, &value) < 0 || value < 0 ||
+		    value > 1ll << 40)
+			return fail_set(err, "the probe's hello has no '%s'", numbers[i].key);
+		*numbers[i].value = (long)value;
+	}
+	if (facts->cores < 1)
+		return fail_set(err, "the probe's hello names no cores");
+	for (char *p = facts->features; *p; p++) {
+		if (*p == ',')
+			*p = ' ';
+	}
+	return 0;
+}
+
+int facts_learn(struct facts *facts, struct gen *gen, const struct config *config,
+		struct compile *compile, const struct device *device, const char *log_path,
+		struct gen_error *err)
+{
+	char path[4096], answer[PROBE_LINE + 1];
+	struct device_probe *probe;
+	int status;
+
+	memset(facts, 0, sizeof(*facts));
+	if (build(gen, config, compile, path, sizeof(path), err) < 0)
+		return -1;
+	probe = device_start(device, path, log_path, err);
+	if (!probe)
+		return -1;
+	if (device_ask(probe, device->time_out_s, "hello", answer) == DEVICE_OK)
+		status = take(facts, answer, err);
+	else
+		status = fail_set(err, "the probe does not run on %s: %s (see %s)", device->name,
+				  answer, log_path);
+	device_stop(probe);
+	return status;
+}
+
+/* Are all words of needs among those of have?  *n gets how many there are. */
+static int has_all(const char *have, const char *needs, int *n)
+{
+	*n = 0;
+	while (*(needs += strspn(needs, " "))) {
+		size_t length = strcspn(needs, " "), found = 0;
+
+		for (const char *p = have; *p && !found; p += strspn(p, " ")) {
+			size_t word = strcspn(p, " ");
+
+			found = word == length && !strncmp(p, needs, length);
+			p += word;
+		}
+		if (!found)
+			return 0;
+		++*n;
+		needs += length;
+	}
+	return 1;
+}
+
+static int is_named(const struct config_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++) {
+		if (!strcmp(names->list[i], name))
+			return 1;
+	}
+	return !names->n;
+}
+
+int facts_list_isas(const struct facts *facts, struct gen *gen, const struct config *config,
+		    struct search_isa **isas, size_t *n, struct gen_error *err)
+{
+	const char *const *names = gen_isas(gen);
+
+	*isas = NULL;
+	*n = 0;
+	for (size_t i = 0; names[i]; i++) {
+		struct search_isa one = {0};
+
+		if (!is_named(&config->isas, names[i]))
+			continue;
+		if (gen_isa(gen, names[i], &one.info, err) < 0)
+			return -1;
+		if ((strcmp(one.info.arch, "any") && strcmp(one.info.arch, facts->arch)) ||
+		    !has_all(facts->features, one.info.features, &one.n_features))
+			continue;
+		one.text = gen_emit_isa(gen, names[i], err);
+		if (!one.text)
+			return -1;
+		*isas = fail_grow(*isas, *n, sizeof(one));
+		(*isas)[(*n)++] = one;
+	}
+	return *n ? 0
+		  : fail_set(err, "the device has none of the config's ISAs; it has %s: %s",
+			     facts->arch, facts->features);
+}
+
+void facts_free_isas(struct search_isa *isas, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(isas[i].text);
+	free(isas);
+}

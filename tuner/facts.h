@@ -1,0 +1,34 @@
+/*
+ * facts.h: what a device says about itself.
+ *
+ * Which instruction sets can be tuned is known only to the device, so the first probe holds one
+ * portable kernel and is asked hello.
+ */
+#ifndef TUNER_FACTS_H
+#define TUNER_FACTS_H
+
+#include "compile.h"
+#include "config.h"
+#include "device.h"
+#include "gen/gen.h"
+#include "search.h"
+
+struct facts {
+	char cpu[160], os[160], arch[32];
+	char features[512];     /* space separated */
+	long cores, classes, l1d_bytes, l2_bytes, llc_bytes;
+	char counters[16];      /* "papi", "perf" or "none" */
+	char why[512];          /* events that are not counted, and why; may be empty */
+	char events[512];       /* separated by commas; may be empty */
+};
+
+int facts_learn(struct facts *facts, struct gen *gen, const struct config *config,
+		struct compile *compile, const struct device *device, const char *log_path,
+		struct gen_error *err);
+
+/* Those of the config's ISAs (of all when it names none) that the device has, with texts. */
+int facts_list_isas(const struct facts *facts, struct gen *gen, const struct config *config,
+		    struct search_isa **isas, size_t *n, struct gen_error *err);
+void facts_free_isas(struct search_isa *isas, size_t n);
+
+#endif

@@ -1,0 +1,217 @@
+/*
+ * final.c: one case, its own race and its final, and who wins it.
+ */
+#include <math.h>
+
+#include "fail.h"
+#include "final.h"
+#include "stats.h"
+
+#define N_ELITES 8
+
+static int is_chosen(const struct record *record, const char *name)
+{
+	for (size_t i = 0; i < record->n_entries; i++) {
+		if (!strcmp(record->entries[i].kernel, name))
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Among those that are as good as the best and not behind the default: a kernel that won another
+ * case, then the first by name, so that winners are few and do not change from run to run.
+ */
+static size_t choose(struct pass *pass, const struct race_runner *runners,
+		     struct race_verdict *verdicts, size_t n, size_t best, size_t base)
+{
+	size_t winner = verdicts[best].over_base > 1 ? base : best;
+	const char *name = pass_name(pass, &runners[winner]);
+	int is_known = is_chosen(pass->contest->record, name);
+
+	for (size_t i = 0; i < n; i++) {
+		const char *other = pass_name(pass, &runners[i]);
+		int other_known = is_chosen(pass->contest->record, other);
+
+		if (!verdicts[i].is_equivalent || verdicts[i].over_base > 1)
+			continue;
+		if (other_known > is_known ||
+		    (other_known == is_known && strcmp(other, name) < 0)) {
+			winner = i;
+			name = other;
+			is_known = other_known;
+		}
+	}
+	return winner;
+}
+
+/* Counts events of all finalists; those of the winner go to its entry. */
+static int count_events(struct pass *pass, const struct race_runner *runners, size_t n,
+			size_t winner, struct record_entry *entry)
+{
+	char *copy = fail_text("%s", pass->contest->events), *rest = copy, *event;
+	struct session_error error;
+	int status = 0;
+
+	while (status >= 0 && pass->place.threads == 1 && (event = strsep(&rest, ","))) {
+		for (size_t i = 0; i < n && *event && status >= 0; i++) {
+			double value;
+
+			pass_show(pass, "counting %s", event);
+			status = session_count(pass->contest->session, &pass->place,
+					       pass_name(pass, &runners[i]),
+					       event, pass->calls, &value, &error);
+			if (!status && i == winner)
+				record_add_counter(entry, event, value / (double)pass->calls);
+		}
+	}
+	if (status < 0)
+		*pass->err = error.fatal;
+	free(copy);
+	return status < 0 ? -1 : 0;
+}
+
+static void fill_entry(struct pass *pass, const struct race_runner *runners,
+		       const struct race_verdict *verdicts, size_t n, size_t winner, size_t base,
+		       double bytes, struct record_entry *entry)
+{
+	const struct race_runner *one = &runners[winner];
+	const struct search_candidate *candidate = search_candidate(pass->search, (size_t)one->id);
+	const struct session_case *place = &pass->place;
+	double ns[RACE_MAX_ROUNDS], low, high;
+
+	for (int i = 0; i < one->n; i++)
+		ns[i] = exp(one->log_ns[i]);
+	stats_interval(ns, (size_t)one->n, 0.05, &low, &high);
+	snprintf(entry->format, sizeof(entry->format), "%s", place->format);
+	entry->m = place->m;
+	entry->k = place->k;
+	entry->n = place->n;
+	entry->threads = place->threads;
+	snprintf(entry->kernel, sizeof(entry->kernel), "%s", candidate->point.name);
+	snprintf(entry->key, sizeof(entry->key), "%s", candidate->point.key);
+	snprintf(entry->default_kernel, sizeof(entry->default_kernel), "%s",
+		 pass_name(pass, &runners[base]));
+	entry->median_us = 1e-3 * stats_median(ns, (size_t)one->n);
+	entry->ci_low_us = 1e-3 * low;
+	entry->ci_high_us = 1e-3 * high;
+	entry->gbps = 1e-3 * bytes / entry->median_us;
+	entry->nmse = candidate->nmse;
+	entry->speedup = 1 / verdicts[winner].over_base;
+	entry->samples = one->n;
+	entry->flagged = pass->n_flagged[one->id];
+	for (size_t i = 0; i < n; i++) {
+		if (i != winner && verdicts[i].is_equivalent)
+			record_add_equivalent(entry, pass_name(pass, &runners[i]));
+	}
+}
+
+/* Rounds of the final that fit into the case's part of the time: all, or an odd number of them. */
+static long final_rounds(const struct pass *pass, size_t n, size_t n_cases_left)
+{
+	const struct contest_effort *effort = &pass->contest->effort;
+	double left = (pass->deadline - pass_now(pass)) / (double)n_cases_left;
+	double round = (double)n * session_seconds(pass->contest->session);
+	double fit = round > 0 ? left / round : 0;
+
+	if (fit >= effort->final_rounds)
+		return effort->final_rounds;
+	return fit <= effort->least_rounds ? effort->least_rounds : (long)fit | 1;
+}
+
+/* Sorted by the case's own race: at most N_ELITES and the default are left. */
+static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
+{
+	size_t left = 0, kept = 0;
+	long rounds;
+	char what[96];
+
+	snprintf(what, sizeof(what), "rounds %ldx%ld n%ld t%d", pass->place.m, pass->place.k,
+		 pass->place.n, pass->place.threads);
+	if (pass_decide(pass, what,
+			pass_now(pass) < pass->deadline ? pass->contest->effort.case_rounds : 1,
+			&rounds) < 0)
+		return -1;
+	pass->stage = "race";
+	if (race_run(runners, n, (int)rounds, N_ELITES, pass_seed(pass, "race"), pass_sample,
+		     pass) < 0)
+		return -1;
+	while (left < n && !runners[left].out)
+		left++;
+	for (size_t i = 0; i < left; i++) {
+		if (kept < N_ELITES || runners[i].keep)
+			runners[kept++] = runners[i];
+	}
+	return (long)kept;
+}
+
+static size_t find_base(const struct race_runner *runners, size_t n, size_t base)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (runners[i].id == (int)base)
+			return i;
+	}
+	return 0;  /* the default failed here: the best takes its part */
+}
+
+static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
+{
+	struct contest *contest = pass->contest;
+	struct race_verdict verdicts[PASS_MAX_CARRY + 1];
+	size_t base = find_base(runners, n, pass->base);
+	size_t best = race_judge(runners, n, base, verdicts);
+	size_t winner = choose(pass, runners, verdicts, n, best, base);
+	struct session_error error;
+	struct record_entry *entry;
+	double bytes = 0;
+
+	if (session_prepare(contest->session, &pass->place,
+			    pass_name(pass, &runners[winner]),
+			    &bytes, &error) < 0) {
+		*pass->err = error.fatal;
+		return -1;
+	}
+	entry = record_add_entry(contest->record);
+	fill_entry(pass, runners, verdicts, n, winner, base, bytes, entry);
+	if (count_events(pass, runners, n, winner, entry) < 0)
+		return -1;
+	pass_tell_best(pass, &runners[winner]);
+	if (!contest->show->is_terminal)
+		show_say(contest->show, "%s %ldx%ld n%ld t%d: %s %.1f us, %.1f GB/s, %.2fx",
+			 entry->format, entry->m, entry->k, entry->n, entry->threads, entry->kernel,
+			 entry->median_us, entry->gbps, entry->speedup);
+	return 0;
+}
+
+int final_run(struct pass *pass, size_t n_cases_left)
+{
+	struct race_runner runners[PASS_MAX_CARRY + 1];
+	size_t n = pass_enter(pass, runners, search_n(pass->search));
+	char what[96];
+	long left, rounds;
+	int status;
+
+	if (pass_line_up(pass, runners, n) < 0 || (left = race_case(pass, runners, n)) < 0)
+		return -1;
+	snprintf(what, sizeof(what), "final %ldx%ld n%ld t%d", pass->place.m, pass->place.k,
+		 pass->place.n, pass->place.threads);
+	if (pass_decide(pass, what, final_rounds(pass, (size_t)left, n_cases_left), &rounds) < 0)
+		return -1;
+	pass->stage = "final";
+	pass->n_flagged = fail_alloc(search_n(pass->search), sizeof(*pass->n_flagged));
+	left = race_run(runners, (size_t)left, (int)rounds, (size_t)left, pass_seed(pass, "final"),
+			pass_sample, pass);
+	status = left > 0 ? finish_case(pass, runners, (size_t)left) : (int)left;
+	free(pass->n_flagged);
+	pass->n_flagged = NULL;
+	if (!left) {
+		char *where = fail_text("%s %ldx%ld n%ld t%d", pass->format, pass->place.m,
+					pass->place.k, pass->place.n, pass->place.threads);
+
+		record_add_failure(pass->contest->record, where, "no candidate ran");
+		free(where);
+	}
+	if (rounds > pass->contest->record->protocol.rounds)
+		pass->contest->record->protocol.rounds = rounds;
+	return status;
+}

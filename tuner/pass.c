@@ -1,0 +1,223 @@
+/* pass.c: samples and entry lists. */
+#include <math.h>
+
+#include "fail.h"
+#include "hash.h"
+#include "pass.h"
+
+double pass_now(const struct pass *pass)
+{
+	return journal_elapsed(pass->contest->journal);
+}
+
+int pass_decide(struct pass *pass, const char *what, long value, long *decided)
+{
+	char *question = fail_text("decide %s %s", pass->format, what), answer[32];
+	const char *known = journal_find(pass->contest->journal, question);
+	int status = 0;
+
+	snprintf(answer, sizeof(answer), "%ld", value);
+	if (!known)
+		status = journal_add(pass->contest->journal, question, answer, pass->err);
+	*decided = known ? strtol(known, NULL, 10) : value;
+	free(question);
+	return status;
+}
+
+const char *pass_name(const struct pass *pass, const struct race_runner *runner)
+{
+	return search_candidate(pass->search, (size_t)runner->id)->point.name;
+}
+
+void pass_show(struct pass *pass, const char *format, ...)
+{
+	struct show *show = pass->contest->show;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(show->what, sizeof(show->what), format, args);
+	va_end(args);
+	show->left_s = pass->contest->deadline - pass_now(pass);
+	show_progress(show);
+}
+
+void pass_drop(struct pass *pass, size_t i, const char *why)
+{
+	struct search_candidate *one = search_candidate(pass->search, i);
+
+	one->failed = 1;
+	record_add_failure(pass->contest->record, one->point.name, why);
+	pass->contest->show->invalid++;
+}
+
+/* ---- samples ---- */
+
+/* 1: candidate i is out of this case, and of all unless only the case is to blame. */
+static int blame(struct pass *pass, size_t i, const struct session_error *error)
+{
+	struct search_candidate *one = search_candidate(pass->search, i);
+	const struct session_case *place = &pass->place;
+	char *why = fail_text("%s (%s %ldx%ld n%ld t%d)", error->why, place->format, place->m,
+			      place->k, place->n, place->threads);
+
+	if (!strncmp(error->why, "case ", 5) || !strncmp(error->why, "error ", 6))
+		record_add_failure(pass->contest->record, one->point.name, why);
+	else
+		pass_drop(pass, i, why);
+	free(why);
+	return 1;
+}
+
+int pass_sample(void *context, int id, int round, double *ns)
+{
+	struct pass *pass = context;
+	struct search_candidate *one = search_candidate(pass->search, (size_t)id);
+	int is_warm = round < 0, status = 0;
+	struct session_sample sample = {0};
+	struct session_error error;
+	char stage[64];
+
+	for (int again = 0; again < 3; again++) {
+		snprintf(stage, sizeof(stage), again ? "%s again%d" : "%s",
+			 is_warm ? "warm" : pass->stage, again);
+		status = session_time(pass->contest->session, &pass->place, one->point.name, stage,
+				      is_warm ? -1 - round : round, is_warm ? 1 : pass->calls,
+				      &sample, &error);
+		if (status || is_warm || !sample.flags)
+			break;
+	}
+	if (status < 0) {
+		*pass->err = error.fatal;
+		return -1;
+	}
+	if (status)
+		return blame(pass, (size_t)id, &error);
+	if (pass->n_flagged && !is_warm)
+		pass->n_flagged[id] += sample.flags != 0;
+	*ns = (double)sample.ns / (double)sample.calls;
+	if (is_warm)
+		pass_show(pass, "first calls");
+	else
+		pass_show(pass, "%s, round %d", pass->stage, round + 1);
+	return 0;
+}
+
+uint64_t pass_seed(const struct pass *pass, const char *stage)
+{
+	const struct session_case *place = &pass->place;
+	char *text = fail_text("%llu %s %ld %ld %ld %d %s", pass->contest->seed, place->format,
+			       place->m, place->k, place->n, place->threads, stage);
+	uint64_t seed = hash_text(HASH_START, text);
+
+	free(text);
+	return seed;
+}
+
+int pass_roof(struct pass *pass, const char *when)
+{
+	struct record *record = pass->contest->record;
+	struct session_roof roof;
+	struct session_error error;
+	struct record_ceiling *ceiling;
+	char *number = fail_text("%s %s", pass->format, when);
+	int status;
+	size_t i = 0;
+
+	pass_show(pass, "measuring the roof");
+	status = session_roof(pass->contest->session, pass->place.threads, number, &roof, &error);
+	free(number);
+	if (status < 0)
+		*pass->err = error.fatal;
+	if (status)
+		return status < 0 ? -1 : 0;
+	while (i < record->n_ceilings && record->ceilings[i].threads != pass->place.threads)
+		i++;
+	if (i == record->n_ceilings) {
+		ceiling = record_add_ceiling(record);
+		ceiling->threads = pass->place.threads;
+	}
+	ceiling = &record->ceilings[i];
+	if (roof.dram_gbps > ceiling->dram_gbps) {
+		ceiling->dram_gbps = roof.dram_gbps;
+		ceiling->streams = roof.streams;
+		ceiling->huge_pages = roof.huge_pages;
+	}
+	if (roof.int8_gmacs > ceiling->int8_gmacs)
+		ceiling->int8_gmacs = roof.int8_gmacs;
+	return 0;
+}
+
+/* ---- a race ---- */
+
+int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
+{
+	struct session_error error;
+	struct session_sample sample;
+	double bytes;
+	int status = 1;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = pass_name(pass, &runners[i]);
+		int prepared;
+
+		pass_show(pass, "packing %zu of %zu", i + 1, n);
+		prepared = session_prepare(pass->contest->session, &pass->place, name, &bytes,
+					   &error);
+		if (prepared < 0) {
+			*pass->err = error.fatal;
+			return -1;
+		}
+		runners[i].out = prepared ? blame(pass, (size_t)runners[i].id, &error) : 0;
+	}
+	if (race_warm(runners, n, pass_sample, pass) < 0)
+		return -1;
+	for (size_t i = 0; i < n && status > 0; i++) {
+		if (runners[i].out)
+			continue;
+		status = session_time(pass->contest->session, &pass->place,
+				      pass_name(pass, &runners[i]), "calls", 0, 0, &sample, &error);
+		if (status < 0)
+			*pass->err = error.fatal;
+		if (status > 0)
+			runners[i].out = blame(pass, (size_t)runners[i].id, &error);
+	}
+	pass->calls = status ? 1 : sample.calls;
+	return status < 0 ? -1 : 0;
+}
+
+static void enter(struct race_runner *runner, const struct pass *pass, size_t candidate)
+{
+	memset(runner, 0, sizeof(*runner));
+	runner->id = (int)candidate;
+	runner->keep = candidate == pass->base;
+}
+
+size_t pass_enter(struct pass *pass, struct race_runner *runners, size_t first_new)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < pass->n_carry; i++) {
+		if (search_candidate(pass->search, pass->base)->failed)
+			pass->base = pass->carry[i];
+	}
+	enter(&runners[n++], pass, pass->base);
+	for (size_t i = 0; i < pass->n_carry; i++) {
+		size_t one = pass->carry[i];
+
+		if (one != pass->base && !search_candidate(pass->search, one)->failed)
+			enter(&runners[n++], pass, one);
+	}
+	for (size_t i = first_new; i < search_n(pass->search); i++) {
+		if (i != pass->base && !search_candidate(pass->search, i)->failed)
+			enter(&runners[n++], pass, i);
+	}
+	return n;
+}
+
+void pass_tell_best(struct pass *pass, const struct race_runner *best)
+{
+	struct show *show = pass->contest->show;
+
+	snprintf(show->best, sizeof(show->best), "%s %.1f us", pass_name(pass, best),
+		 1e-3 * exp(best->score));
+}

@@ -1,0 +1,70 @@
+/*
+ * pass.h: what the races of one format share: the candidates, where they run, samples, decisions.
+ *
+ * Whatever is decided by the clock is written to the journal as an answer ("decide ..."), so that
+ * a run that is taken up takes the same way.  Functions return 0, or -1 with a sentence in
+ * *pass->err, unless they say otherwise.
+ */
+#ifndef TUNER_PASS_H
+#define TUNER_PASS_H
+
+#include "contest.h"
+#include "race.h"
+
+#define PASS_MAX_CARRY 32
+
+struct pass {
+	struct contest *contest;
+	const char *format;
+	struct search *search;
+	size_t base;            /* the default's candidate */
+	size_t carry[PASS_MAX_CARRY + 1];
+	size_t n_carry;
+	double deadline;        /* of this format */
+
+	/* Of the race that is under way. */
+	struct session_case place;
+	const char *stage;
+	long calls;
+	long *n_flagged;        /* of the final, by candidate; NULL: not counted */
+	struct gen_error *err;
+};
+
+/* Seconds of the journal's clock. */
+double pass_now(const struct pass *pass);
+
+/* What the clock says now, or what it said when this was asked first. */
+int pass_decide(struct pass *pass, const char *what, long value, long *decided);
+
+/* The name of a runner's kernel. */
+const char *pass_name(const struct pass *pass, const struct race_runner *runner);
+
+/* The progress line. */
+void pass_show(struct pass *pass, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void pass_tell_best(struct pass *pass, const struct race_runner *best);
+
+/* A candidate is out of everything that follows. */
+void pass_drop(struct pass *pass, size_t i, const char *why);
+
+/*
+ * race_sample_fn; ids are indices of candidates.  A disturbed sample is taken again at most twice
+ * and then kept; the final counts what it keeps.
+ */
+int pass_sample(void *context, int id, int round, double *ns);
+
+/* The seed of a race's random numbers: the run's, the place and the stage. */
+uint64_t pass_seed(const struct pass *pass, const char *stage);
+
+/* Samples the roof for the place's threads; the record keeps the best. */
+int pass_roof(struct pass *pass, const char *when);
+
+/*
+ * Lists the carried ones and all candidates from first_new on; returns how many.  The default goes
+ * first: it tells how many calls a sample has.  Should it have failed, the best takes its part.
+ */
+size_t pass_enter(struct pass *pass, struct race_runner *runners, size_t first_new);
+
+/* Packs for everyone, first calls, and the number of calls of a sample from the first runner. */
+int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n);
+
+#endif

@@ -1,0 +1,190 @@
+/* race.c: successive elimination and the final verdict. */
+#include <math.h>
+
+#include "fail.h"
+#include "hash.h"
+#include "race.h"
+#include "stats.h"
+
+#define MARGIN_EQUIVALENT 0.015
+#define ALPHA 0.05
+
+static const double margins[] = {0.30, 0.15, 0.10, 0.07, 0.05};
+
+int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, void *context)
+{
+	double best = INFINITY, again;
+
+	for (size_t i = 0; i < n; i++) {
+		struct race_runner *runner = &runners[i];
+		int status;
+
+		if (runner->out)
+			continue;
+		status = sample(context, runner->id, -1, &runner->warm_ns);
+		if (status < 0)
+			return -1;
+		runner->out = status;
+		/* A first call may meet a page fault or a switch; a second has no excuse. */
+		if (!status && runner->warm_ns > 2 * best) {
+			status = sample(context, runner->id, -2, &again);
+			if (status < 0)
+				return -1;
+			runner->out = status;
+			if (!status && again < runner->warm_ns)
+				runner->warm_ns = again;
+		}
+		if (!runner->out && runner->warm_ns < best)
+			best = runner->warm_ns;
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (runners[i].warm_ns > 2 * best && !runners[i].keep)
+			runners[i].out = 1;
+	}
+	return 0;
+}
+
+static int by_score(const void *a, const void *b)
+{
+	const struct race_runner *x = a, *y = b;
+
+	if (x->out != y->out)
+		return x->out - y->out;
+	if (x->score != y->score)
+		return x->score < y->score ? -1 : 1;
+	return x->id - y->id;
+}
+
+static void shuffle(size_t *order, size_t n, uint64_t *state)
+{
+	for (size_t i = 0; i < n; i++)
+		order[i] = i;
+	for (size_t i = n; i > 1; i--) {
+		size_t j = (size_t)hash_below(state, (long)i), t = order[i - 1];
+
+		order[i - 1] = order[j];
+		order[j] = t;
+	}
+}
+
+static void set_score(struct race_runner *runner)
+{
+	double sorted[RACE_MAX_ROUNDS];
+
+	memcpy(sorted, runner->log_ns, (size_t)runner->n * sizeof(*sorted));
+	runner->score = stats_median(sorted, (size_t)runner->n);
+}
+
+/* Sorts, drops; returns how many are left. */
+static size_t eliminate(struct race_runner *runners, size_t n, int round, size_t n_elites)
+{
+	int last = sizeof(margins) / sizeof(*margins) - 1;
+	double limit;
+	size_t left = 0;
+
+	qsort(runners, n, sizeof(*runners), by_score);
+	while (left < n && !runners[left].out)
+		left++;
+	if (!left)
+		return 0;
+	limit = runners[0].score + log1p(margins[round < last ? round : last]);
+	for (size_t i = n_elites; i < left; i++)
+		runners[i].out = runners[i].score > limit && !runners[i].keep;
+	qsort(runners, n, sizeof(*runners), by_score);
+	while (left && runners[left - 1].out)
+		left--;
+	return left;
+}
+
+long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
+	      race_sample_fn *sample, void *context)
+{
+	size_t *order = fail_alloc(n, sizeof(*order)), left = n;
+	int status = 0;
+
+	for (size_t i = 0; i < n; i++)
+		runners[i].n = 0;
+	for (int round = 0; round < n_rounds && left && status >= 0; round++) {
+		uint64_t state = seed + (uint64_t)round;
+
+		shuffle(order, left, &state);
+		for (size_t i = 0; i < left && status >= 0; i++) {
+			struct race_runner *runner = &runners[order[i]];
+			double ns;
+
+			if (runner->out)
+				continue;
+			status = sample(context, runner->id, round, &ns);
+			runner->out = status > 0;
+			if (status)
+				continue;
+			runner->log_ns[runner->n++] = log(ns);
+			set_score(runner);
+		}
+		if (status >= 0)
+			left = eliminate(runners, left, round, n_elites);
+	}
+	free(order);
+	return status < 0 ? -1 : (long)left;
+}
+
+/*
+ * Score of the final: median over rounds of the distance to the round's median, so that a
+ * slow phase of the machine, which hits whole rounds, does not count.
+ */
+static size_t find_best(const struct race_runner *runners, size_t n)
+{
+	double *distance = fail_alloc(n * RACE_MAX_ROUNDS, sizeof(*distance));
+	double *column = fail_alloc(n, sizeof(*column)), least = INFINITY;
+	size_t n_rounds = (size_t)runners[0].n, best = 0;
+
+	for (size_t round = 0; round < n_rounds; round++) {
+		double centre;
+
+		for (size_t i = 0; i < n; i++)
+			column[i] = runners[i].log_ns[round];
+		centre = stats_median(column, n);
+		for (size_t i = 0; i < n; i++)
+			distance[i * RACE_MAX_ROUNDS + round] = runners[i].log_ns[round] - centre;
+	}
+	for (size_t i = 0; i < n; i++) {
+		double score = stats_median(distance + i * RACE_MAX_ROUNDS, n_rounds);
+
+		if (score < least) {
+			least = score;
+			best = i;
+		}
+	}
+	free(column);
+	free(distance);
+	return best;
+}
+
+size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
+		  struct race_verdict *verdicts)
+{
+	size_t best = find_best(runners, n), n_rounds = (size_t)runners[0].n;
+	double *p = fail_alloc(n, sizeof(*p)), limit = log1p(MARGIN_EQUIVALENT);
+	unsigned char *rejected = fail_alloc(n, 1);
+	size_t n_others = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const double *mine = runners[i].log_ns;
+		size_t n_below = 0;
+
+		for (size_t round = 0; round < n_rounds; round++)
+			n_below += mine[round] - runners[best].log_ns[round] < limit;
+		verdicts[i].ratio = exp(stats_paired_median(mine, runners[best].log_ns, n_rounds));
+		verdicts[i].over_base =
+			exp(stats_paired_median(mine, runners[base].log_ns, n_rounds));
+		/* "Slower than that by the median" is what has to be refuted. */
+		if (i != best)
+			p[n_others++] = stats_sign_p(n_below, n_rounds);
+	}
+	stats_holm(p, n_others, ALPHA, rejected);
+	for (size_t i = 0, j = 0; i < n; i++)
+		verdicts[i].is_equivalent = i == best || rejected[j++];
+	free(rejected);
+	free(p);
+	return best;
+}

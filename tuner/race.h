@@ -1,0 +1,57 @@
+/*
+ * race.h: candidates side by side, losers dropped as evidence comes, and what the samples say in
+ * the end.
+ *
+ * Everyone who is still in gets one sample a round, in a new random order, so that what disturbs
+ * the machine disturbs all alike and ratios within a round stay true.  Nothing here knows what is
+ * measured.
+ */
+#ifndef TUNER_RACE_H
+#define TUNER_RACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RACE_MAX_ROUNDS 64
+
+struct race_runner {
+	int id;                 /* the caller's */
+	int keep;               /* never dropped for being slow */
+	int out;                /* dropped, or it failed */
+	double warm_ns;         /* one call, cold */
+	double log_ns[RACE_MAX_ROUNDS];
+	int n;                  /* samples */
+	double score;           /* median of log_ns */
+};
+
+/*
+ * One sample: round -1 asks for the time of a single call, rounds from 0 on for the time per call
+ * of a block.  0, 1 when the runner failed, -1 to stop.
+ */
+typedef int race_sample_fn(void *context, int id, int round, double *ns);
+
+/*
+ * The first call of everyone who is not out; those above twice the best are asked once more, then
+ * leave.  The first runner goes first and is never dropped for it.
+ */
+int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, void *context);
+
+/*
+ * n_rounds rounds.  After each, those slower than the leader by more than the margin of the
+ * round (30, 15, 10, 7, then 5 %) are out, but never the best n_elites; n_elites = n drops
+ * nobody.  Survivors come first afterwards, by score.  Returns how many, or -1.
+ */
+long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
+	      race_sample_fn *sample, void *context);
+
+struct race_verdict {
+	double ratio;           /* median of the time over the best one's, paired by round */
+	int is_equivalent;      /* shown to be within 1.5 % of the best (sign test, Holm) */
+	double over_base;       /* like ratio, over the base's time */
+};
+
+/* Judges n runners with equally many samples; returns the index of the best. */
+size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
+		  struct race_verdict *verdicts);
+
+#endif

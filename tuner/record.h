@@ -1,0 +1,89 @@
+/*
+ * record.h: results files.
+ *
+ * A results file is data: where and how was measured, the ceilings, and one entry per case
+ * (format, op, M, K, N, threads) with the winner and what is known about it.  An entry with
+ * `default: true` has no shape; it is what an untuned build ships.  Only the tuner writes results
+ * files and replaces them in one step.
+ */
+#ifndef TUNER_RECORD_H
+#define TUNER_RECORD_H
+
+#include "gen/gen.h"
+
+struct record_value {
+	char *name;
+	double value;
+};
+
+struct record_entry {
+	char format[32];
+	int is_default;         /* no shape and no measurements */
+	long m, k, n;
+	int threads;
+	char kernel[64];        /* name; may be empty in a default */
+	char key[512];          /* its point as a key of gen.h */
+	double median_us, ci_low_us, ci_high_us, gbps, roof_fraction, nmse;
+	char default_kernel[64];
+	double speedup;         /* of the kernel over the default, paired */
+	long samples, flagged;
+	char **equivalent;      /* names, without the winner's */
+	size_t n_equivalent;
+	struct record_value *counters;  /* of one call */
+	size_t n_counters;
+};
+
+struct record_ceiling {
+	int threads;
+	double dram_gbps;
+	int streams, huge_pages;
+	double int8_gmacs;
+};
+
+struct record_failure {
+	char *point, *reason;
+};
+
+/* Strings belong to the record. */
+struct record {
+	int complete;
+	struct {
+		char *name, *cpu, *os, *arch, *features;
+		long cores, classes, l1d_bytes, l2_bytes, llc_bytes;
+	} device;
+	struct { char *command, *version, *flags; } compiler;
+	struct { char *version, *templates; } generator;
+	struct {
+		char *budget;
+		long long seed;
+		long rounds, cold_bytes, tried, verified;
+		double seconds;
+		struct record_failure *failed;
+		size_t n_failed;
+	} protocol;
+	char *counters;         /* "papi: cycles, ..." or "none: why" */
+	struct record_ceiling *ceilings;
+	size_t n_ceilings;
+	struct record_entry *entries;
+	size_t n_entries;
+};
+
+/* Reads and checks a results file; *err says "path:line: ...".  0, or -1 (then nothing is kept). */
+int record_read(struct record *record, const char *path, struct gen_error *err);
+
+/* Writes to a temporary name in the same folder (made when absent), syncs, renames. */
+int record_write(const struct record *record, const char *path, struct gen_error *err);
+
+void record_free(struct record *record);
+
+/* Add items; texts are copied. */
+struct record_entry *record_add_entry(struct record *record);
+struct record_ceiling *record_add_ceiling(struct record *record);
+void record_add_failure(struct record *record, const char *point, const char *reason);
+void record_add_equivalent(struct record_entry *entry, const char *name);
+void record_add_counter(struct record_entry *entry, const char *name, double value);
+
+/* Makes the folders above a file; 0 or -1. */
+int record_make_folder(const char *path, struct gen_error *err);
+
+#endif

@@ -1,0 +1,283 @@
+/* search.c: drawing candidates. */
+#include "compile.h"
+#include "fail.h"
+#include "hash.h"
+#include "search.h"
+
+#define MAX_NEIGHBOURS 256
+#define MAX_TRIES 64            /* draws for one new point */
+
+struct space {
+	struct gen_space *space;
+	const struct search_isa *isa;
+	char head[128];         /* "family=dot format=w4g32 act=a8g32 isa=avx512" */
+	long wanted;            /* random points still to be drawn from it */
+};
+
+struct search {
+	struct gen *gen;
+	struct journal *journal;
+	char format[32];
+	uint64_t seed;
+	struct space *spaces;
+	size_t n_spaces;
+	struct search_candidate *list;
+	size_t n;
+};
+
+static int open_spaces(struct search *search, const struct config *config, const char *act,
+		       const struct search_isa *isas, size_t n_isas, struct gen_error *err)
+{
+	for (size_t f = 0; f < config->families.n; f++) {
+		for (size_t i = 0; i < n_isas; i++) {
+			struct space *space;
+
+			search->spaces =
+				fail_grow(search->spaces, search->n_spaces, sizeof(*space));
+			space = &search->spaces[search->n_spaces];
+			space->space = gen_space_open(search->gen, config->families.list[f],
+						      search->format, act, isas[i].info.name, err);
+			if (!space->space)
+				return -1;
+			space->isa = &isas[i];
+			space->wanted = 0;
+			snprintf(space->head, sizeof(space->head),
+				 "family=%s format=%s act=%s isa=%s", config->families.list[f],
+				 search->format, act, isas[i].info.name);
+			search->n_spaces++;
+		}
+	}
+	return 0;
+}
+
+struct search *search_open(struct gen *gen, const struct config *config, const char *format,
+			   const struct search_isa *isas, size_t n_isas, struct journal *journal,
+			   uint64_t seed, struct gen_error *err)
+{
+	struct search *search = fail_alloc(1, sizeof(*search));
+
+	search->gen = gen;
+	search->journal = journal;
+	search->seed = hash_text(HASH_START + seed, format);
+	snprintf(search->format, sizeof(search->format), "%s", format);
+	for (size_t i = 0; i < config->acts.n; i++) {
+		if (open_spaces(search, config, config->acts.list[i], isas, n_isas, err) < 0) {
+			search_close(search);
+			return NULL;
+		}
+	}
+	return search;
+}
+
+void search_close(struct search *search)
+{
+	if (!search)
+		return;
+	for (size_t i = 0; i < search->n; i++)
+		free(search->list[i].text);
+	for (size_t i = 0; i < search->n_spaces; i++)
+		gen_space_close(search->spaces[i].space);
+	free(search->list);
+	free(search->spaces);
+	free(search);
+}
+
+long search_n_legal(const struct search *search)
+{
+	long n = 0;
+
+	for (size_t i = 0; i < search->n_spaces; i++)
+		n += gen_space_count(search->spaces[i].space);
+	return n;
+}
+
+size_t search_n(const struct search *search)
+{
+	return search->n;
+}
+
+struct search_candidate *search_candidate(struct search *search, size_t i)
+{
+	return &search->list[i];
+}
+
+/* ---- adding ---- */
+
+/* 1: added; 0: there is one like it; -1: the generator fails. */
+static int add_point(struct search *search, struct space *space, long index, struct gen_error *err)
+{
+	struct search_candidate one = {.space = space->space, .index = index, .isa = space->isa};
+
+	for (size_t i = 0; i < search->n; i++) {
+		if (search->list[i].space == space->space && search->list[i].index == index)
+			return 0;
+	}
+	if (gen_space_point(space->space, index, &one.point, err) < 0)
+		return -1;
+	one.text = gen_emit(search->gen, one.point.key, err);
+	if (!one.text)
+		return -1;
+	one.fingerprint = compile_fingerprint(one.text, one.point.name, one.point.key);
+	for (size_t i = 0; i < search->n; i++) {
+		if (search->list[i].isa == one.isa &&
+		    search->list[i].fingerprint == one.fingerprint) {
+			free(one.text);
+			return 0;
+		}
+	}
+	search->list = fail_grow(search->list, search->n, sizeof(one));
+	search->list[search->n++] = one;
+	return 1;
+}
+
+/* A key that is of no space here (another ISA) or no longer legal adds nothing. */
+static int add_key(struct search *search, const char *key, struct gen_error *err)
+{
+	struct gen_error ignored;
+
+	for (size_t i = 0; i < search->n_spaces; i++) {
+		struct space *space = &search->spaces[i];
+		size_t n = strlen(space->head);
+		long index;
+
+		if (strncmp(key, space->head, n) || (key[n] && key[n] != ' '))
+			continue;
+		index = gen_space_find(space->space, key, &ignored);
+		return index < 0 ? 0 : add_point(search, space, index, err);
+	}
+	return 0;
+}
+
+/* 1: a new point; 0: none was found. */
+static int draw(struct search *search, struct space *space, uint64_t *state, struct gen_error *err)
+{
+	long count = gen_space_count(space->space);
+	int status = 0;
+
+	for (int try = 0; try < MAX_TRIES && !status && count > 0; try++)
+		status = add_point(search, space, hash_below(state, count), err);
+	return status;
+}
+
+/*
+ * Spaces take turns, two draws for the widest ISA, so that each gets its share and what one cannot
+ * fill goes to the others.
+ */
+static int draw_all(struct search *search, long n, struct gen_error *err)
+{
+	uint64_t state = search->seed;
+	int got = 1, widest = 0;
+
+	for (size_t i = 0; i < search->n_spaces; i++) {
+		long count = gen_space_count(search->spaces[i].space);
+
+		search->spaces[i].wanted = search->spaces[i].isa->n_features ? count : count > 0;
+		if (search->spaces[i].isa->n_features > widest)
+			widest = search->spaces[i].isa->n_features;
+	}
+	while (n > 0 && got) {
+		got = 0;
+		for (size_t i = 0; i < search->n_spaces && n > 0; i++) {
+			struct space *space = &search->spaces[i];
+			int n_draws = widest && space->isa->n_features == widest ? 2 : 1;
+
+			for (; n_draws > 0 && space->wanted && n > 0; n_draws--) {
+				int status = draw(search, space, &state, err);
+
+				if (status < 0)
+					return -1;
+				space->wanted = status ? space->wanted - 1 : 0;
+				got |= status;
+				n -= status;
+			}
+		}
+	}
+	return 0;
+}
+
+/* ---- batches ---- */
+
+/* The batch as the journal has it: 1 taken, 0 not known, -1 wrong. */
+static int take_batch(struct search *search, const char *question, struct gen_error *err)
+{
+	const char *known = journal_find(search->journal, question);
+	char *copy, *rest, *key;
+
+	if (!known)
+		return 0;
+	copy = rest = fail_text("%s", known);
+	while ((key = strsep(&rest, ";"))) {
+		if (*key && add_key(search, key, err) < 1) {
+			fail_set(err, "the journal names a point that is not legal now: '%s'", key);
+			free(copy);
+			return -1;
+		}
+	}
+	free(copy);
+	return 1;
+}
+
+static int keep_batch(struct search *search, const char *question, size_t first,
+		      struct gen_error *err)
+{
+	char *text;
+	size_t n_bytes;
+	FILE *out = fail_check(open_memstream(&text, &n_bytes));
+	int status;
+
+	for (size_t i = first; i < search->n; i++)
+		fprintf(out, "%s;", search->list[i].point.key);
+	fclose(out);
+	status = journal_add(search->journal, question, text, err);
+	free(text);
+	return status;
+}
+
+int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
+		 struct gen_error *err)
+{
+	char *question = fail_text("batch %s 0", search->format);
+	int status = take_batch(search, question, err);
+
+	for (size_t i = 0; i < n_keys && !status; i++)
+		status = add_key(search, keys[i], err) < 0 ? -1 : 0;
+	if (!status && !(status = draw_all(search, n_random, err)))
+		status = keep_batch(search, question, 0, err);
+	free(question);
+	return status < 0 ? -1 : 0;
+}
+
+static int add_neighbours(struct search *search, size_t leader, size_t end, struct gen_error *err)
+{
+	struct search_candidate *one = &search->list[leader];
+	long near[MAX_NEIGHBOURS], n;
+	size_t s = 0;
+
+	while (search->spaces[s].space != one->space)
+		s++;
+	n = gen_space_neighbours(one->space, one->index, near, MAX_NEIGHBOURS, err);
+	if (n < 0)
+		return -1;
+	for (long i = 0; i < n && search->n < end; i++) {
+		if (add_point(search, &search->spaces[s], near[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
+		struct gen_error *err)
+{
+	char *question = fail_text("batch %s %d", search->format, batch);
+	size_t first = search->n;
+	int status = take_batch(search, question, err);
+
+	if (!status) {
+		for (size_t i = 0; i < n_leaders && !status; i++)
+			status = add_neighbours(search, leaders[i], first + (size_t)max, err);
+		if (!status)
+			status = keep_batch(search, question, first, err);
+	}
+	free(question);
+	return status < 0 ? -1 : 0;
+}

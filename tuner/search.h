@@ -1,0 +1,60 @@
+/*
+ * search.h: which points of one format are candidates.
+ *
+ * Candidates come in batches: known good ones (defaults, earlier winners) with random legal
+ * points, then neighbours of the leaders.  Points whose text is that of another one are dropped.
+ * Batches are written to the journal, so that a run that is taken up has the same ones.
+ */
+#ifndef TUNER_SEARCH_H
+#define TUNER_SEARCH_H
+
+#include <stdint.h>
+
+#include "config.h"
+#include "gen/gen.h"
+#include "journal.h"
+
+/* An instruction set that the device has. */
+struct search_isa {
+	struct gen_isa info;
+	char *text;             /* its C file */
+	int n_features;         /* what it needs; more is wider */
+};
+
+struct search_candidate {
+	struct gen_point point;
+	struct gen_space *space;
+	long index;             /* in its space */
+	const struct search_isa *isa;
+	char *text;             /* emitted C; the owner may free it and set NULL */
+	uint64_t fingerprint;
+	char object[64];        /* of compile.h */
+	int failed;             /* does not compile, verify or run */
+	double nmse;
+};
+
+struct search;
+
+/* Opens the spaces of all families and activation formats of the config for a format. */
+struct search *search_open(struct gen *gen, const struct config *config, const char *format,
+			   const struct search_isa *isas, size_t n_isas, struct journal *journal,
+			   uint64_t seed, struct gen_error *err);
+void search_close(struct search *search);
+
+long search_n_legal(const struct search *search);
+
+size_t search_n(const struct search *search);
+struct search_candidate *search_candidate(struct search *search, size_t i);
+
+/*
+ * Batch 0: the points with these keys that are legal here, in order, and n_random others spread
+ * over families and ISAs (the portable ISA gets one a family).  0, or -1.
+ */
+int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
+		 struct gen_error *err);
+
+/* Later batches: at most max new neighbours of the leaders, indices of candidates. */
+int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
+		struct gen_error *err);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * session.h: questions to the device, asked once.
+ *
+ * A session stands between the search and the probe.  It looks every question up in the journal
+ * first; only then it starts the probe, brings it into the state that the question needs (engine,
+ * case, packed weights), asks, checks that the answer makes sense, and writes it down.  When the
+ * probe dies or talks nonsense it is started again and the request repeated once; then the
+ * candidate is to blame.
+ */
+#ifndef TUNER_SESSION_H
+#define TUNER_SESSION_H
+
+#include "device.h"
+#include "gen/gen.h"
+#include "journal.h"
+
+struct session;
+
+struct session_case {
+	const char *format;
+	long m, k, n;
+	int threads;
+	long long cold_bytes;
+};
+
+struct session_roof {
+	double dram_gbps, int8_gmacs;
+	int streams, huge_pages;
+};
+
+struct session_sample {
+	long long ns;           /* of all calls */
+	long calls;
+	int flags;              /* PROBE_* */
+};
+
+/* 0: answered; SESSION_FAILED: the candidate failed, *why says how; -1: the run cannot go on, or
+ * the user stops (process_stopping), *err says why. */
+#define SESSION_FAILED 1
+
+struct session_error {
+	char why[512];          /* of SESSION_FAILED: "crash ...", "hang ...", "wrong ...", ... */
+	struct gen_error fatal; /* of -1 */
+};
+
+struct session *session_open(const struct device *device, struct journal *journal,
+			     unsigned long long seed, const char *log_path);
+void session_close(struct session *session);
+
+/* From now on this program is asked; names of its kernels in any order.  Started when needed. */
+void session_use(struct session *session, const char *program, const char *const *names, int n);
+
+int session_verify(struct session *session, const char *name, double *nmse,
+		   struct session_error *error);
+
+/* Packs the weights; *bytes: streamed by one call. */
+int session_prepare(struct session *session, const struct session_case *place, const char *name,
+		    double *bytes, struct session_error *error);
+
+/*
+ * One sample.  stage and round tell it from others of the same candidate and case.  calls 0 lets
+ * the probe find out how many fill its block.
+ */
+int session_time(struct session *session, const struct session_case *place, const char *name,
+		 const char *stage, int round, long calls, struct session_sample *sample,
+		 struct session_error *error);
+
+/* The ceilings for so many threads, as far as this probe knows; number tells calls apart. */
+int session_roof(struct session *session, int threads, const char *number,
+		 struct session_roof *roof, struct session_error *error);
+
+/* One event over so many calls. */
+int session_count(struct session *session, const struct session_case *place, const char *name,
+		  const char *event, long calls, double *value, struct session_error *error);
+
+/* Wall-clock seconds of a request for a time, a running average; 0 before the first. */
+double session_seconds(const struct session *session);
+
+#endif

@@ -1,0 +1,582 @@
+/*
+ * tune.c: the command line, and a run from its first probe to the results file.
+ */
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <unistd.h>
+
+#include "contest.h"
+#include "facts.h"
+#include "fail.h"
+#include "hash.h"
+#include "process.h"
+#include "runtime/quern.h"
+#include "tune.h"
+
+#define PROTOCOL "1"            /* of the search; a change makes earlier journals worthless */
+
+static const char usage[] =
+	"usage: quern tune [OPTION]... [CONFIG.yaml]\n"
+	"Measures which kernels are fastest on a device and writes a results file.\n"
+	"\n"
+	"  -b, --budget WHAT     quick (150 s), normal (20 min) or a number of seconds\n"
+	"      --seed N          of the search's random numbers (1)\n"
+	"  -t, --threads LIST    such as 1,2,all\n"
+	"  -f, --formats LIST    such as w4g32,w8g32\n"
+	"  -s, --shapes LIST     MxK, such as 4096x4096,11008x4096\n"
+	"  -m, --model FILE      shapes and types of this GGUF file's matrices\n"
+	"  -d, --device NAME     a device of tuner/devices, or a file (local)\n"
+	"  -o, --output FILE     results file (results/CPU.yaml)\n"
+	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
+	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
+	"      --fresh           forget what an interrupted run has measured\n"
+	"  -h, --help\n";
+
+struct options {
+	const char *config, *formats, *threads, *shapes, *model, *device, *output, *work;
+	char budget[32];
+	double seconds;
+	struct contest_effort effort;
+	unsigned long long seed;
+	int jobs, fresh;
+};
+
+static const struct contest_effort quick = {
+	.n_random = 26, .n_generations = 1, .n_carry = 12, .first_rounds = 4, .case_rounds = 3,
+	.final_rounds = 25, .least_rounds = 9,
+};
+static const struct contest_effort normal = {
+	.n_random = 64, .n_generations = 8, .n_carry = 24, .first_rounds = 5, .case_rounds = 5,
+	.final_rounds = 25, .least_rounds = 15,
+};
+
+/* Everything that a run opens. */
+struct run {
+	const struct options *options;
+	const char *home;
+	struct gen *gen;
+	struct config config;
+	struct device device;
+	struct compile *compile;
+	struct facts facts;
+	struct search_isa *isas;
+	size_t n_isas;
+	struct journal *journal;
+	struct session *session;
+	struct record record, defaults, earlier;
+	struct show show;
+	struct contest contest;
+	char *output, *work, *templates;
+};
+
+/* ---- command line ---- */
+
+static int set_budget(struct options *options, const char *text)
+{
+	char *end;
+
+	options->effort = quick;
+	options->seconds = 150;
+	if (!strcmp(text, "normal")) {
+		options->effort = normal;
+		options->seconds = 1200;
+	} else if (strcmp(text, "quick")) {
+		errno = 0;
+		options->seconds = strtod(text, &end);
+		if (errno || end == text || *end || !(options->seconds >= 1) ||
+		    options->seconds > 1e6 || !isdigit((unsigned char)*text))
+			return -1;
+		if (options->seconds > 300)
+			options->effort = normal;
+	}
+	snprintf(options->budget, sizeof(options->budget), "%s", text);
+	return 0;
+}
+
+static int misuse(const char *format, const char *word)
+{
+	fputs("quern: tune: ", stderr);
+	fprintf(stderr, format, word);
+	fputs("; see quern tune --help\n", stderr);
+	return -1;
+}
+
+static int set_number(unsigned long long *number, const char *text, unsigned long long max)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 10);
+	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
+}
+
+enum { SEED = 256, FRESH };
+
+static const struct option long_options[] = {
+	{"budget", required_argument, NULL, 'b'}, {"seed", required_argument, NULL, SEED},
+	{"threads", required_argument, NULL, 't'}, {"formats", required_argument, NULL, 'f'},
+	{"shapes", required_argument, NULL, 's'}, {"model", required_argument, NULL, 'm'},
+	{"device", required_argument, NULL, 'd'}, {"output", required_argument, NULL, 'o'},
+	{"work", required_argument, NULL, 'w'}, {"jobs", required_argument, NULL, 'j'},
+	{"fresh", no_argument, NULL, FRESH}, {"help", no_argument, NULL, 'h'}, {0},
+};
+
+static int set_option(struct options *options, int option, char **argv)
+{
+	unsigned long long number;
+
+	switch (option) {
+	case 'b':
+		return set_budget(options, optarg) < 0 ?
+		       misuse("--budget '%s' must be quick, normal or seconds from 1", optarg) : 0;
+	case SEED:
+		return set_number(&options->seed, optarg, 1ull << 62) < 0 ?
+		       misuse("--seed '%s' must be a whole number", optarg) : 0;
+	case 'j':
+		if (set_number(&number, optarg, 64) < 0 || !number)
+			return misuse("--jobs '%s' must be 1 to 64", optarg);
+		options->jobs = (int)number;
+		return 0;
+	case 't':
+		options->threads = optarg;
+		return 0;
+	case 'f':
+		options->formats = optarg;
+		return 0;
+	case 's':
+		options->shapes = optarg;
+		return 0;
+	case 'm':
+		options->model = optarg;
+		return 0;
+	case 'd':
+		options->device = optarg;
+		return 0;
+	case 'o':
+		options->output = optarg;
+		return 0;
+	case 'w':
+		options->work = optarg;
+		return 0;
+	case FRESH:
+		options->fresh = 1;
+		return 0;
+	case ':':
+		return misuse("option '%s' needs a value", argv[optind - 1]);
+	default:
+		return misuse("unknown option '%s'", argv[optind - 1]);
+	}
+}
+
+/* 0; 1 when help was asked for; -1 after a complaint. */
+static int read_options(struct options *options, int argc, char **argv)
+{
+	int option;
+
+	memset(options, 0, sizeof(*options));
+	set_budget(options, "quick");
+	options->seed = 1;
+	options->device = "local";
+	options->jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	opterr = 0;
+	optind = 1;
+	while ((option = getopt_long(argc, argv, ":b:t:f:s:m:d:o:w:j:h", long_options, NULL)) !=
+	       -1) {
+		if (option == 'h')
+			return 1;
+		if (set_option(options, option, argv) < 0)
+			return -1;
+	}
+	if (argc - optind > 1)
+		return misuse("there is one config file at most, not also '%s'", argv[optind + 1]);
+	options->config = argv[optind];
+	if (options->model && options->shapes)
+		return misuse("%s", "--model and --shapes exclude each other");
+	return 0;
+}
+
+/* ---- preparing ---- */
+
+static int read_what(struct run *run, struct gen_error *err)
+{
+	const struct options *options = run->options;
+	char *path = options->config ? fail_text("%s", options->config) :
+		     fail_text("%s/tuner/configs/default.yaml", run->home);
+	int status = config_read(&run->config, run->gen, path, err);
+
+	free(path);
+	if (!status && options->formats)
+		status = config_set_formats(&run->config, run->gen, options->formats, err);
+	if (!status && options->threads)
+		status = config_set_threads(&run->config, options->threads, err);
+	if (!status && options->shapes)
+		status = config_set_shapes(&run->config, options->shapes, err);
+	if (!status && options->model)
+		status = config_set_model(&run->config, options->model, options->formats != NULL,
+					  err);
+	return status;
+}
+
+/* Texts of the generator: whatever changes them may change every kernel. */
+static int is_text(const struct dirent *item)
+{
+	const char *dot = strrchr(item->d_name, '.');
+
+	return dot && dot != item->d_name &&
+	       (!strcmp(dot, ".lua") || !strcmp(dot, ".tmpl") || !strcmp(dot, ".h"));
+}
+
+static uint64_t hash_folder(uint64_t hash, const char *home, const char *name)
+{
+	char *folder = fail_text("%s/%s", home, name);
+	struct dirent **items;
+	int n = scandir(folder, &items, is_text, alphasort);
+
+	for (int i = 0; i < n; i++) {
+		char *path = fail_text("%s/%s", folder, items[i]->d_name), buffer[4096];
+		FILE *file = strcmp(name, "gen") || strstr(path, ".lua") ? fopen(path, "r") : NULL;
+		size_t got;
+
+		if (file) {
+			hash = hash_text(hash, items[i]->d_name);
+			while ((got = fread(buffer, 1, sizeof(buffer), file)) > 0)
+				hash = hash_add(hash, buffer, got);
+			fclose(file);
+		}
+		free(path);
+		free(items[i]);
+	}
+	if (n >= 0)
+		free(items);
+	free(folder);
+	return hash;
+}
+
+/* "AMD EPYC 9R14 (2 cores)" -> "amd-epyc-9r14-2-cores" */
+static char *slug(const char *name)
+{
+	char *text = fail_text("%s", name), *to = text;
+
+	for (const char *from = name; *from; from++) {
+		if (isalnum((unsigned char)*from))
+			*to++ = (char)tolower((unsigned char)*from);
+		else if (to > text && to[-1] != '-')
+			*to++ = '-';
+	}
+	while (to > text && to[-1] == '-')
+		to--;
+	*to = 0;
+	if (!*text) {
+		free(text);
+		text = fail_text("unknown");
+	}
+	return text;
+}
+
+static char *default_work(const struct options *options)
+{
+	const char *slash = options->output ? strrchr(options->output, '/') : NULL;
+
+	if (!options->output)
+		return fail_text("results/.quern-work");
+	return slash ? fail_text("%.*s/.quern-work", (int)(slash - options->output),
+				 options->output)
+		     : fail_text(".quern-work");
+}
+
+/* Threads as numbers, "all" replaced, none twice. */
+static void list_threads(struct run *run)
+{
+	struct config_numbers *threads = &run->contest.threads;
+
+	for (size_t i = 0; i < run->config.threads.n; i++) {
+		long n = run->config.threads.list[i];
+		size_t j = 0;
+
+		if (n == CONFIG_ALL)
+			n = run->facts.cores;
+		while (j < threads->n && threads->list[j] != n)
+			j++;
+		if (j < threads->n)
+			continue;
+		threads->list = fail_grow(threads->list, threads->n, sizeof(*threads->list));
+		threads->list[threads->n++] = n;
+	}
+}
+
+static int open_journal(struct run *run, struct gen_error *err)
+{
+	const struct options *options = run->options;
+	const struct facts *device = &run->facts;
+	size_t n = strlen(run->output);
+	int has_end = n > 5 && !strcmp(run->output + n - 5, ".yaml");
+	char *path = fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), run->output);
+	char *log = fail_text("%s/logs/probe.log", run->work), *config = config_text(&run->config);
+	char *protocol = fail_text("%s %s", PROTOCOL, options->budget), note[256];
+	char *seed = fail_text("%llu", options->seed), *compiler, *facts;
+	const char *texts = run->templates;
+
+	compiler = fail_text("%s; %s %s", compile_version(run->compile),
+			     compile_command(run->compile), compile_flags(run->compile));
+	facts = fail_text("%s; %s; %s; %s; %s; cores %ld; llc %ld", run->device.name, device->cpu,
+			  device->os, device->arch, device->features, device->cores,
+			  device->llc_bytes);
+	struct journal_fact header[] = {
+		{"config", config}, {"seed", seed}, {"protocol", protocol}, {"templates", texts},
+		{"compiler", compiler}, {"device", facts},
+	};
+	if (record_make_folder(path, err) == 0)
+		run->journal = journal_open(path, header, sizeof(header) / sizeof(*header),
+					    options->fresh, note, err);
+	if (run->journal && *note)
+		show_say(&run->show, "%s", note);
+	if (run->journal)
+		run->session = session_open(&run->device, run->journal, options->seed, log);
+	free(facts);
+	free(compiler);
+	free(seed);
+	free(protocol);
+	free(config);
+	free(log);
+	free(path);
+	return run->journal ? 0 : -1;
+}
+
+static int read_known(struct run *run, struct gen_error *err)
+{
+	char *path = fail_text("%s/results/default.yaml", run->home);
+	int status = 0;
+
+	if (access(path, F_OK) == 0)
+		status = record_read(&run->defaults, path, err);
+	for (size_t i = 0; !status && i < run->defaults.n_entries; i++) {
+		/* Only defaults count here; what else the file says was measured elsewhere. */
+		if (!run->defaults.entries[i].is_default)
+			*run->defaults.entries[i].format = 0;
+	}
+	if (!status && access(run->output, F_OK) == 0)
+		status = record_read(&run->earlier, run->output, err);
+	free(path);
+	return status;
+}
+
+static void fill_record(struct run *run)
+{
+	struct record *record = &run->record;
+	const struct facts *facts = &run->facts;
+
+	record->device.name = fail_text("%s", run->device.name);
+	record->device.cpu = fail_text("%s", facts->cpu);
+	record->device.os = fail_text("%s", facts->os);
+	record->device.arch = fail_text("%s", facts->arch);
+	record->device.features = fail_text("%s", facts->features);
+	record->device.cores = facts->cores;
+	record->device.classes = facts->classes;
+	record->device.l1d_bytes = facts->l1d_bytes;
+	record->device.l2_bytes = facts->l2_bytes;
+	record->device.llc_bytes = facts->llc_bytes;
+	record->compiler.command = fail_text("%s", compile_command(run->compile));
+	record->compiler.version = fail_text("%s", compile_version(run->compile));
+	record->compiler.flags = fail_text("%s", compile_flags(run->compile));
+	record->generator.version = fail_text("%s", QUERN_VERSION);
+	record->generator.templates = fail_text("%s", run->templates);
+	record->protocol.budget = fail_text("%s", run->options->budget);
+	record->protocol.seed = (long long)run->options->seed;
+	record->protocol.cold_bytes = (long)run->contest.cold_bytes;
+	record->counters =
+		fail_text("%s%s%s%s%s", facts->counters, *facts->why ? ": " : "", facts->why,
+			  *facts->events ? "; counted: " : "", facts->events);
+}
+
+static void fill_contest(struct run *run)
+{
+	const struct options *options = run->options;
+
+	run->contest.gen = run->gen;
+	run->contest.config = &run->config;
+	run->contest.compile = run->compile;
+	run->contest.journal = run->journal;
+	run->contest.session = run->session;
+	run->contest.record = &run->record;
+	run->contest.defaults = &run->defaults;
+	run->contest.earlier = &run->earlier;
+	run->contest.show = &run->show;
+	run->contest.isas = run->isas;
+	run->contest.n_isas = run->n_isas;
+	run->contest.events = run->facts.events;
+	run->contest.seed = options->seed;
+	run->contest.effort = options->effort;
+	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
+	 */
+	run->contest.cold_bytes = (options->effort.n_generations > 1 ? 4 : 2) *
+				  (long long)run->facts.llc_bytes;
+}
+
+static int prepare(struct run *run, double begin, struct gen_error *err)
+{
+	const struct options *options = run->options;
+	char *log, *name;
+	uint64_t hash;
+	int status;
+
+	run->gen = gen_open(run->home, err);
+	if (!run->gen || read_what(run, err) < 0 ||
+	    device_read(&run->device, run->home, options->device, err) < 0)
+		return -1;
+	run->work = options->work ? fail_text("%s", options->work) : default_work(options);
+	run->compile = compile_open(&run->device, run->home, run->work, options->jobs, err);
+	if (!run->compile)
+		return -1;
+	show_say(&run->show, "building the probe with %s", compile_version(run->compile));
+	log = fail_text("%s/logs/hello.log", run->work);
+	status = facts_learn(&run->facts, run->gen, &run->config, run->compile, &run->device, log,
+			     err);
+	free(log);
+	if (status < 0 || facts_list_isas(&run->facts, run->gen, &run->config, &run->isas,
+					  &run->n_isas, err) < 0)
+		return -1;
+	name = slug(run->facts.cpu);
+	run->output = options->output ? fail_text("%s", options->output) :
+		      fail_text("results/%s.yaml", name);
+	free(name);
+	hash = hash_folder(hash_folder(HASH_START, run->home, "templates"), run->home, "gen");
+	run->templates = fail_text("%016llx", (unsigned long long)hash);
+	list_threads(run);
+	if (read_known(run, err) < 0 || open_journal(run, err) < 0)
+		return -1;
+	fill_contest(run);
+	fill_record(run);
+	/* The journal's clock starts here; building the probe counts, too. */
+	run->contest.deadline = options->seconds - (process_now() - begin);
+	return 0;
+}
+
+/* ---- the run ---- */
+
+static void describe(struct run *run)
+{
+	const struct facts *facts = &run->facts;
+	const struct contest *contest = &run->contest;
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->config.formats.n; i++)
+		n += contest_n_cases(contest, i);
+	run->show.n_cases = n;
+	show_say(&run->show, "%s, %ld core%s, %s: %s", facts->cpu, facts->cores,
+		 facts->cores == 1 ? "" : "s", facts->arch, facts->features);
+	if (!strcmp(facts->counters, "none"))
+		show_say(&run->show, "counters: none%s%s; going on without them",
+			 *facts->why ? ": " : "", facts->why);
+	show_say(&run->show, "%zu case%s (format, shape, tokens, threads), %.0f s; Ctrl-C is safe, "
+		 "the same command goes on", n, n == 1 ? "" : "s", run->options->seconds);
+}
+
+static int run_formats(struct run *run, struct gen_error *err)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->config.formats.n; i++)
+		n += contest_n_cases(&run->contest, i) > 0;
+	for (size_t i = 0; i < run->config.formats.n; i++) {
+		if (!contest_n_cases(&run->contest, i))
+			continue;
+		if (contest_format(&run->contest, i, n--, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Fractions need the best roof of the whole run. */
+static void finish_record(struct run *run, int complete)
+{
+	struct record *record = &run->record;
+
+	record->complete = complete;
+	record->protocol.seconds = journal_elapsed(run->journal);
+	for (size_t i = 0; i < record->n_entries; i++) {
+		struct record_entry *entry = &record->entries[i];
+
+		for (size_t j = 0; j < record->n_ceilings; j++) {
+			if (record->ceilings[j].threads == entry->threads &&
+			    record->ceilings[j].dram_gbps > 0)
+				entry->roof_fraction = entry->gbps / record->ceilings[j].dram_gbps;
+		}
+	}
+}
+
+static int run_all(struct run *run, struct gen_error *err)
+{
+	struct gen_error why, ignored;
+	int status;
+
+	describe(run);
+	status = run_formats(run, &why);
+	finish_record(run, !status);
+	if (!status && !run->record.n_entries)
+		status = fail_set(&why, "nothing could be measured: %s",
+				  run->record.protocol.n_failed ?
+				  run->record.protocol.failed[0].reason : "there are no cases");
+	if (run->record.n_entries &&
+	    record_write(&run->record, run->output, status ? &ignored : err) < 0)
+		return status ? fail_set(err, "%s; and %s", why.text, ignored.text) : -1;
+	show_clear(&run->show);
+	if (status) {
+		if (run->record.n_entries)
+			show_say(&run->show, "%zu finished cases are in %s", run->record.n_entries,
+				 run->output);
+		*err = why;
+		return -1;
+	}
+	show_record(stdout, &run->record);
+	printf("%ld legal points; winners are in %s\n", run->contest.n_legal, run->output);
+	return 0;
+}
+
+static void close_run(struct run *run)
+{
+	session_close(run->session);
+	journal_close(run->journal);
+	compile_close(run->compile);
+	facts_free_isas(run->isas, run->n_isas);
+	device_free(&run->device);
+	config_free(&run->config);
+	record_free(&run->record);
+	record_free(&run->defaults);
+	record_free(&run->earlier);
+	free(run->contest.threads.list);
+	free(run->output);
+	free(run->work);
+	free(run->templates);
+	gen_close(run->gen);
+}
+
+int tune_main(int argc, char **argv, const char *home)
+{
+	double begin = process_now();
+	struct options options;
+	struct run run = {.options = &options, .home = home};
+	struct gen_error err;
+	int status = read_options(&options, argc, argv);
+
+	if (status) {
+		if (status > 0)
+			fputs(usage, stdout);
+		return status > 0 ? 0 : 2;
+	}
+	process_catch_signals();
+	show_open(&run.show, stderr);
+	status = prepare(&run, begin, &err) < 0 || run_all(&run, &err) < 0;
+	show_clear(&run.show);
+	if (status && process_stopping()) {
+		fprintf(stderr,
+			"quern: stopped; nothing measured is lost: the same command goes on%s\n",
+			options.fresh ? " (without --fresh)" : "");
+		status = 130;
+	} else if (status) {
+		fprintf(stderr, "quern: %s\n", err.text);
+	}
+	close_run(&run);
+	return status;
+}
