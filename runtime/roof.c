@@ -13,7 +13,8 @@
 #include "topology.h"
 
 static const int stream_counts[] = { 1, 2, 4, 8 };
-#define N_STREAM_COUNTS 4
+#define N_READS 8               /* stream counts, on small and on huge pages */
+#define MAX_SAMPLES 255         /* the latest of each kind count */
 
 /* What one thread reads at a time; a multiple of 4096 * 8. */
 #define READ_BYTES ((size_t)8 << 20)
@@ -23,7 +24,8 @@ struct qn_roof_state {
 	size_t n_bytes;         /* of each buffer */
 	uint8_t *buffers[2];    /* on small and on huge pages */
 	size_t at;              /* where the next read starts */
-	struct qn_roof best;
+	double reads[N_READS][MAX_SAMPLES], peaks[MAX_SAMPLES]; /* rates */
+	long n_samples;
 };
 
 int qn_roof_open(struct qn_roof_state **out, struct quern_engine *engine, struct quern_error *err)
@@ -108,28 +110,50 @@ static double run_rate(struct qn_roof_state *s, qn_pool_fn *fn, struct work *w, 
 void qn_roof_sample(struct qn_roof_state *s)
 {
 	const size_t round = READ_BYTES * (size_t)s->engine->n_threads;
+	const int slot = (int)(s->n_samples++ % MAX_SAMPLES);
 	struct work w = { .isa = s->engine->isa, .n_rounds = 20000 };
-	double rate;
+	double rounds;
 
-	for (int i = 0; i < 2 * N_STREAM_COUNTS; i++) {
+	for (int i = 0; i < N_READS; i++) {
 		w.n_streams = stream_counts[i / 2];
 		w.p = s->buffers[i % 2] + s->at;
-		rate = run_rate(s, read_thread, &w, (double)round);
+		s->reads[i][slot] = run_rate(s, read_thread, &w, (double)round);
 		s->at = (s->at + round) % s->n_bytes;
-		if (rate > s->best.dram_gbps) {
-			s->best.dram_gbps = rate;
-			s->best.n_streams = w.n_streams;
-			s->best.huge_pages = i % 2;
-		}
 	}
-	w.macs = 0;
-	rate = run_rate(s, peak_thread, &w, 1);
-	rate *= (double)w.n_rounds * (double)w.macs * s->engine->n_threads;
-	if (rate > s->best.int8_gmacs)
-		s->best.int8_gmacs = rate;
+	rounds = run_rate(s, peak_thread, &w, (double)w.n_rounds * s->engine->n_threads);
+	s->peaks[slot] = rounds * (double)w.macs;
+}
+
+static int compare_rates(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(const double *rates, long n)
+{
+	double sorted[MAX_SAMPLES];
+
+	if (n > MAX_SAMPLES)
+		n = MAX_SAMPLES;
+	if (n == 0)
+		return 0;
+	memcpy(sorted, rates, (size_t)n * sizeof *sorted);
+	qsort(sorted, (size_t)n, sizeof *sorted, compare_rates);
+	return sorted[n / 2];
 }
 
 void qn_roof_get(const struct qn_roof_state *s, struct qn_roof *roof)
 {
-	*roof = s->best;
+	*roof = (struct qn_roof){ .int8_gmacs = median(s->peaks, s->n_samples) };
+	for (int i = 0; i < N_READS; i++) {
+		const double rate = median(s->reads[i], s->n_samples);
+
+		if (rate > roof->dram_gbps) {
+			roof->dram_gbps = rate;
+			roof->n_streams = stream_counts[i / 2];
+			roof->huge_pages = i % 2;
+		}
+	}
 }

@@ -11,7 +11,7 @@ local dot = {
   parameters = {
     { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
     { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
-    { name = "PF", tile = "p", values = { 0, 512, 1024, 2048, 4096 }, ordered = true },
+    { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192 }, ordered = true },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
   },
 }
@@ -44,7 +44,7 @@ function dot.default(format, isa)
   local wide = isa.registers == 32
   return {
     RV = wide and 4 or 2, KU = format.group == 32 and 1 or (wide and 2 or 1),
-    PF = isa.name == "scalar" and 0 or 2048, UNPACK = "shift",
+    PF = isa.name == "scalar" and 0 or 4096, UNPACK = "shift",
   }
 end
 

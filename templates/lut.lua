@@ -12,7 +12,7 @@ local lut = {
   parameters = {
     { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
     { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
-    { name = "PF", tile = "p", values = { 0, 512, 1024, 2048, 4096 }, ordered = true },
+    { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192 }, ordered = true },
     { name = "ADJ", tile = "a", values = function(_, isa) return isa.tables end },
   },
 }
@@ -45,7 +45,7 @@ lut.rules = {
 function lut.default(format, isa)
   local adj = isa.tables[#isa.tables]
   return {
-    RV = adj == 4 and 4 or 1, KU = 1, PF = isa.name == "scalar" and 0 or 2048, ADJ = adj,
+    RV = adj == 4 and 4 or 1, KU = 1, PF = isa.name == "scalar" and 0 or 4096, ADJ = adj,
   }
 end
 

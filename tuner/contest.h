@@ -25,6 +25,12 @@ struct contest_effort {
 	int first_rounds, case_rounds, final_rounds, least_rounds;
 };
 
+/* One reading of the ceilings. */
+struct contest_roof {
+	int threads;
+	struct session_roof roof;
+};
+
 struct contest {
 	struct gen *gen;
 	const struct config *config;
@@ -43,6 +49,8 @@ struct contest {
 	double deadline;        /* in seconds of journal_elapsed */
 	struct config_numbers threads;  /* numbers only */
 	long n_legal;           /* points of all formats so far */
+	struct contest_roof *roofs;     /* all readings so far */
+	size_t n_roofs;
 };
 
 /*

@@ -4,6 +4,7 @@
 #include "fail.h"
 #include "hash.h"
 #include "pass.h"
+#include "stats.h"
 
 double pass_now(const struct pass *pass)
 {
@@ -113,37 +114,56 @@ uint64_t pass_seed(const struct pass *pass, const char *stage)
 	return seed;
 }
 
+/* Medians over all readings with as many threads. */
+static void update_ceiling(struct contest *contest, int threads)
+{
+	double *gbps = fail_alloc(contest->n_roofs, sizeof(*gbps));
+	double *gmacs = fail_alloc(contest->n_roofs, sizeof(*gmacs));
+	struct record *record = contest->record;
+	struct record_ceiling *ceiling;
+	size_t n = 0, i = 0;
+
+	while (i < record->n_ceilings && record->ceilings[i].threads != threads)
+		i++;
+	ceiling = i < record->n_ceilings ? &record->ceilings[i] : record_add_ceiling(record);
+	ceiling->threads = threads;
+	for (i = 0; i < contest->n_roofs; i++) {
+		const struct session_roof *roof = &contest->roofs[i].roof;
+
+		if (contest->roofs[i].threads != threads)
+			continue;
+		gbps[n] = roof->dram_gbps;
+		gmacs[n++] = roof->int8_gmacs;
+		ceiling->streams = roof->streams;
+		ceiling->huge_pages = roof->huge_pages;
+	}
+	ceiling->dram_gbps = stats_median(gbps, n);
+	ceiling->int8_gmacs = stats_median(gmacs, n);
+	free(gbps);
+	free(gmacs);
+}
+
 int pass_roof(struct pass *pass, const char *when)
 {
-	struct record *record = pass->contest->record;
-	struct session_roof roof;
+	struct contest *contest = pass->contest;
 	struct session_error error;
-	struct record_ceiling *ceiling;
+	struct contest_roof *reading;
+	struct session_roof roof;
 	char *number = fail_text("%s %s", pass->format, when);
 	int status;
-	size_t i = 0;
 
 	pass_show(pass, "measuring the roof");
-	status = session_roof(pass->contest->session, pass->place.threads, number, &roof, &error);
+	status = session_roof(contest->session, pass->place.threads, number, &roof, &error);
 	free(number);
 	if (status < 0)
 		*pass->err = error.fatal;
 	if (status)
 		return status < 0 ? -1 : 0;
-	while (i < record->n_ceilings && record->ceilings[i].threads != pass->place.threads)
-		i++;
-	if (i == record->n_ceilings) {
-		ceiling = record_add_ceiling(record);
-		ceiling->threads = pass->place.threads;
-	}
-	ceiling = &record->ceilings[i];
-	if (roof.dram_gbps > ceiling->dram_gbps) {
-		ceiling->dram_gbps = roof.dram_gbps;
-		ceiling->streams = roof.streams;
-		ceiling->huge_pages = roof.huge_pages;
-	}
-	if (roof.int8_gmacs > ceiling->int8_gmacs)
-		ceiling->int8_gmacs = roof.int8_gmacs;
+	contest->roofs = fail_grow(contest->roofs, contest->n_roofs, sizeof(*contest->roofs));
+	reading = &contest->roofs[contest->n_roofs++];
+	reading->threads = pass->place.threads;
+	reading->roof = roof;
+	update_ceiling(contest, pass->place.threads);
 	return 0;
 }
 

@@ -54,13 +54,23 @@ static int complain(int status, const char *format, ...)
 	return status;
 }
 
+/* Is this the installed program?  Then its data are installed too; else the source tree has them. */
+static int is_installed(void)
+{
+	char path[4096];
+	const ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+	const size_t n_dir = strlen(QUERN_BINDIR);
+
+	return n > (ssize_t)n_dir && !memcmp(path, QUERN_BINDIR, n_dir) && path[n_dir] == '/';
+}
+
 static const char *find_home(void)
 {
 	const char *home = getenv("QUERN_HOME");
 
 	if (home && *home)
 		return home;
-	return access(QUERN_DATADIR "/gen/family.lua", R_OK) == 0 ? QUERN_DATADIR : QUERN_SRCDIR;
+	return is_installed() ? QUERN_DATADIR : QUERN_SRCDIR;
 }
 
 static int print(const char *text)

@@ -546,6 +546,7 @@ static void close_run(struct run *run)
 	record_free(&run->defaults);
 	record_free(&run->earlier);
 	free(run->contest.threads.list);
+	free(run->contest.roofs);
 	free(run->output);
 	free(run->work);
 	free(run->templates);

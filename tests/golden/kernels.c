@@ -5,9 +5,9 @@
 #include "kernel.h"
 
 extern const struct qn_kernel qn_kernel_dot_w3g128_a8g32_neon_r2k2p0us;
-extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_avx512_r4k1p2048us;
+extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_avx512_r4k1p4096us;
 extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0a4;
-extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p512a1;
+extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024a1;
 
 static const struct qn_isa *const isas[] = {
 	&qn_isa_avx512,
@@ -16,9 +16,9 @@ static const struct qn_isa *const isas[] = {
 
 static const struct qn_kernel *const kernels[] = {
 	&qn_kernel_dot_w3g128_a8g32_neon_r2k2p0us,
-	&qn_kernel_dot_w4g32_a8g32_avx512_r4k1p2048us,
+	&qn_kernel_dot_w4g32_a8g32_avx512_r4k1p4096us,
 	&qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0a4,
-	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p512a1,
+	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024a1,
 };
 
 /* format, M, K, tokens, threads (all 0: the default of the kernel's ISA), index into kernels */
