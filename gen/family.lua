@@ -9,7 +9,7 @@ local isa = require("isa")
 
 local family = {}
 
-local names = { "dot", "lut" }
+local names = { "dot", "lut", "gemm" }
 local acts = { "a8g32" }
 
 function family.names()
@@ -111,7 +111,7 @@ function family.parse(key)
   local head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, words.act, row.name)
   local base = table.concat({ fam.name, fmt.name, words.act, row.name }, "_")
   return {
-    family = fam, format = fmt, act = words.act, isa = row, point = point,
+    family = fam, format = fmt, act = words.act, isa = row, point = point, head = head,
     name = name_of(base, params, point), key = key_of(head, point),
   }
 end
@@ -131,11 +131,20 @@ function family.key(mapping)
   return key_of(table.concat(head, " "), point)
 end
 
--- The point a family takes when nothing was measured, as a key; nil where it has none.
+-- The kernel of a key for packed weights in panels of so many rows, as a key; nil where there is none.
+function family.relayout(key, panel_rows)
+  local p = family.parse(key)
+  if not p.family.relayout then return nil end
+  local rv = panel_rows * 4 // p.isa.vector_bytes
+  local other = p.family.relayout(p.point, rv)
+  if family.why_illegal(p.family, other, p.format, p.isa) then return nil end
+  return family.parse(key_of(p.head, other)).key
+end
+
+-- The point a family takes when nothing was measured, as a key.
 function family.default(fam_name, fmt_name, act, isa_name)
   local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
   local point = fam.default(fmt, row)
-  if not point then return nil end
   local head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name)
   return family.parse(key_of(head, point)).key
 end
@@ -145,8 +154,8 @@ end
 local space = {}
 space.__index = space
 
--- Every legal point, in the order of the parameters: the first varies slowest.
-function family.space(fam_name, fmt_name, act, isa_name)
+-- Every legal point that suits n tokens, in the order of the parameters: the first varies slowest.
+function family.space(fam_name, fmt_name, act, isa_name, n_tokens)
   local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
   check_act(act)
   local self = setmetatable({
@@ -162,7 +171,7 @@ function family.space(fam_name, fmt_name, act, isa_name)
         point[p.name] = v
         extend(depth + 1)
       end
-    elseif not family.why_illegal(fam, point, fmt, row) then
+    elseif fam.suits(point, n_tokens) and not family.why_illegal(fam, point, fmt, row) then
       local copy = {}
       for name, v in pairs(point) do copy[name] = v end
       self.points[#self.points + 1] = copy

@@ -174,6 +174,7 @@ struct space_call {
 	struct gen_space *space;
 	const char *family, *format, *act, *isa;
 	const char *key;
+	long n_tokens;
 	long index;             /* in and out, from 0 */
 	struct gen_point *point;
 	long *indices, max, n;
@@ -209,7 +210,8 @@ static int space_body(lua_State *lua)
 	lua_pushstring(lua, args->format);
 	lua_pushstring(lua, args->act);
 	lua_pushstring(lua, args->isa);
-	lua_call(lua, 4, 1);
+	lua_pushinteger(lua, args->n_tokens);
+	lua_call(lua, 5, 1);
 	if (!lua_istable(lua, -1))
 		luaL_error(lua, "a space is no table");
 	space->table = luaL_ref(lua, LUA_REGISTRYINDEX);
@@ -222,11 +224,13 @@ static int space_body(lua_State *lua)
 }
 
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
-				 const char *act, const char *isa, struct gen_error *err)
+				 const char *act, const char *isa, long n_tokens,
+				 struct gen_error *err)
 {
 	struct gen_space *space = calloc(1, sizeof *space);
 	struct space_call args = {
 		.space = space, .family = family, .format = format, .act = act, .isa = isa,
+		.n_tokens = n_tokens,
 	};
 
 	if (!space) {

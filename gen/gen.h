@@ -32,11 +32,13 @@ struct gen_point {
 };
 
 /*
- * Every legal point of a family for one format and ISA.  The space may be empty.
+ * Every legal point of a family for one format and ISA that is worth trying for n_tokens tokens at a
+ * time.  The space may be empty.
  * Valid until gen_close or gen_space_close.
  */
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
-				 const char *act, const char *isa, struct gen_error *err);
+				 const char *act, const char *isa, long n_tokens,
+				 struct gen_error *err);
 void gen_space_close(struct gen_space *space);
 long gen_space_count(const struct gen_space *space);
 int gen_space_point(struct gen_space *space, long index, struct gen_point *point,

@@ -2,7 +2,7 @@
 --
 -- A results file names winners: entries with a shape, or with `default: true` for what an ISA
 -- takes when nothing nearer was measured.  A config file stands for the defaults of its formats,
--- families and ISAs.  Of two entries for one case the later file's wins.
+-- families and ISAs; `sample: N` adds N points of each of their spaces, for tests.  Of two entries for one case the later file's wins.
 
 local emit = require("emit")
 local family = require("family")
@@ -44,10 +44,12 @@ local function read_results(doc, cases)
       error(("%s: format '%s' differs from its point's '%s'"):format(yaml.where(entry),
         tostring(entry.format), point.format.name), 0)
     end
-    local case = { format = point.format, m = 0, k = 0, n = 0, threads = 0, point = point }
+    local case = { format = point.format, m = 0, k = 0, n = 1, threads = 0, point = point }
     if entry.default ~= true then
       case.m, case.k = integer(entry, "m"), integer(entry, "k")
       case.n, case.threads = integer(entry, "n"), integer(entry, "threads")
+    elseif entry.n then
+      case.n = integer(entry, "n")
     end
     -- A measured case belongs to the ISA that won it; each ISA has defaults of its own.
     local key = ("%s %d %d %d %d %s"):format(case.format.name, case.m, case.k, case.n, case.threads,
@@ -66,17 +68,55 @@ local function each_name(doc, key, known, get)
   return list
 end
 
--- Adds the default points of a config to cases.
+-- Weights are packed once, for one token or a few; the kernels for more tokens have to read the same
+-- panels.  Adds the defaults for n > 1 in every layout that the kernels for n = 1 have.
+local function add_layouts(cases)
+  local layouts, more = {}, {}
+  local function place(case)
+    return case.format.name .. " " .. case.point.isa.name
+  end
+  for _, case in pairs(cases) do
+    local vars = case.point.family.vars(case.point.point, case.point.format, case.point.isa)
+    if case.n == 1 and vars.order == "QN_CODES" then
+      local known = layouts[place(case)] or {}
+      known[vars.panel_rows] = true
+      layouts[place(case)] = known
+    end
+  end
+  for _, case in pairs(cases) do
+    if case.m == 0 and case.n > 1 then
+      for panel_rows in pairs(layouts[place(case)] or {}) do
+        local key = family.relayout(case.point.key, panel_rows)
+        if key then
+          more[("%s %d %s"):format(place(case), case.n, key)] = { format = case.format, m = 0, k = 0,
+            n = case.n, threads = 0, point = family.parse(key) }
+        end
+      end
+    end
+  end
+  for key, case in pairs(more) do cases[key] = case end
+end
+
+-- n points of every space, spread without a pattern, as cases that nothing chooses.
+local function add_sample(cases, fam, fmt, row, n)
+  local space = family.space(fam, fmt, "a8g32", row, 512)
+  for i = 1, math.min(n, space:count()) do
+    local _, key = space:point(i * 40503 % space:count() + 1)
+    local point = family.parse(key)
+    cases["sample " .. key] = { format = point.format, point = point }
+  end
+end
+
+-- Adds the default points of a config to cases, and a sample of every space when it asks for one.
 local function read_config(doc, cases)
   for _, fmt in ipairs(each_name(doc, "formats", format.names(), format.get)) do
     for _, row in ipairs(each_name(doc, "isas", isa.names(), isa.get)) do
       for _, fam in ipairs(each_name(doc, "families", family.names(), family.get)) do
         local key = family.default(fam, fmt, "a8g32", row)
-        if key then
-          local point = family.parse(key)
-          cases[("%s default %s %s"):format(fmt, row, fam)] =
-            { format = point.format, m = 0, k = 0, n = 0, threads = 0, point = point }
-        end
+        local point = family.parse(key)
+        cases[("%s default %s %s"):format(fmt, row, fam)] = { format = point.format, m = 0, k = 0,
+          n = fam == "gemm" and 256 or 1, threads = 0, point = point }
+        if doc.sample then add_sample(cases, fam, fmt, row, integer(doc, "sample")) end
       end
     end
   end
@@ -106,6 +146,7 @@ function registry.files(docs, arch)
     origins[#origins + 1] = yaml.where(doc):match("([^/]*):%d+$") or "?"
   end
 
+  add_layouts(cases)
   local points, by_name, list = {}, {}, {}
   for _, case in pairs(cases) do
     local row = case.point.isa
@@ -122,9 +163,11 @@ function registry.files(docs, arch)
   local index = {}
   for i, p in ipairs(points) do index[p.name] = i - 1 end
   local choices = {}
-  for i, case in ipairs(list) do
-    choices[i] = { format = case.format.id, rank = rank_of(case.format.name), m = case.m, k = case.k,
-      n = case.n, threads = case.threads, kernel = index[case.point.name] }
+  for _, case in ipairs(list) do
+    if case.m then
+      choices[#choices + 1] = { format = case.format.id, rank = rank_of(case.format.name),
+        m = case.m, k = case.k, n = case.n, threads = case.threads, kernel = index[case.point.name] }
+    end
   end
   table.sort(choices, function(a, b)
     for _, key in ipairs { "rank", "m", "k", "n", "threads" } do

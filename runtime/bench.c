@@ -47,7 +47,7 @@ int qn_bench_open(struct qn_bench **out, struct quern_engine *engine, int format
 		.x = malloc((size_t)(n_tokens * k) * sizeof(float)),
 		.y = malloc((size_t)(n_tokens * m) * sizeof(float)),
 	};
-	if (!b->x || !b->y || qn_matmul_reserve(engine, k, err)) {
+	if (!b->x || !b->y || qn_matmul_reserve(engine, k, 0, err)) {
 		qn_bench_close(b);
 		return qn_error_set(err, "no memory for the activations of a %ldx%ld matrix", m, k);
 	}
@@ -172,11 +172,12 @@ int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_call
 	const struct quern_matrix *const list[1] = { &matrix };
 	const struct qn_matmul call = { list, 1, b->x, b->n_tokens, b->k, &b->y, &b->m };
 
-	if (qn_bench_prepare(b, kernel, err))
+	if (qn_bench_prepare(b, kernel, err) ||
+	    qn_matmul_reserve(b->engine, b->k, kernel->scratch_bytes, err))
 		return -1;
 	ring = find_ring(b, kernel, err);
 	matrix = ring->matrix;
-	matrix.kernel = kernel;
+	qn_matrix_shape(&matrix, kernel, b->m, b->k);
 	pthread_mutex_lock(&b->engine->lock);
 	*ns = now_ns();
 	for (long i = 0; i < n_calls; i++) {

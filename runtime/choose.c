@@ -10,9 +10,21 @@
 #include "error.h"
 #include "format.h"
 
+/* What narrows the choice. */
+struct limits {
+	uint32_t features;
+	const struct qn_layout *layout; /* NULL: any */
+};
+
 static int can_run(uint32_t needs, uint32_t features)
 {
 	return (needs & ~features) == 0;
+}
+
+static int is_allowed(const struct qn_kernel *kernel, const struct limits *limits)
+{
+	return can_run(kernel->needs, limits->features) &&
+	       (!limits->layout || !memcmp(limits->layout, &kernel->layout, sizeof kernel->layout));
 }
 
 const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t features)
@@ -87,8 +99,14 @@ static double distance(const struct qn_choice *c, const struct qn_case *what, ui
 	       0.25 * fabs(log((double)c->n_threads / (double)what->n_threads));
 }
 
+/* Kernels for one token and for many differ in kind; what was measured counts for similar numbers. */
+static int similar_tokens(long a, long b)
+{
+	return (a == 1) == (b == 1) && a <= 4 * b && b <= 4 * a;
+}
+
 /* Among measured cases (shaped) or defaults: the nearest one. */
-static const struct qn_choice *nearest(const struct qn_registry *registry, uint32_t features,
+static const struct qn_choice *nearest(const struct qn_registry *registry, const struct limits *limits,
 				       const struct qn_case *what, int shaped)
 {
 	const struct qn_choice *best = NULL;
@@ -99,10 +117,11 @@ static const struct qn_choice *nearest(const struct qn_registry *registry, uint3
 		const struct qn_kernel *kernel = registry->kernels[c->kernel];
 		double d;
 
-		if (c->format != what->format || (c->m > 0) != shaped ||
-		    !can_run(kernel->needs, features))
+		if (c->format != what->format || (c->m > 0) != shaped || !is_allowed(kernel, limits) ||
+		    (shaped && !similar_tokens(c->n_tokens, what->n_tokens)))
 			continue;
-		d = shaped ? distance(c, what, kernel->isa->rank) : -(double)kernel->isa->rank;
+		d = shaped ? distance(c, what, kernel->isa->rank) :
+		    fabs(log((double)c->n_tokens / (double)what->n_tokens)) - 100.0 * kernel->isa->rank;
 		if (!best || d < least) {
 			best = c;
 			least = d;
@@ -112,8 +131,10 @@ static const struct qn_choice *nearest(const struct qn_registry *registry, uint3
 }
 
 int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
-	      const char *forced, struct qn_chosen *chosen, struct quern_error *err)
+	      const struct qn_layout *layout, const char *forced, struct qn_chosen *chosen,
+	      struct quern_error *err)
 {
+	const struct limits limits = { features, layout };
 	const struct qn_choice *choice;
 	int found;
 
@@ -122,7 +143,7 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 		if (found)
 			return found > 0 ? 0 : -1;
 	}
-	choice = nearest(registry, features, what, 1);
+	choice = nearest(registry, &limits, what, 1);
 	if (choice) {
 		*chosen = (struct qn_chosen){
 			.kernel = registry->kernels[choice->kernel],
@@ -132,7 +153,7 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 		};
 		return 0;
 	}
-	choice = nearest(registry, features, what, 0);
+	choice = nearest(registry, &limits, what, 0);
 	if (choice) {
 		*chosen = (struct qn_chosen){ .kernel = registry->kernels[choice->kernel],
 					      .rung = QN_RUNG_DEFAULT };
@@ -142,7 +163,7 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 	for (int i = 0; i < registry->n_kernels; i++) {
 		const struct qn_kernel *kernel = registry->kernels[i];
 
-		if (kernel->format == what->format && can_run(kernel->needs, features) &&
+		if (kernel->format == what->format && is_allowed(kernel, &limits) &&
 		    (!chosen->kernel || kernel->isa->rank > chosen->kernel->isa->rank))
 			chosen->kernel = kernel;
 	}

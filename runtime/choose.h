@@ -29,11 +29,12 @@ struct qn_chosen {
 };
 
 /*
- * features: what the CPU has.  forced: NULL, or kernel names separated by commas, of which one for the
+ * features: what the CPU has.  layout: NULL, or what the kernel must read.  forced: NULL, or kernel names separated by commas, of which one for the
  * case's format is taken; a name that the registry does not have, or the CPU cannot run, is an error.
  */
 int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
-	      const char *forced, struct qn_chosen *chosen, struct quern_error *err);
+	      const struct qn_layout *layout, const char *forced, struct qn_chosen *chosen,
+	      struct quern_error *err);
 
 /* The ISA of highest rank that the CPU can run; never NULL in a registry with the scalar ISA. */
 const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t features);

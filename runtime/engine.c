@@ -210,13 +210,41 @@ static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights
 	const struct quern_engine *engine = matrix->engine;
 	const char *forced = w->kernel ? w->kernel : getenv("QUERN_KERNEL");
 
-	if (qn_choose(&qn_registry, engine->features, &matrix->what, forced && *forced ? forced : NULL,
-		      &matrix->chosen, err))
+	if (forced && !*forced)
+		forced = NULL;
+	if (qn_choose(&qn_registry, engine->features, &matrix->what, NULL, forced, &matrix->chosen, err))
 		return -1;
 	if (w->kernel && matrix->chosen.rung != QN_RUNG_FORCED)
 		return qn_error_set(err, "kernel '%.64s' is not one for %s", w->kernel,
 				    qn_formats[matrix->what.format].name);
 	return 0;
+}
+
+/* Other kernels of the same layout for other numbers of tokens. */
+static void choose_by_tokens(struct quern_matrix *matrix)
+{
+	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++) {
+		struct qn_case what = matrix->what;
+		struct qn_chosen chosen;
+
+		what.n_tokens = qn_matrix_class_tokens(i);
+		if (what.n_tokens != matrix->what.n_tokens &&
+		    !qn_choose(&qn_registry, matrix->engine->features, &what, &matrix->kernel->layout, NULL,
+			       &chosen, NULL))
+			matrix->by_tokens[i] = chosen.kernel;
+	}
+}
+
+/* The largest scratch of a matrix's kernels. */
+static size_t scratch_bytes(const struct quern_matrix *matrix)
+{
+	size_t n_bytes = 0;
+
+	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++) {
+		if (matrix->by_tokens[i]->scratch_bytes > n_bytes)
+			n_bytes = matrix->by_tokens[i]->scratch_bytes;
+	}
+	return n_bytes;
 }
 
 int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
@@ -243,6 +271,8 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	if (choose_kernel(matrix, &w, err))
 		goto out;
 	qn_matrix_shape(matrix, matrix->chosen.kernel, w.m, w.k);
+	if (matrix->chosen.rung != QN_RUNG_FORCED)
+		choose_by_tokens(matrix);
 	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
 	if (!matrix->packed) {
 		qn_error_set(err, "no memory for %zu bytes of packed weights", qn_matrix_bytes(matrix));
@@ -250,7 +280,7 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	}
 	packing.matrix = matrix;
 	pthread_mutex_lock(&engine->lock);
-	status = qn_matmul_reserve(engine, w.k, err);
+	status = qn_matmul_reserve(engine, w.k, scratch_bytes(matrix), err);
 	if (!status)
 		qn_pool_run(engine->pool, pack_thread, &packing);
 	pthread_mutex_unlock(&engine->lock);

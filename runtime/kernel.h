@@ -60,29 +60,53 @@ struct qn_layout {
 	uint16_t panel_rows;    /* a multiple of vector_bytes / adjacent */
 };
 
-/* The int8 activations of one token; K is padded with zeros to a multiple of 256. */
+/* int8 activations of some tokens; K is padded with zeros to a multiple of 256. */
 struct qn_acts {
-	const int8_t *q;        /* [k], |q| <= 127 */
-	const float *scale;     /* [k / 32], x = scale * q */
-	const int32_t *sum;     /* [k / 32], sum of q over the group */
-	const uint8_t *tables;  /* what the kernel's prepare wrote, or NULL */
+	long n_tokens, k;
+	const int8_t *q;        /* [n_tokens][k], |q| <= 127 */
+	const float *scale;     /* [n_tokens][k / 32], x = scale * q */
+	const int32_t *sum;     /* [n_tokens][k / 32], sum of q over the group */
+	const uint8_t *prepared;        /* what the kernel's prepare wrote, or NULL */
 };
 
-/* y = W x for one token. */
+/*
+ * The activations of one token, for kernels whose prepare lays tokens one after the other.  A token
+ * behind the last one gives the last one again, so that a tile is always full.
+ */
+static inline struct qn_acts qn_token(const struct qn_acts *x, long token, size_t prepared_bytes)
+{
+	const long t = token < x->n_tokens ? token : x->n_tokens - 1, groups = x->k / QN_GROUP;
+
+	return (struct qn_acts){
+		.n_tokens = 1, .k = x->k, .q = x->q + t * x->k, .scale = x->scale + t * groups,
+		.sum = x->sum + t * groups,
+		.prepared = prepared_bytes ? x->prepared + (size_t)(t * groups) * prepared_bytes : NULL
+	};
+}
+
+/* Y = W X. */
 struct qn_job {
 	const uint8_t *weights; /* packed panels, panel_bytes each */
 	size_t panel_bytes;
 	long n_rows;            /* M; the last panel may be short, its padding is not stored */
 	long n_blocks;          /* blocks of one panel */
 	struct qn_acts x;
-	float *y;               /* [n_rows] */
+	float *y;               /* [n_tokens][y_stride], n_rows of each row are written */
+	long y_stride;
+	void *scratch;          /* of the calling thread, scratch_bytes of the kernel, 64-byte aligned */
 };
 
-/* Computes the rows of panels first .. end-1. */
+/* Computes the rows of panels first .. end-1 for all tokens. */
 typedef void qn_run_fn(const struct qn_job *job, long first, long end);
 
-/* Writes the tables of n_groups groups of 32 activations, table_bytes each. */
-typedef void qn_prepare_fn(const int8_t *q, long n_groups, uint8_t *tables);
+/*
+ * Writes what a kernel wants of the groups first .. end-1 (of 32 k) of all tokens, in an order that the
+ * two agree on.  prepared has room for prepared_bytes of every group of every token, tokens
+ * rounded up to whole tiles.  Kernels with equal prepare, token_tile and bias share the result.
+ */
+struct qn_kernel;
+typedef void qn_prepare_fn(const struct qn_kernel *kernel, const struct qn_acts *x, long first,
+			   long end, uint8_t *prepared);
 
 struct qn_isa {
 	const char *name;
@@ -114,12 +138,15 @@ struct qn_kernel {
 	uint32_t needs;         /* features, at least those of isa */
 	uint8_t format;         /* enum qn_format_id */
 	struct qn_layout layout;
-	uint32_t table_bytes;   /* of one group of 32 activations; 0: no tables */
-	qn_prepare_fn *prepare; /* NULL: no tables */
+	uint16_t token_tile;    /* tokens it multiplies at a time; it takes any number */
+	int16_t bias;           /* added to sums, times the sum of the activations: -sub */
+	uint32_t prepared_bytes;        /* of a token's 32 activations */
+	uint32_t scratch_bytes; /* of one thread */
+	qn_prepare_fn *prepare; /* NULL: nothing to prepare */
 	qn_run_fn *run;
 };
 
-/* A measured winner: for this case use kernel n of the registry. */
+/* For this case use kernel n of the registry: a measured winner, or with m = 0 a default of its ISA. */
 struct qn_choice {
 	uint8_t format;
 	long m, k, n_tokens;

@@ -1,173 +1,243 @@
 /*
  * matmul.c: one job of the pool per call.
  *
- * For every token all threads quantise a slice of the activations each and build its
- * tables, meet at a barrier, then take chunks of panels from a counter until none is left.
- * Two sets of buffers take turns, so that one barrier a token is enough.
+ * For every pass of tokens all threads quantise a slice of K each and prepare it for the kernels, meet
+ * at a barrier, then take chunks of panels from a counter until none is left.
  */
 #include "matmul.h"
 
 #include <assert.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "pages.h"
 
-/* Bytes of tables for 32 activations; every family's fit. */
-#define TABLE_BYTES 256
+/* Prepared bytes of 32 activations; every family's fit. */
+#define PREPARED_BYTES 256
 
-static size_t scratch_bytes(long k)
+/* Rounding up to whole tiles may add tokens. */
+#define MAX_TILE 16
+
+/* Memory that a call does not touch is never backed, so room for whole passes costs nothing. */
+static size_t acts_bytes(long k)
 {
-	const size_t n = (size_t)k, groups = n / QN_GROUP;
+	const size_t n = (size_t)k * QN_PASS_TOKENS, groups = n / QN_GROUP;
+	const size_t padded = groups + (size_t)k / QN_GROUP * MAX_TILE;
 
-	return n + groups * (sizeof(float) + sizeof(int32_t) + QN_MAX_PREPARES * TABLE_BYTES);
+	return n + groups * (sizeof(float) + sizeof(int32_t)) + QN_MAX_PREPARES * padded * PREPARED_BYTES;
 }
 
-int qn_matmul_reserve(struct quern_engine *engine, long k, struct quern_error *err)
+static int reserve_acts(struct quern_engine *engine, long k, struct quern_error *err)
 {
 	const long padded = (k + QN_K_PAD - 1) / QN_K_PAD * QN_K_PAD;
+	const size_t groups = (size_t)padded / QN_GROUP;
 	uint8_t *p;
 
 	if (padded <= engine->k_capacity)
 		return 0;
-	p = qn_pages_alloc(2 * scratch_bytes(padded), 1);
+	p = qn_pages_alloc(acts_bytes(padded), 1);
 	if (!p)
 		return qn_error_set(err, "no memory for the activations of K = %ld (%zu bytes)", k,
-				    2 * scratch_bytes(padded));
-	qn_pages_free(engine->scratch_memory, 2 * scratch_bytes(engine->k_capacity));
-	engine->scratch_memory = p;
+				    acts_bytes(padded));
+	qn_pages_free(engine->acts_memory, acts_bytes(engine->k_capacity));
+	engine->acts_memory = p;
 	engine->k_capacity = padded;
-	for (int i = 0; i < 2; i++) {
-		struct qn_scratch *s = &engine->scratch[i];
-		const size_t groups = (size_t)padded / QN_GROUP;
-
-		for (int t = 0; t < QN_MAX_PREPARES; t++, p += groups * TABLE_BYTES)
-			s->tables[t] = p;
-		s->q = (int8_t *)p;
-		p += padded;
-		s->scale = (float *)(void *)p;
-		p += groups * sizeof(float);
-		s->sum = (int32_t *)(void *)p;
-		p += groups * sizeof(int32_t);
+	for (int i = 0; i < QN_MAX_PREPARES; i++) {
+		engine->prepared[i] = p;
+		p += groups * (QN_PASS_TOKENS + MAX_TILE) * PREPARED_BYTES;
 	}
+	engine->q = (int8_t *)p;
+	p += (size_t)padded * QN_PASS_TOKENS;
+	engine->scale = (float *)(void *)p;
+	p += groups * QN_PASS_TOKENS * sizeof(float);
+	engine->sum = (int32_t *)(void *)p;
 	return 0;
+}
+
+int qn_matmul_reserve(struct quern_engine *engine, long k, size_t scratch_bytes,
+		      struct quern_error *err)
+{
+	const size_t rounded = (scratch_bytes + 4095) / 4096 * 4096;
+
+	if (rounded > engine->scratch_capacity) {
+		uint8_t *p = qn_pages_alloc(rounded * (size_t)engine->n_threads, 1);
+
+		if (!p)
+			return qn_error_set(err, "no memory for %zu bytes of scratch for %d threads", rounded,
+					    engine->n_threads);
+		qn_pages_free(engine->scratch_memory,
+			      engine->scratch_capacity * (size_t)engine->n_threads);
+		engine->scratch_memory = p;
+		engine->scratch_capacity = rounded;
+	}
+	return reserve_acts(engine, k, err);
 }
 
 void qn_matmul_release(struct quern_engine *engine)
 {
-	qn_pages_free(engine->scratch_memory, 2 * scratch_bytes(engine->k_capacity));
+	qn_pages_free(engine->acts_memory, acts_bytes(engine->k_capacity));
+	qn_pages_free(engine->scratch_memory, engine->scratch_capacity * (size_t)engine->n_threads);
 }
 
+/* One pass. */
 struct job {
 	struct quern_engine *engine;
 	const struct qn_matmul *call;
-	qn_prepare_fn *prepares[QN_MAX_PREPARES];
+	struct qn_acts x;
+	long first_token;
+	const struct qn_kernel *prepares[QN_MAX_PREPARES];      /* one kernel of each distinct form */
 	int n_prepares;
 	long n_chunks, n_all_chunks;            /* of a matrix, of all */
-	_Atomic long next[2];
+	_Atomic long next;
 };
 
-/* Table slot of a kernel, or -1 when it needs none. */
+static int same_prepared(const struct qn_kernel *a, const struct qn_kernel *b)
+{
+	return a->prepare == b->prepare && a->token_tile == b->token_tile && a->bias == b->bias;
+}
+
+/* Slot of what a kernel wants prepared, or -1. */
 static int slot_of(const struct job *job, const struct qn_kernel *kernel)
 {
-	for (int i = 0; i < job->n_prepares; i++) {
-		if (job->prepares[i] == kernel->prepare)
+	for (int i = 0; i < job->n_prepares && kernel->prepare; i++) {
+		if (same_prepared(job->prepares[i], kernel))
 			return i;
 	}
 	return -1;
 }
 
-/* Quantises groups first .. end-1 of x, zeros beyond k. */
-static void quantize_slice(const struct qn_isa *isa, const float *x, long k, long first, long end,
-			   struct qn_scratch *s)
+/* Quantises groups first .. end-1 of a token, zeros beyond k. */
+static void quantize_slice(const struct job *job, long token, long first, long end)
 {
-	const long whole = k / QN_GROUP < end ? k / QN_GROUP : end;
-	float tail[QN_GROUP] = { 0 };
+	const struct quern_engine *engine = job->engine;
+	const struct qn_matmul *call = job->call;
+	const float *x = call->x + (job->first_token + token) * call->x_stride;
+	const long k = call->matrices[0]->k, whole = k / QN_GROUP < end ? k / QN_GROUP : end;
+	const long groups = job->x.k / QN_GROUP;
+	int8_t *q = engine->q + token * job->x.k;
+	float *scale = engine->scale + token * groups, tail[QN_GROUP];
+	int32_t *sum = engine->sum + token * groups;
 
 	if (first < whole)
-		isa->quantize(x + first * QN_GROUP, (whole - first) * QN_GROUP, s->q + first * QN_GROUP,
-			      s->scale + first, s->sum + first);
+		engine->isa->quantize(x + first * QN_GROUP, (whole - first) * QN_GROUP,
+				      q + first * QN_GROUP, scale + first, sum + first);
 	for (long g = first > whole ? first : whole; g < end; g++) {
 		const long left = k - g * QN_GROUP;
 
 		memset(tail, 0, sizeof tail);
 		if (left > 0)
 			memcpy(tail, x + g * QN_GROUP, (size_t)left * sizeof(float));
-		isa->quantize(tail, QN_GROUP, s->q + g * QN_GROUP, s->scale + g, s->sum + g);
+		engine->isa->quantize(tail, QN_GROUP, q + g * QN_GROUP, scale + g, sum + g);
 	}
 }
 
-static void prepare_slice(const struct job *job, long token, int thread, int n_threads)
+static void prepare_slice(const struct job *job, int thread, int n_threads)
 {
-	struct qn_scratch *s = &job->engine->scratch[token & 1];
-	const long k = job->call->matrices[0]->k;
-	const long n_pads = (k + QN_K_PAD - 1) / QN_K_PAD, pad_groups = QN_K_PAD / QN_GROUP;
+	const long n_pads = job->x.k / QN_K_PAD, pad_groups = QN_K_PAD / QN_GROUP;
 	const long first = n_pads * thread / n_threads * pad_groups;
 	const long end = n_pads * (thread + 1) / n_threads * pad_groups;
 
-	quantize_slice(job->engine->isa, job->call->x + token * job->call->x_stride, k, first, end, s);
+	if (first == end)
+		return;
+	for (long t = 0; t < job->x.n_tokens; t++)
+		quantize_slice(job, t, first, end);
 	for (int i = 0; i < job->n_prepares; i++)
-		job->prepares[i](s->q + first * QN_GROUP, end - first,
-				 s->tables[i] + first * TABLE_BYTES);
+		job->prepares[i]->prepare(job->prepares[i], &job->x, first, end,
+					  job->engine->prepared[i]);
 }
 
-static void multiply_chunk(const struct job *job, long token, long chunk)
+static void multiply_chunk(const struct job *job, long chunk, int thread)
 {
+	const struct quern_engine *engine = job->engine;
 	const struct qn_matmul *call = job->call;
 	const int i = (int)(chunk / job->n_chunks);
 	const struct quern_matrix *matrix = call->matrices[i];
-	const struct qn_scratch *s = &job->engine->scratch[token & 1];
-	const int slot = slot_of(job, matrix->kernel);
-	const struct qn_job work = {
+	const struct qn_kernel *kernel = qn_matrix_kernel(matrix, call->n_tokens);
+	const int slot = slot_of(job, kernel);
+	struct qn_job work = {
 		.weights = matrix->packed,
 		.panel_bytes = matrix->panel_bytes,
 		.n_rows = matrix->m,
 		.n_blocks = matrix->n_blocks,
-		.x = { s->q, s->scale, s->sum, slot < 0 ? NULL : s->tables[slot] },
-		.y = call->y[i] + token * call->y_stride[i],
+		.x = job->x,
+		.y = call->y[i] + job->first_token * call->y_stride[i],
+		.y_stride = call->y_stride[i],
+		.scratch = engine->scratch_memory + (size_t)thread * engine->scratch_capacity,
 	};
 
+	work.x.prepared = slot < 0 ? NULL : engine->prepared[slot];
 	chunk %= job->n_chunks;
-	matrix->kernel->run(&work, matrix->n_panels * chunk / job->n_chunks,
-			    matrix->n_panels * (chunk + 1) / job->n_chunks);
+	kernel->run(&work, matrix->n_panels * chunk / job->n_chunks,
+		    matrix->n_panels * (chunk + 1) / job->n_chunks);
 }
 
 static void run_thread(void *arg, int thread, int n_threads)
 {
 	struct job *job = arg;
+	long chunk;
 
-	for (long token = 0; token < job->call->n_tokens; token++) {
-		_Atomic long *next = &job->next[token & 1];
-		long chunk;
+	prepare_slice(job, thread, n_threads);
+	if (n_threads > 1)
+		qn_pool_barrier(job->engine->pool);
+	while ((chunk = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) <
+	       job->n_all_chunks)
+		multiply_chunk(job, chunk, thread);
+}
 
-		if (thread == 0)
-			atomic_store_explicit(next, 0, memory_order_relaxed);
-		prepare_slice(job, token, thread, n_threads);
-		if (n_threads > 1)
-			qn_pool_barrier(job->engine->pool);
-		while ((chunk = atomic_fetch_add_explicit(next, 1, memory_order_relaxed)) <
-		       job->n_all_chunks)
-			multiply_chunk(job, token, chunk);
+/* Lists what the first matrices want prepared; returns how many of them there is room for. */
+static int collect_prepares(struct job *job)
+{
+	const struct quern_engine *engine = job->engine;
+
+	for (int i = 0; i < job->call->n; i++) {
+		const struct quern_matrix *matrix = job->call->matrices[i];
+		const struct qn_kernel *kernel = qn_matrix_kernel(matrix, job->call->n_tokens);
+
+		assert(matrix->k <= engine->k_capacity && kernel->prepared_bytes <= PREPARED_BYTES &&
+		       kernel->token_tile <= MAX_TILE &&
+		       kernel->scratch_bytes <= engine->scratch_capacity);
+		if (!kernel->prepare || slot_of(job, kernel) >= 0)
+			continue;
+		if (job->n_prepares == QN_MAX_PREPARES)
+			return i;
+		job->prepares[job->n_prepares++] = kernel;
+	}
+	return job->call->n;
+}
+
+static void run_passes(struct job *job, int n_matrices)
+{
+	const struct qn_matmul *call = job->call;
+	struct quern_engine *engine = job->engine;
+
+	/* Alone, a thread takes whole matrices; else 8 chunks each even out what disturbs them. */
+	job->n_chunks = engine->n_threads == 1 ? 1 : 8 * engine->n_threads;
+	job->n_all_chunks = job->n_chunks * n_matrices;
+	for (long t = 0; t < call->n_tokens; t += QN_PASS_TOKENS) {
+		job->first_token = t;
+		job->x = (struct qn_acts){
+			.n_tokens = call->n_tokens - t < QN_PASS_TOKENS ? call->n_tokens - t : QN_PASS_TOKENS,
+			.k = (call->matrices[0]->k + QN_K_PAD - 1) / QN_K_PAD * QN_K_PAD,
+			.q = engine->q, .scale = engine->scale, .sum = engine->sum,
+		};
+		atomic_store_explicit(&job->next, 0, memory_order_relaxed);
+		qn_pool_run(engine->pool, run_thread, job);
 	}
 }
 
 void qn_matmul_run(struct quern_engine *engine, const struct qn_matmul *call)
 {
-	struct job job = { .engine = engine, .call = call };
+	struct qn_matmul rest = *call;
 
-	for (int i = 0; i < call->n; i++) {
-		const struct qn_kernel *kernel = call->matrices[i]->kernel;
+	while (rest.n > 0) {    /* more than once only for matrices that want many things prepared */
+		struct job job = { .engine = engine, .call = &rest };
+		const int n = collect_prepares(&job);
 
-		assert(call->matrices[i]->k <= engine->k_capacity && kernel->table_bytes <= TABLE_BYTES);
-		if (kernel->prepare && slot_of(&job, kernel) < 0) {
-			assert(job.n_prepares < QN_MAX_PREPARES);
-			job.prepares[job.n_prepares++] = kernel->prepare;
-		}
+		run_passes(&job, n);
+		rest.matrices += n;
+		rest.y += n;
+		rest.y_stride += n;
+		rest.n -= n;
 	}
-	/* Alone, a thread takes whole matrices; else 8 chunks each even out what disturbs them. */
-	job.n_chunks = engine->n_threads == 1 ? 1 : 8 * engine->n_threads;
-	job.n_all_chunks = job.n_chunks * call->n;
-	qn_pool_run(engine->pool, run_thread, &job);
 }

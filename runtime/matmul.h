@@ -1,5 +1,5 @@
 /*
- * matmul.h: y = W x with all threads of an engine.
+ * matmul.h: Y = W X with all threads of an engine.
  */
 #ifndef QN_MATMUL_H
 #define QN_MATMUL_H
@@ -9,8 +9,11 @@
 #include "matrix.h"
 #include "pool.h"
 
-/* Distinct table layouts that the matrices of one call may need. */
+/* Distinct forms of prepared activations that the matrices of one call may need. */
 #define QN_MAX_PREPARES 4
+
+/* Tokens that are prepared at a time; longer calls take several passes over the weights. */
+#define QN_PASS_TOKENS 512
 
 struct quern_engine {
 	struct qn_pool *pool;
@@ -19,23 +22,20 @@ struct quern_engine {
 	const struct qn_isa *isa;       /* quantises activations */
 	int n_threads;
 
-	/*
-	 * Prepared activations of two tokens, so that the next one is prepared while others still multiply.
-	 * Grown when a matrix is packed, never by a multiplication.
-	 */
+	/* Activations of one pass.  Grown when a matrix is packed, never by a multiplication. */
 	long k_capacity;
-	struct qn_scratch {
-		int8_t *q;
-		float *scale;
-		int32_t *sum;
-		uint8_t *tables[QN_MAX_PREPARES];
-	} scratch[2];
-	void *scratch_memory;
+	int8_t *q;              /* [QN_PASS_TOKENS][k] */
+	float *scale;           /* [QN_PASS_TOKENS][k / 32] */
+	int32_t *sum;
+	uint8_t *prepared[QN_MAX_PREPARES];
+	void *acts_memory;
+	size_t scratch_capacity;        /* of one thread */
+	uint8_t *scratch_memory;
 };
 
-/* Makes room for activations of k.  Not while a multiplication runs. */
-int qn_matmul_reserve(struct quern_engine *engine, long k, struct quern_error *err);
-
+/* Makes room for activations of k and for scratch_bytes of every thread.  Not while a product runs. */
+int qn_matmul_reserve(struct quern_engine *engine, long k, size_t scratch_bytes,
+		      struct quern_error *err);
 void qn_matmul_release(struct quern_engine *engine);
 
 struct qn_matmul {

@@ -22,6 +22,8 @@ void qn_matrix_shape(struct quern_matrix *matrix, const struct qn_kernel *kernel
 	const size_t rows = kernel->layout.panel_rows;
 
 	matrix->kernel = kernel;
+	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++)
+		matrix->by_tokens[i] = kernel;
 	matrix->m = m;
 	matrix->k = k;
 	matrix->n_panels = (m + (long)rows - 1) / (long)rows;
@@ -29,6 +31,24 @@ void qn_matrix_shape(struct quern_matrix *matrix, const struct qn_kernel *kernel
 	matrix->panel_bytes = rows * (size_t)(matrix->n_blocks * block_k(kernel)) *
 			      (size_t)format->bits / 8 +
 			      (format->group ? 2 * rows * (size_t)matrix->n_blocks : 4 * rows);
+}
+
+long qn_matrix_class_tokens(int i)
+{
+	static const long tokens[QN_N_TOKEN_CLASSES] = { 1, 2, 4, 8, 16, 32, 128, 512 };
+
+	return tokens[i];
+}
+
+const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long n_tokens)
+{
+	int i = 0;
+
+	/* The next class from the geometric middle on. */
+	while (i + 1 < QN_N_TOKEN_CLASSES &&
+	       n_tokens * n_tokens >= qn_matrix_class_tokens(i) * qn_matrix_class_tokens(i + 1))
+		i++;
+	return matrix->by_tokens[i];
 }
 
 size_t qn_matrix_bytes(const struct quern_matrix *matrix)

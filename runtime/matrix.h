@@ -11,11 +11,15 @@
 /* Multiple that K of activations is padded to: whole blocks of every format. */
 #define QN_K_PAD 256
 
+/* Numbers of tokens for which a matrix has a kernel each; others take the nearest. */
+#define QN_N_TOKEN_CLASSES 8
+
 struct quern_matrix {
 	struct quern_engine *engine;
-	const struct qn_kernel *kernel;
+	const struct qn_kernel *kernel; /* for the case it was packed for; its layout is that of packed */
 	struct qn_chosen chosen;
 	struct qn_case what;
+	const struct qn_kernel *by_tokens[QN_N_TOKEN_CLASSES];  /* of the same layout; for 1, 2, 4, 8, 16, 32, 128, 512 */
 	long m, k;
 	long n_panels, n_blocks;        /* blocks of one panel */
 	size_t panel_bytes;
@@ -24,6 +28,12 @@ struct quern_matrix {
 
 /* Fills the numbers of a matrix from kernel, m and k; packed stays as it is. */
 void qn_matrix_shape(struct quern_matrix *matrix, const struct qn_kernel *kernel, long m, long k);
+
+/* The kernel for a number of tokens. */
+const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long n_tokens);
+
+/* Tokens that class i of by_tokens stands for. */
+long qn_matrix_class_tokens(int i);
 
 /* Bytes of all panels. */
 size_t qn_matrix_bytes(const struct quern_matrix *matrix);

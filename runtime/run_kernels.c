@@ -315,7 +315,7 @@ static int run_threads(const struct options *o, int n_threads, struct quern_erro
 						      o->n_tokens, n_threads } };
 			struct qn_chosen chosen;
 
-			if (qn_choose(&qn_registry, engine->features, &r.what,
+			if (qn_choose(&qn_registry, engine->features, &r.what, NULL,
 				      forced && *forced ? forced : NULL, &chosen, err))
 				goto out;
 			r.kernel = chosen.kernel;

@@ -38,18 +38,20 @@ static float next_normal(uint64_t *state)
 	return sum * 1.7320508f;
 }
 
-/* One matrix and one token, canonical and packed. */
+/* One matrix and some tokens, canonical and packed. */
 struct trial {
 	struct quern_matrix matrix;
+	long n_tokens;
 	long acts_k;            /* K of the activations: padded */
+	long y_stride;          /* M and GUARD floats */
 	uint8_t *codes;         /* [panels * panel_rows][padded k] */
 	float *scales;          /* [panels * panel_rows][n_scales] */
-	float *x;               /* [acts_k] */
+	float *x;               /* [n_tokens][acts_k] */
 	int8_t *q;
-	float *act_scale;
+	float *act_scale;       /* [n_tokens][acts_k / 32] */
 	int32_t *sum;
-	uint8_t *tables;
-	float *guarded;         /* GUARD floats, M outputs, GUARD floats */
+	uint8_t *prepared, *scratch;
+	float *guarded;         /* GUARD floats, then M outputs and GUARD floats for every token */
 };
 
 static void trial_free(struct trial *t)
@@ -61,7 +63,8 @@ static void trial_free(struct trial *t)
 	free(t->q);
 	free(t->act_scale);
 	free(t->sum);
-	free(t->tables);
+	free(t->prepared);
+	free(t->scratch);
 	free(t->guarded);
 }
 
@@ -72,27 +75,32 @@ static void *alloc_aligned(size_t n_bytes)
 	return posix_memalign(&p, 64, n_bytes) ? NULL : p;
 }
 
-static int trial_alloc(struct trial *t, const struct qn_kernel *kernel, long m, long k,
+static int trial_alloc(struct trial *t, const struct qn_kernel *kernel, long m, long k, long n_tokens,
 		       struct quern_error *err)
 {
+	const size_t tile = kernel->token_tile, n = (size_t)n_tokens;
+	const size_t padded = (n + tile - 1) / tile * tile;
 	size_t rows, groups;
 
 	memset(t, 0, sizeof *t);
 	qn_matrix_shape(&t->matrix, kernel, m, k);
 	rows = (size_t)t->matrix.n_panels * kernel->layout.panel_rows;
+	t->n_tokens = n_tokens;
+	t->y_stride = m + GUARD;
 	t->acts_k = (k + QN_K_PAD - 1) / QN_K_PAD * QN_K_PAD;
 	groups = (size_t)t->acts_k / QN_GROUP;
 	t->matrix.packed = alloc_aligned(qn_matrix_bytes(&t->matrix));
 	t->codes = calloc(rows, (size_t)qn_matrix_padded_k(&t->matrix));
 	t->scales = calloc(rows, (size_t)qn_matrix_n_scales(&t->matrix) * sizeof(float));
-	t->x = calloc((size_t)t->acts_k, sizeof(float));
-	t->q = alloc_aligned((size_t)t->acts_k);
-	t->act_scale = calloc(groups, sizeof(float));
-	t->sum = calloc(groups, sizeof(int32_t));
-	t->tables = alloc_aligned(groups * kernel->table_bytes + 64);
-	t->guarded = calloc((size_t)m + 2 * GUARD, sizeof(float));
+	t->x = calloc(n * (size_t)t->acts_k, sizeof(float));
+	t->q = alloc_aligned(n * (size_t)t->acts_k);
+	t->act_scale = calloc(n * groups, sizeof(float));
+	t->sum = calloc(n * groups, sizeof(int32_t));
+	t->prepared = alloc_aligned(padded * groups * kernel->prepared_bytes + 64);
+	t->scratch = alloc_aligned(kernel->scratch_bytes + 64);
+	t->guarded = calloc(GUARD + n * (size_t)t->y_stride, sizeof(float));
 	if (!t->matrix.packed || !t->codes || !t->scales || !t->x || !t->q || !t->act_scale ||
-	    !t->sum || !t->tables || !t->guarded) {
+	    !t->sum || !t->prepared || !t->scratch || !t->guarded) {
 		trial_free(t);
 		return qn_error_set(err, "no memory to verify a kernel at %ldx%ld", m, k);
 	}
@@ -109,32 +117,46 @@ static void trial_pack(struct trial *t)
 				     t->matrix.packed + (size_t)p * t->matrix.panel_bytes);
 }
 
-/* Runs the kernel in two ranges of panels and checks the guards; the result is at guarded + GUARD. */
+/* The outputs of a token. */
+static const float *trial_row(const struct trial *t, long token)
+{
+	return t->guarded + GUARD + token * t->y_stride;
+}
+
+static int check_guards(const struct trial *t, struct quern_error *err)
+{
+	for (long i = 0; i < GUARD + t->n_tokens * t->y_stride; i++) {
+		const long token = i < GUARD ? 0 : (i - GUARD) / t->y_stride;
+		const long row = i < GUARD ? i - GUARD : (i - GUARD) % t->y_stride;
+
+		if ((row < 0 || row >= t->matrix.m) && t->guarded[i] != GUARD_VALUE)
+			return qn_error_set(err, "at %ldx%ld, %ld tokens: wrote outside of y, to row %ld of "
+					    "token %ld", t->matrix.m, t->matrix.k, t->n_tokens, row, token);
+	}
+	return 0;
+}
+
+/* Runs the kernel in two ranges of panels and checks the guards. */
 static int trial_run(struct trial *t, struct quern_error *err)
 {
 	const struct qn_kernel *kernel = t->matrix.kernel;
 	const struct qn_job job = {
 		.weights = t->matrix.packed, .panel_bytes = t->matrix.panel_bytes,
 		.n_rows = t->matrix.m, .n_blocks = t->matrix.n_blocks,
-		.x = { t->q, t->act_scale, t->sum, t->tables }, .y = t->guarded + GUARD,
+		.x = { t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->prepared },
+		.y = t->guarded + GUARD, .y_stride = t->y_stride, .scratch = t->scratch,
 	};
-	const long n = t->matrix.m + 2 * GUARD;
+	const long groups = t->acts_k / QN_GROUP;
 
-	for (long i = 0; i < n; i++)
+	for (long i = 0; i < GUARD + t->n_tokens * t->y_stride; i++)
 		t->guarded[i] = GUARD_VALUE;
-	if (kernel->prepare)
-		kernel->prepare(t->q, t->acts_k / QN_GROUP, t->tables);
+	if (kernel->prepare) {          /* in two slices, as two threads do */
+		kernel->prepare(kernel, &job.x, groups / 16 * 8, groups, t->prepared);
+		kernel->prepare(kernel, &job.x, 0, groups / 16 * 8, t->prepared);
+	}
 	kernel->run(&job, t->matrix.n_panels / 2, t->matrix.n_panels);
 	kernel->run(&job, 0, t->matrix.n_panels / 2);
-	for (long i = 0; i < n; i++) {
-		const int guard = i < GUARD || i >= n - GUARD;
-
-		if (guard && t->guarded[i] != GUARD_VALUE)
-			return qn_error_set(err, "at %ldx%ld: wrote outside of y, %ld floats %s",
-					    t->matrix.m, t->matrix.k, i < GUARD ? GUARD - i : i - n + GUARD + 1,
-					    i < GUARD ? "before it" : "behind it");
-	}
-	return 0;
+	return check_guards(t, err);
 }
 
 /* ---- integers ---- */
@@ -174,64 +196,78 @@ static void fill_trial(struct trial *t, enum fill codes, enum fill acts, uint64_
 		for (long g = 0; g < n_scales; g++)
 			t->scales[r * n_scales + g] = 1;
 	}
-	memset(t->q, 0, (size_t)t->acts_k);
-	for (long k = 0; k < t->matrix.k; k++)
-		t->q[k] = fill_act(acts, seed);
-	for (long g = 0; g < t->acts_k / QN_GROUP; g++) {
+	memset(t->q, 0, (size_t)(t->n_tokens * t->acts_k));
+	for (long token = 0; token < t->n_tokens; token++) {
+		for (long k = 0; k < t->matrix.k; k++)
+			t->q[token * t->acts_k + k] = fill_act(acts, seed);
+	}
+	for (long g = 0; g < t->n_tokens * t->acts_k / QN_GROUP; g++) {
 		t->sum[g] = 0;
 		for (int i = 0; i < QN_GROUP; i++)
 			t->sum[g] += t->q[g * QN_GROUP + i];
 	}
 }
 
-/* What row r must give when only groups with a scale of 1 count. */
-static long expected_sum(const struct trial *t, long r)
+/* What row r must give for a token when only groups with a scale of 1 count. */
+static long expected_sum(const struct trial *t, long r, long token)
 {
 	const struct qn_format *f = &qn_formats[t->matrix.kernel->format];
 	const uint8_t *codes = t->codes + r * qn_matrix_padded_k(&t->matrix);
+	const int8_t *q = t->q + token * t->acts_k;
+	const float *act_scale = t->act_scale + token * t->acts_k / QN_GROUP;
 	long total = 0;
 
 	for (long k = 0; k < t->matrix.k; k++) {
-		if (t->act_scale[k / QN_GROUP] != 0)
-			total += (f->mul * codes[k] - f->sub) * t->q[k];
+		if (act_scale[k / QN_GROUP] != 0)
+			total += (f->mul * codes[k] - f->sub) * q[k];
 	}
 	return total;
 }
 
-static int check_integers(const struct qn_kernel *kernel, long m, long k, enum fill codes,
-			  enum fill acts, uint64_t seed, struct quern_error *err)
+/* Data of one check of integers. */
+struct integers {
+	long m, k, n_tokens;
+	enum fill codes, acts;
+	uint64_t seed;
+};
+
+static int compare_integers(const struct trial *t, const struct integers *c, struct quern_error *err)
 {
-	uint64_t state = seed;
+	for (long token = 0; token < c->n_tokens; token++) {
+		for (long r = 0; r < c->m; r++) {
+			const long want = expected_sum(t, r, token);
+			const double got = trial_row(t, token)[r];
+
+			if (got != (double)want)
+				return qn_error_set(err, "at %ldx%ld, %ld tokens, row %ld, token %ld: %.9g "
+						    "instead of %ld (%s codes, %s activations, seed %llu)",
+						    c->m, c->k, c->n_tokens, r, token, got, want,
+						    fill_names[c->codes], fill_names[c->acts],
+						    (unsigned long long)c->seed);
+		}
+	}
+	return 0;
+}
+
+static int check_integers(const struct qn_kernel *kernel, const struct integers *c,
+			  struct quern_error *err)
+{
+	uint64_t state = c->seed;
 	struct trial t;
 	long n_groups, n_passes;
-	int status = -1;
+	int status = 0;
 
-	if (trial_alloc(&t, kernel, m, k, err))
+	if (trial_alloc(&t, kernel, c->m, c->k, c->n_tokens, err))
 		return -1;
-	fill_trial(&t, codes, acts, &state);
+	fill_trial(&t, c->codes, c->acts, &state);
 	trial_pack(&t);
 	n_groups = t.acts_k / QN_GROUP;
 	n_passes = (n_groups + LIVE_GROUPS - 1) / LIVE_GROUPS;
-	for (long pass = 0; pass < n_passes; pass++) {
-		for (long g = 0; g < n_groups; g++)
-			t.act_scale[g] = g % n_passes == pass;
-		if (trial_run(&t, err))
-			goto out;
-		for (long r = 0; r < m; r++) {
-			const long want = expected_sum(&t, r);
-			const double got = t.guarded[GUARD + r];
-
-			if (got != (double)want) {
-				qn_error_set(err, "at %ldx%ld row %ld: %.9g instead of %ld (%s codes, %s "
-					     "activations, seed %llu)", m, k, r, got, want,
-					     fill_names[codes], fill_names[acts],
-					     (unsigned long long)seed);
-				goto out;
-			}
-		}
+	for (long pass = 0; pass < n_passes && !status; pass++) {
+		for (long g = 0; g < c->n_tokens * n_groups; g++)
+			t.act_scale[g] = g % n_groups % n_passes == pass;
+		status = trial_run(&t, err) || compare_integers(&t, c, err) ? -1 : 0;
 	}
-	status = 0;
-out:
 	trial_free(&t);
 	return status;
 }
@@ -252,17 +288,21 @@ static int fill_normal(struct trial *t, uint64_t *seed)
 		qn_format_encode(t->matrix.kernel->format, row, t->matrix.k, t->codes + r * stride,
 				 t->scales + r * n_scales);
 	}
-	for (long k = 0; k < t->matrix.k; k++)
-		t->x[k] = next_normal(seed);
-	t->matrix.kernel->isa->quantize(t->x, t->acts_k, t->q, t->act_scale, t->sum);
+	for (long token = 0; token < t->n_tokens; token++) {
+		for (long k = 0; k < t->matrix.k; k++)
+			t->x[token * t->acts_k + k] = next_normal(seed);
+	}
+	t->matrix.kernel->isa->quantize(t->x, t->n_tokens * t->acts_k, t->q, t->act_scale, t->sum);
 	free(row);
 	return 0;
 }
 
 /* Products of row r in double: with the quantised activations, with the exact ones, and of magnitudes. */
-static void multiply_row(const struct trial *t, long r, double *quantised, double *exact,
+static void multiply_row(const struct trial *t, long r, long token, double *quantised, double *exact,
 			 double *magnitude)
 {
+	const float *x = t->x + token * t->acts_k, *act_scale = t->act_scale + token * t->acts_k / QN_GROUP;
+	const int8_t *q = t->q + token * t->acts_k;
 	const struct qn_format *f = &qn_formats[t->matrix.kernel->format];
 	const uint8_t *codes = t->codes + r * qn_matrix_padded_k(&t->matrix);
 	const float *scales = t->scales + r * qn_matrix_n_scales(&t->matrix);
@@ -271,11 +311,11 @@ static void multiply_row(const struct trial *t, long r, double *quantised, doubl
 	for (long k = 0; k < t->matrix.k; k++) {
 		const double w = (double)scales[f->group ? k / f->group : 0] *
 				 (f->mul * codes[k] - f->sub);
-		const double x = (double)t->act_scale[k / QN_GROUP] * t->q[k];
+		const double xq = (double)act_scale[k / QN_GROUP] * q[k];
 
-		*quantised += w * x;
-		*exact += w * (double)t->x[k];
-		*magnitude += fabs(w * x);
+		*quantised += w * xq;
+		*exact += w * (double)x[k];
+		*magnitude += fabs(w * xq);
 	}
 }
 
@@ -283,7 +323,7 @@ static void multiply_row(const struct trial *t, long r, double *quantised, doubl
  * Every product of two scales, every conversion and every addition rounds once by at most 2^-24 of
  * something no larger than the sum of magnitudes; n_groups + 8 of them follow each other.
  */
-static int check_floats(const struct qn_kernel *kernel, long m, long k, uint64_t seed,
+static int check_floats(const struct qn_kernel *kernel, long m, long k, long n_tokens, uint64_t seed,
 			double *nmse, struct quern_error *err)
 {
 	uint64_t state = seed;
@@ -291,7 +331,7 @@ static int check_floats(const struct qn_kernel *kernel, long m, long k, uint64_t
 	double error = 0, power = 0;
 	int status = -1;
 
-	if (trial_alloc(&t, kernel, m, k, err))
+	if (trial_alloc(&t, kernel, m, k, n_tokens, err))
 		return -1;
 	if (fill_normal(&t, &state)) {
 		qn_error_set(err, "no memory to verify a kernel at %ldx%ld", m, k);
@@ -300,15 +340,16 @@ static int check_floats(const struct qn_kernel *kernel, long m, long k, uint64_t
 	trial_pack(&t);
 	if (trial_run(&t, err))
 		goto out;
-	for (long r = 0; r < m; r++) {
-		const double got = t.guarded[GUARD + r];
+	for (long i = 0; i < n_tokens * m; i++) {
+		const double got = trial_row(&t, i / m)[i % m];
 		const double steps = (double)(t.acts_k / QN_GROUP + 8);
 		double quantised, exact, magnitude;
 
-		multiply_row(&t, r, &quantised, &exact, &magnitude);
+		multiply_row(&t, i % m, i / m, &quantised, &exact, &magnitude);
 		if (!(fabs(got - quantised) <= steps * 0x1p-24 * magnitude)) {
-			qn_error_set(err, "at %ldx%ld row %ld: %.9g instead of %.9g, more than rounding explains "
-				     "(seed %llu)", m, k, r, got, quantised, (unsigned long long)seed);
+			qn_error_set(err, "at %ldx%ld, %ld tokens, row %ld, token %ld: %.9g instead of %.9g, more "
+				     "than rounding explains (seed %llu)", m, k, n_tokens, i % m, i / m, got,
+				     quantised, (unsigned long long)seed);
 			goto out;
 		}
 		error += (got - exact) * (got - exact);
@@ -326,25 +367,27 @@ int qn_verify_kernel(const struct qn_kernel *kernel, uint64_t seed, double *nmse
 {
 	static const long ragged[] = { 1, 3, 31, 33, 64, 172, 333 };
 	const int n_ragged = (int)(sizeof ragged / sizeof *ragged);
-	const long rows = kernel->layout.panel_rows;
+	const long rows = kernel->layout.panel_rows, tile = kernel->token_tile;
+	const long tokens[] = { 1, tile, tile + 1, 2 * tile + 1 };
 	double ignored;
 
-	for (int i = 0; i < n_ragged; i++) {
-		for (int j = 0; j < n_ragged; j++) {
-			if (check_integers(kernel, ragged[i], ragged[j], FILL_RANDOM, FILL_RANDOM,
-					   seed + (uint64_t)(i * n_ragged + j), err))
-				return -1;
-		}
+	for (int i = 0; i < n_ragged * n_ragged; i++) {
+		const struct integers c = { ragged[i / n_ragged], ragged[i % n_ragged], tokens[i % 4],
+					    FILL_RANDOM, FILL_RANDOM, seed + (uint64_t)i };
+
+		if (check_integers(kernel, &c, err))
+			return -1;
 	}
-	for (int codes = 0; codes < N_FILLS; codes++) {
-		for (int acts = 0; acts < N_FILLS; acts++) {
-			if (check_integers(kernel, rows + 1, 1056, codes, acts, seed, err))
-				return -1;
-		}
+	for (int i = 0; i < N_FILLS * N_FILLS; i++) {
+		const struct integers c = { rows + 1, 1056, tokens[i % 4], i / N_FILLS, i % N_FILLS, seed };
+
+		if (check_integers(kernel, &c, err))
+			return -1;
 	}
-	if (check_integers(kernel, 3, 11008, FILL_RANDOM, FILL_RANDOM, seed, err) ||
-	    check_integers(kernel, 2 * rows, 4096, FILL_MIXED, FILL_RANDOM, seed, err) ||
-	    check_floats(kernel, 7, 100, seed, &ignored, err))
+	if (check_integers(kernel, &(struct integers){ 3, 11008, 1, FILL_RANDOM, FILL_RANDOM, seed }, err) ||
+	    check_integers(kernel, &(struct integers){ 2 * rows, 4096, tile, FILL_MIXED, FILL_RANDOM, seed },
+			   err) ||
+	    check_floats(kernel, 7, 100, tile + 1, seed, &ignored, err))
 		return -1;
-	return check_floats(kernel, rows + 5, 4096, seed, nmse, err);
+	return check_floats(kernel, rows + 5, 4096, 1, seed, nmse, err);
 }

@@ -1,4 +1,4 @@
--- lut: table lookups, one token.
+-- lut: table lookups, few tokens.
 --
 -- The sums of all 16 subsets of 4 activations are tabled once per token; a bit plane of 4 weights is
 -- the index.  A sum of 4 int8 needs 10 bits, so a table is two byte planes: low = sum mod 32 and
@@ -13,6 +13,7 @@ local lut = {
     { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
     { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
     { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192 }, ordered = true },
+    { name = "NT", tile = "n", values = { 1, 2, 4 }, ordered = true },
     { name = "ADJ", tile = "a", values = function(_, isa) return isa.tables end },
   },
 }
@@ -29,7 +30,7 @@ lut.rules = {
     end
   end,
   function(p, format, isa)
-    local live = sums(p) * (format.group > 32 and 2 or 1) + 6
+    local live = sums(p) * p.NT * (format.group > 32 and 2 or 1) + 2 * p.NT + 4
     if live > isa.registers + 8 then
       return ("RV=%d keeps %d vectors alive, %s has %d registers"):format(p.RV, live, isa.name,
         isa.registers)
@@ -45,15 +46,21 @@ lut.rules = {
 function lut.default(format, isa)
   local adj = isa.tables[#isa.tables]
   return {
-    RV = adj == 4 and 4 or 1, KU = 1, PF = isa.name == "scalar" and 0 or 4096, ADJ = adj,
+    RV = adj == 4 and 4 or 1, KU = 1, PF = isa.name == "scalar" and 0 or 4096, NT = 1, ADJ = adj,
   }
+end
+
+-- Whether a point is worth trying for n tokens.
+function lut.suits(point, n)
+  return point.NT <= n
 end
 
 function lut.vars(point, format, isa)
   return {
     adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES",
     panel_rows = point.RV * isa.vector_bytes // point.ADJ,
-    table_bytes = 256, sub = format.sub,
+    prepared_bytes = 256, scratch_bytes = 0,
+    prepare = ("qn_tables%d_%s"):format(point.ADJ, isa.name), sub = format.sub,
     vector_rows = isa.vector_bytes // point.ADJ,
   }
 end

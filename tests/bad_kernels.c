@@ -85,29 +85,34 @@ static int32_t dot_row(const uint8_t *codes, int row, const int8_t *q)
 	return sum;
 }
 
-static float multiply_row(const struct qn_job *job, const uint8_t *panel, int row, int panel_rows,
+static float multiply_row(const struct qn_acts *x, const uint8_t *panel, int row, int panel_rows,
 			  long n_blocks)
 {
 	float y = 0;
 
 	for (long b = 0; b < n_blocks; b++) {
 		const uint8_t *block = panel + (size_t)b * BLOCK_BYTES(panel_rows);
-		int32_t sum = dot_row(block + 2 * panel_rows, row, job->x.q + b * QN_GROUP);
+		int32_t sum = dot_row(block + 2 * panel_rows, row, x->q + b * QN_GROUP);
 		uint16_t scale;
 
 		memcpy(&scale, block + 2 * row, sizeof(scale));
-		y += qn_format_half_to_float(scale) * job->x.scale[b] * (float)sum;
+		y += qn_format_half_to_float(scale) * x->scale[b] * (float)sum;
 	}
 	return y;
 }
 
 static void multiply(const struct qn_job *job, long first, long end, int panel_rows, long n_blocks)
 {
-	for (long p = first; p < end; p++)
-		for (int r = 0; r < panel_rows && p * panel_rows + r < job->n_rows; r++)
-			job->y[p * panel_rows + r] = multiply_row(
-				job, job->weights + (size_t)p * job->panel_bytes, r, panel_rows,
-				n_blocks);
+	const long last = end * panel_rows < job->n_rows ? end * panel_rows : job->n_rows;
+
+	for (long t = 0; t < job->x.n_tokens; t++) {
+		struct qn_acts x = qn_token(&job->x, t, 0);
+
+		for (long row = first * panel_rows; row < last; row++)
+			job->y[t * job->y_stride + row] = multiply_row(
+				&x, job->weights + (size_t)(row / panel_rows) * job->panel_bytes,
+				(int)(row % panel_rows), panel_rows, n_blocks);
+	}
 }
 
 static void run_right4(const struct qn_job *job, long first, long end)
@@ -164,7 +169,7 @@ static const struct qn_isa plain = {
 #define KERNEL(title, rows, function, features) { \
 	.name = "bad_w8g32_a8g32_plain_" title, .point = "MR=" #rows, .family = "bad", \
 	.isa = &plain, .needs = features, .format = QN_W8G32, \
-	.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .run = function \
+	.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .token_tile = 1, .run = function \
 }
 
 static const struct qn_kernel kernels[] = {

@@ -51,10 +51,11 @@ static void check_emission(struct gen *gen, const struct gen_point *point)
 }
 
 /* Checks one space and returns how many points it has. */
-static long check_space(struct gen *gen, const char *family, const char *format, const char *isa)
+static long check_space(struct gen *gen, const char *family, const char *format, const char *isa,
+			long n_tokens)
 {
 	struct gen_error err;
-	struct gen_space *space = gen_space_open(gen, family, format, "a8g32", isa, &err);
+	struct gen_space *space = gen_space_open(gen, family, format, "a8g32", isa, n_tokens, &err);
 	struct gen_point point;
 	long n;
 
@@ -90,8 +91,10 @@ static void check_spaces(struct gen *gen)
 	for (int f = 0; families[f]; f++) {
 		for (int w = 0; formats[w]; w++) {
 			for (int i = 0; isas[i]; i++) {
-				long n = check_space(gen, families[f], formats[w], isas[i]);
+				long n = check_space(gen, families[f], formats[w], isas[i], 1);
 
+				check_space(gen, families[f], formats[w], isas[i], 6);
+				check_space(gen, families[f], formats[w], isas[i], 512);
 				if (!strcmp(isas[i], "scalar") || !strcmp(isas[i], "avx2") ||
 				    !strcmp(isas[i], "avx512"))
 					total += n;
@@ -144,7 +147,7 @@ static void check_refusals(struct gen *gen)
 	for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
 		const char *const *name = spaces[i];
 
-		CHECK(!gen_space_open(gen, name[0], name[1], name[2], name[3], &err));
+		CHECK(!gen_space_open(gen, name[0], name[1], name[2], name[3], 1, &err));
 		CHECK(strstr(err.text, name[i]) != NULL);
 	}
 }
@@ -171,7 +174,7 @@ static char *make_results(struct gen *gen)
 		struct gen_error err;
 		struct gen_point point = {"", ""};
 		struct gen_space *space = gen_space_open(gen, "dot", spaces[i][0], "a8g32",
-							 spaces[i][1], &err);
+							 spaces[i][1], 1, &err);
 
 		CHECK(space && gen_space_point(space, 0, &point, &err) == 0);
 		gen_space_close(space);
@@ -347,7 +350,7 @@ static void check_mutants(struct gen *gen)
 static void check_key_mutants(struct gen *gen)
 {
 	struct gen_error err;
-	struct gen_space *space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", &err);
+	struct gen_space *space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, &err);
 	struct gen_point point;
 	long n = space ? gen_space_count(space) : 0;
 

@@ -153,7 +153,7 @@ static void test_ladder(void)
 	static const struct qn_isa *const isas[] = { &plain, &wide };
 	static const struct qn_kernel *const kernels[] = { &plain4, &wide4a, &wide4b, &plain8 };
 	static const struct qn_choice choices[] = {
-		{ QN_W4G32, 0, 0, 0, 0, 0 }, { QN_W4G32, 0, 0, 0, 0, 1 },
+		{ QN_W4G32, 0, 0, 1, 0, 0 }, { QN_W4G32, 0, 0, 1, 0, 1 },
 		{ QN_W4G32, 4096, 4096, 1, 1, 2 }, { QN_W4G32, 4096, 4096, 1, 2, 1 },
 		{ QN_W4G32, 11008, 4096, 1, 1, 0 },
 	};
@@ -164,36 +164,36 @@ static void test_ladder(void)
 	struct quern_error err;
 
 	CHECK(qn_choose_isa(&registry, all) == &wide && qn_choose_isa(&registry, 0) == &plain);
-	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_EXACT);
 	what.n_threads = 2;
-	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err) && chosen.kernel == &wide4a);
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &wide4a);
 	/* A narrower ISA that won this very case is taken, for its neighbours it is not. */
 	what = (struct qn_case){ QN_W4G32, 11008, 4096, 1, 1 };
-	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err) && chosen.kernel == &plain4);
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &plain4);
 	what.m = 11000;
-	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_NEAR && chosen.source.m == 4096);
 	/* Without the feature. */
-	CHECK(!qn_choose(&registry, 0, &what, NULL, &chosen, &err) && chosen.kernel == &plain4);
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &plain4);
 	registry.n_choices = 2;
-	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &wide4a && chosen.rung == QN_RUNG_DEFAULT);
-	CHECK(!qn_choose(&registry, 0, &what, NULL, &chosen, &err));
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &plain4 && chosen.rung == QN_RUNG_DEFAULT);
 	what.format = QN_W8G32;
-	CHECK(!qn_choose(&registry, all, &what, NULL, &chosen, &err));
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &plain8 && chosen.rung == QN_RUNG_ANY);
 	what.format = QN_W2G64;
-	CHECK(qn_choose(&registry, all, &what, NULL, &chosen, &err) && strstr(err.text, "w2g64"));
+	CHECK(qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) && strstr(err.text, "w2g64"));
 
 	what.format = QN_W4G32;
-	CHECK(!qn_choose(&registry, all, &what, "plain8,wide4b", &chosen, &err));
+	CHECK(!qn_choose(&registry, all, &what, NULL, "plain8,wide4b", &chosen, &err));
 	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_FORCED);
-	CHECK(!qn_choose(&registry, all, &what, "plain8", &chosen, &err));
+	CHECK(!qn_choose(&registry, all, &what, NULL, "plain8", &chosen, &err));
 	CHECK(chosen.rung == QN_RUNG_DEFAULT);
-	CHECK(qn_choose(&registry, all, &what, "wide4", &chosen, &err) && strstr(err.text, "wide4"));
-	CHECK(qn_choose(&registry, 0, &what, "wide4b", &chosen, &err) && strstr(err.text, "avx512"));
+	CHECK(qn_choose(&registry, all, &what, NULL, "wide4", &chosen, &err) && strstr(err.text, "wide4"));
+	CHECK(qn_choose(&registry, 0, &what, NULL, "wide4b", &chosen, &err) && strstr(err.text, "avx512"));
 }
 
 /* ---- products ---- */

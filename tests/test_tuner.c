@@ -262,7 +262,7 @@ static void test_bad_records(void)
 			 "bad.yaml:5: 'm' must be a whole number");
 	check_bad_record(HEAD "- format: w4g32\n  gbps: -1\n",
 			 "bad.yaml:5: 'gbps' must be a number");
-	check_bad_record(HEAD "- format: w4g32\n  op: gemm\n", "bad.yaml:5: op must be gemv");
+	check_bad_record(HEAD "- format: w4g32\n  op: gems\n", "bad.yaml:5: op must be gemv");
 	check_bad_record(HEAD "- {format: w4g32, default: maybe}\n",
 			 "'default' must be true or false");
 }

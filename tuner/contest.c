@@ -1,4 +1,6 @@
 /* contest.c: one format from first candidates to winners. */
+#include <math.h>
+
 #include "contest.h"
 #include "fail.h"
 #include "final.h"
@@ -168,15 +170,20 @@ static int isa_width(const struct contest *contest, const char *key)
 	return 0;
 }
 
-/* Adds the points of a record for this format; the widest ISA's first one comes to the front. */
+/*
+ * Adds the points of a record for this format.  to_front: the widest ISA's first one for the nearest
+ * number of tokens comes to the front; it is what an untuned library takes.
+ */
 static size_t collect_known(const struct pass *pass, const struct record *record, const char **keys,
 			    size_t n, size_t max, int to_front)
 {
+	double nearest = 0;
 	int widest = 0;
 
 	for (size_t i = 0; record && i < record->n_entries && n < max; i++) {
 		const struct record_entry *entry = &record->entries[i];
 		int width = isa_width(pass->contest, entry->key);
+		double far = fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)pass->place.n));
 		size_t j = 0;
 
 		if (strcmp(entry->format, pass->format) || !width)
@@ -186,10 +193,11 @@ static size_t collect_known(const struct pass *pass, const struct record *record
 		if (j < n)
 			continue;
 		keys[n++] = entry->key;
-		if (to_front && width > widest) {
+		if (to_front && (width > widest || (width == widest && far < nearest))) {
 			keys[n - 1] = keys[0];
 			keys[0] = entry->key;
 			widest = width;
+			nearest = far;
 		}
 	}
 	return n;
@@ -211,7 +219,7 @@ static int first_point(struct pass *pass, struct gen_point *point)
 				continue;
 			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
 					       config->acts.list[0], contest->isas[i].info.name,
-					       pass->err);
+					       pass->place.n, pass->err);
 			if (!space)
 				return -1;
 			if (gen_space_count(space) > 0) {
@@ -325,24 +333,23 @@ static void set_place(struct pass *pass, const struct config_shape *shape, long 
 }
 
 /* Cases of one number of threads, which share an engine. */
-static int run_cases(struct pass *pass, size_t format, long threads, size_t *n_cases_left)
+static int run_cases(struct pass *pass, size_t format, long n_tokens, long threads,
+		     size_t *n_cases_left)
 {
 	const struct config *config = pass->contest->config;
 
 	for (size_t i = 0; i < config->n_shapes; i++) {
+		char when[64];
+
 		if (!has_format(&config->shapes[i], format))
 			continue;
-		for (size_t j = 0; j < config->tokens.n; j++) {
-			char when[64];
-
-			set_place(pass, &config->shapes[i], config->tokens.list[j], threads);
-			snprintf(when, sizeof(when), "%ldx%ld n%ld", pass->place.m, pass->place.k,
-				 pass->place.n);
-			if (final_run(pass, *n_cases_left) < 0 || pass_roof(pass, when) < 0)
-				return -1;
-			--*n_cases_left;
-			pass->contest->show->cases_done++;
-		}
+		set_place(pass, &config->shapes[i], n_tokens, threads);
+		snprintf(when, sizeof(when), "%ldx%ld n%ld", pass->place.m, pass->place.k,
+			 pass->place.n);
+		if (final_run(pass, *n_cases_left) < 0 || pass_roof(pass, when) < 0)
+			return -1;
+		--*n_cases_left;
+		pass->contest->show->cases_done++;
 	}
 	return 0;
 }
@@ -356,42 +363,53 @@ static const struct config_shape *first_shape(const struct config *config, size_
 	return NULL;
 }
 
+/* One number of tokens: candidates, then all cases.  share: seconds. */
+static int run_tokens(struct pass *pass, size_t format, long n_tokens, double share)
+{
+	struct contest *contest = pass->contest;
+	const struct config *config = contest->config;
+	size_t n_cases_left = contest_n_cases(contest, format) / config->tokens.n;
+	double begin = journal_elapsed(contest->journal);
+	int status;
+
+	pass->deadline = begin + share;
+	*contest->show->best = 0;
+	set_place(pass, first_shape(config, format), n_tokens, contest->threads.list[0]);
+	status = find_candidates(pass, begin, share);
+	if (status > 0)
+		record_add_failure(contest->record, pass->format, "no candidate is left");
+	for (size_t i = 0; i < contest->threads.n && !status; i++) {
+		char when[32];
+
+		pass->place.threads = (int)contest->threads.list[i];
+		snprintf(when, sizeof(when), "before n%ld", n_tokens);
+		if (pass_roof(pass, when) < 0 ||
+		    run_cases(pass, format, n_tokens, contest->threads.list[i], &n_cases_left) < 0)
+			status = -1;
+	}
+	return status < 0 ? -1 : 0;
+}
+
 int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err)
 {
 	const struct config *config = contest->config;
-	const struct config_shape *shape = first_shape(config, format);
-	size_t n_cases_left = contest_n_cases(contest, format);
-	double begin = journal_elapsed(contest->journal);
-	double share = (contest->deadline - begin) / (double)n_left;
-	struct pass pass = {.contest = contest, .format = config->formats.list[format], .err = err};
-	int status = -1;
+	int status = 0;
 
-	if (!shape)
-		return 0;
-	if (share < 0)
-		share = 0;
-	pass.deadline = begin + share;
-	pass.search = search_open(contest->gen, config, pass.format, contest->isas, contest->n_isas,
-				  contest->journal, contest->seed, err);
-	if (!pass.search)
-		return -1;
-	contest->n_legal += search_n_legal(pass.search);
-	*contest->show->best = 0;
-	set_place(&pass, shape, config->tokens.list[0], contest->threads.list[0]);
-	status = find_candidates(&pass, begin, share);
-	if (status > 0)
-		record_add_failure(contest->record, pass.format, "no candidate is left");
-	if (status)
-		goto out;
-	status = -1;
-	for (size_t i = 0; i < contest->threads.n; i++) {
-		pass.place.threads = (int)contest->threads.list[i];
-		if (pass_roof(&pass, "before") < 0 ||
-		    run_cases(&pass, format, contest->threads.list[i], &n_cases_left) < 0)
-			goto out;
+	for (size_t i = 0; i < config->tokens.n && !status && first_shape(config, format); i++) {
+		double left = contest->deadline - journal_elapsed(contest->journal);
+		double n_searches = (double)(n_left * config->tokens.n - i);
+		long n_tokens = config->tokens.list[i];
+		struct pass pass = {
+			.contest = contest, .format = config->formats.list[format], .err = err,
+		};
+
+		pass.search = search_open(contest->gen, config, pass.format, n_tokens, contest->isas,
+					  contest->n_isas, contest->journal, contest->seed, err);
+		if (!pass.search)
+			return -1;
+		contest->n_legal += search_n_legal(pass.search);
+		status = run_tokens(&pass, format, n_tokens, left > 0 ? left / n_searches : 0);
+		search_close(pass.search);
 	}
-	status = 0;
-out:
-	search_close(pass.search);
-	return status < 0 ? -1 : 0;
+	return status;
 }

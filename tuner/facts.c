@@ -19,7 +19,7 @@ static int find_portable(struct gen *gen, const struct config *config, struct ge
 		for (size_t f = 0; f < config->families.n; f++) {
 			struct gen_space *space = gen_space_open(
 				gen, config->families.list[f], config->formats.list[0],
-				config->acts.list[0], isa->name, err);
+				config->acts.list[0], isa->name, 1, err);
 			int found = space && gen_space_count(space) > 0;
 
 			if (!space)

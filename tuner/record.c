@@ -63,7 +63,7 @@ static const struct field ceiling_fields[] = {
 
 static const struct field entry_fields[] = {
 	ENTRY(FORMAT, "format", format, 0), ENTRY(LONG, "m", m, 1), ENTRY(LONG, "k", k, 1),
-	ENTRY(LONG, "n", n, 1), ENTRY(INT, "threads", threads, 1), ENTRY(NAME, "kernel", kernel, 0),
+	ENTRY(LONG, "n", n, 0), ENTRY(INT, "threads", threads, 1), ENTRY(NAME, "kernel", kernel, 0),
 	ENTRY(DOUBLE, "median_us", median_us, 1), ENTRY(DOUBLE, "ci_low_us", ci_low_us, 1),
 	ENTRY(DOUBLE, "ci_high_us", ci_high_us, 1), ENTRY(DOUBLE, "gbps", gbps, 1),
 	ENTRY(DOUBLE, "roof_fraction", roof_fraction, 1), ENTRY(DOUBLE, "nmse", nmse, 1),
@@ -320,8 +320,9 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 	if (!strcmp(key, "default"))
 		return read_field(in, &default_field, node, entry) < 0 ? -1 : 1;
 	if (!strcmp(key, "op")) {
-		if (node->kind != YAML_SCALAR || strcmp(node->text, "gemv"))
-			return yaml_complain(in->yaml, node, in->err, "op must be gemv");
+		if (node->kind != YAML_SCALAR ||
+		    (strcmp(node->text, "gemv") && strcmp(node->text, "gemm")))
+			return yaml_complain(in->yaml, node, in->err, "op must be gemv or gemm");
 		return 1;
 	}
 	if (!strcmp(key, "point"))
@@ -573,7 +574,7 @@ static void write_entry(struct yaml_out *out, const struct record_entry *entry)
 		yaml_out_format(out, "true");
 	} else {
 		yaml_out_text(out, "op");
-		yaml_out_text(out, "gemv");
+		yaml_out_text(out, entry->n == 1 ? "gemv" : "gemm");
 	}
 	write_fields(out, entry_fields, entry, !entry->is_default);
 	write_point(out, entry->key);

@@ -18,6 +18,7 @@ struct search {
 	struct gen *gen;
 	struct journal *journal;
 	char format[32];
+	long n_tokens;
 	uint64_t seed;
 	struct space *spaces;
 	size_t n_spaces;
@@ -36,7 +37,8 @@ static int open_spaces(struct search *search, const struct config *config, const
 				fail_grow(search->spaces, search->n_spaces, sizeof(*space));
 			space = &search->spaces[search->n_spaces];
 			space->space = gen_space_open(search->gen, config->families.list[f],
-						      search->format, act, isas[i].info.name, err);
+						      search->format, act, isas[i].info.name,
+						      search->n_tokens, err);
 			if (!space->space)
 				return -1;
 			space->isa = &isas[i];
@@ -51,14 +53,15 @@ static int open_spaces(struct search *search, const struct config *config, const
 }
 
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
-			   const struct search_isa *isas, size_t n_isas, struct journal *journal,
+			   long n_tokens, const struct search_isa *isas, size_t n_isas, struct journal *journal,
 			   uint64_t seed, struct gen_error *err)
 {
 	struct search *search = fail_alloc(1, sizeof(*search));
 
 	search->gen = gen;
 	search->journal = journal;
-	search->seed = hash_text(HASH_START + seed, format);
+	search->n_tokens = n_tokens;
+	search->seed = hash_text(HASH_START + seed + (uint64_t)n_tokens, format);
 	snprintf(search->format, sizeof(search->format), "%s", format);
 	for (size_t i = 0; i < config->acts.n; i++) {
 		if (open_spaces(search, config, config->acts.list[i], isas, n_isas, err) < 0) {
@@ -236,7 +239,7 @@ static int keep_batch(struct search *search, const char *question, size_t first,
 int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
 		 struct gen_error *err)
 {
-	char *question = fail_text("batch %s 0", search->format);
+	char *question = fail_text("batch %s n%ld 0", search->format, search->n_tokens);
 	int status = take_batch(search, question, err);
 
 	for (size_t i = 0; i < n_keys && !status; i++)
@@ -268,7 +271,7 @@ static int add_neighbours(struct search *search, size_t leader, size_t end, stru
 int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
 		struct gen_error *err)
 {
-	char *question = fail_text("batch %s %d", search->format, batch);
+	char *question = fail_text("batch %s n%ld %d", search->format, search->n_tokens, batch);
 	size_t first = search->n;
 	int status = take_batch(search, question, err);
 

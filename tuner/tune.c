@@ -488,7 +488,7 @@ static int run_formats(struct run *run, struct gen_error *err)
 	return 0;
 }
 
-/* Fractions need the best roof of the whole run. */
+/* Fractions of the roof that binds need the roofs of the whole run. */
 static void finish_record(struct run *run, int complete)
 {
 	struct record *record = &run->record;
@@ -499,9 +499,16 @@ static void finish_record(struct run *run, int complete)
 		struct record_entry *entry = &record->entries[i];
 
 		for (size_t j = 0; j < record->n_ceilings; j++) {
-			if (record->ceilings[j].threads == entry->threads &&
-			    record->ceilings[j].dram_gbps > 0)
-				entry->roof_fraction = entry->gbps / record->ceilings[j].dram_gbps;
+			const struct record_ceiling *roof = &record->ceilings[j];
+			double macs = (double)entry->m * (double)entry->k * (double)entry->n;
+			double dram, compute;
+
+			if (roof->threads != entry->threads || roof->dram_gbps <= 0 ||
+			    roof->int8_gmacs <= 0)
+				continue;
+			dram = entry->gbps / roof->dram_gbps;
+			compute = macs / entry->median_us / 1e3 / roof->int8_gmacs;
+			entry->roof_fraction = dram > compute ? dram : compute;
 		}
 	}
 }

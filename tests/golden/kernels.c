@@ -4,10 +4,11 @@
  */
 #include "kernel.h"
 
-extern const struct qn_kernel qn_kernel_dot_w3g128_a8g32_neon_r2k2p0us;
-extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_avx512_r4k1p4096us;
-extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0a4;
-extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024a1;
+extern const struct qn_kernel qn_kernel_dot_w3g128_a8g32_neon_r2k2p0n1us;
+extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_avx512_r4k1p4096n1us;
+extern const struct qn_kernel qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048otp1ua;
+extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4;
+extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1;
 
 static const struct qn_isa *const isas[] = {
 	&qn_isa_avx512,
@@ -15,18 +16,20 @@ static const struct qn_isa *const isas[] = {
 };
 
 static const struct qn_kernel *const kernels[] = {
-	&qn_kernel_dot_w3g128_a8g32_neon_r2k2p0us,
-	&qn_kernel_dot_w4g32_a8g32_avx512_r4k1p4096us,
-	&qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0a4,
-	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024a1,
+	&qn_kernel_dot_w3g128_a8g32_neon_r2k2p0n1us,
+	&qn_kernel_dot_w4g32_a8g32_avx512_r4k1p4096n1us,
+	&qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048otp1ua,
+	&qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4,
+	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1,
 };
 
-/* format, M, K, tokens, threads (all 0: the default of the kernel's ISA), index into kernels */
+/* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels */
 static const struct qn_choice choices[] = {
-	{ QN_W1G128, 0, 0, 0, 0, 2 },
-	{ QN_WTGR, 3200, 8640, 1, 2, 3 },
-	{ QN_W3G128, 0, 0, 0, 0, 0 },
-	{ QN_W4G32, 0, 0, 0, 0, 1 },
+	{ QN_W1G128, 0, 0, 1, 0, 3 },
+	{ QN_WTGR, 3200, 8640, 1, 2, 4 },
+	{ QN_W3G128, 0, 0, 1, 0, 0 },
+	{ QN_W3G128, 0, 0, 32, 0, 2 },
+	{ QN_W4G32, 0, 0, 1, 0, 1 },
 };
 
 const struct qn_registry qn_registry = {
@@ -34,7 +37,7 @@ const struct qn_registry qn_registry = {
 	.kernels = kernels,
 	.choices = choices,
 	.n_isas = 2,
-	.n_kernels = 4,
-	.n_choices = 4,
+	.n_kernels = 5,
+	.n_choices = 5,
 	.origin = "golden.yaml"
 };

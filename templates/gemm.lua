@@ -1,0 +1,82 @@
+-- gemm: many tokens.
+--
+-- KC columns of a panel are decoded to bytes once and stay in the second-level cache; tiles of RG vectors
+-- of rows and NT tokens are multiplied from there.  The packed weights are those of dot.
+
+local gemm = {
+  name = "gemm",
+  template = "gemm.c.tmpl",
+  doc = "many tokens, codes decoded once",
+  parameters = {
+    { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
+    { name = "RG", tile = "g", values = { 1, 2, 3, 4 }, ordered = true },
+    { name = "NT", tile = "n", values = { 1, 2, 3, 4, 6, 8, 10, 12 }, ordered = true },
+    { name = "KC", tile = "k", values = { 512, 1024, 2048, 4096 }, ordered = true },
+    { name = "ORDER", tile = "o", values = { "rows", "tokens" } },
+    { name = "PART", tile = "p", values = function(format) return format.group > 32 and { 0, 1 } or { 0 } end },
+    { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
+  },
+}
+
+gemm.rules = {
+  function(p, format)
+    if format.group > 0 and p.RV % 2 == 1 then
+      return "RV must be even: the f16 scales of a block have to fill whole vectors"
+    end
+  end,
+  function(p)
+    if p.RV % p.RG ~= 0 then return ("RG=%d does not divide RV=%d"):format(p.RG, p.RV) end
+  end,
+  function(p, _, isa)
+    local live = p.RG * p.NT * (2 + p.PART) + p.RG + 1
+    if live > isa.registers + 2 or live < isa.registers // 4 then
+      return ("RG=%d NT=%d keeps %d vectors alive, %s has %d registers"):format(p.RG, p.NT, live,
+        isa.name, isa.registers)
+    end
+  end,
+  function(p, _, isa)
+    if p.RV * isa.vector_bytes // 4 * p.KC > 512 << 10 then
+      return "RV * KC: the decoded panel has to stay in a second-level cache"
+    end
+  end,
+  function(p, format)
+    if p.UNPACK ~= "shift" and format.bits == 8 then return "8-bit codes need no unpacking" end
+  end,
+}
+
+function gemm.default(format, isa)
+  local wide = isa.registers == 32
+  return {
+    RV = wide and 4 or 2, RG = 2, NT = wide and 6 or 2, KC = 2048, ORDER = "tokens", PART = 0,
+    UNPACK = "shift",
+  }
+end
+
+-- Whether a point is worth trying for n tokens.
+function gemm.suits(point, n)
+  return n >= 4 and point.NT <= n
+end
+
+-- The point with panels of RV vectors of rows.
+function gemm.relayout(point, rv)
+  local other = {}
+  for name, v in pairs(point) do other[name] = v end
+  other.RV = rv
+  while rv % other.RG ~= 0 do other.RG = other.RG - 1 end
+  if other.RG == 1 then other.NT = 8 end
+  while rv * other.KC > 4 * 4096 do other.KC = other.KC // 2 end
+  return other
+end
+
+function gemm.vars(point, format, isa)
+  local signed = format.bits == 8 and isa.codes8 == "signed"
+  return {
+    adjacent = 4, signed_codes = signed and 1 or 0, order = "QN_CODES",
+    panel_rows = point.RV * isa.vector_bytes // 4, tile_bytes = 40,
+    prepared_bytes = 40, prepare = "qn_tiles_" .. isa.name,
+    scratch_bytes = format.bits == 8 and 0 or point.RV * isa.vector_bytes // 4 * point.KC,
+    sub = signed and 0 or format.sub, signed = signed, vector_rows = isa.vector_bytes // 4,
+  }
+end
+
+return gemm
