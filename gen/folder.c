@@ -22,26 +22,48 @@ static int fail(struct gen_error *err, const char *what, const char *path)
 	return -1;
 }
 
-static int make_folder(const char *dir, struct gen_error *err)
+static int make_one(const char *path, struct gen_error *err)
 {
-	char *path = strdup(dir);
+	struct stat status;
+
+	if (mkdir(path, 0777) == 0)
+		return 0;
+	if (errno == EEXIST && stat(path, &status) == 0) {
+		if (S_ISDIR(status.st_mode))
+			return 0;
+		errno = ENOTDIR;
+	}
+	return fail(err, "make the folder", path);
+}
+
+int folder_make(const char *dir, struct gen_error *err)
+{
+	char *path = strdup(dir), *end = path;
 	int status = 0;
 
 	if (!path)
-		return fail(err, "make folder", dir);
-	for (char *end = path + strspn(path, "/"); status == 0; end++) {
-		int last = *end == '\0';
+		return fail(err, "make the folder", dir);
+	while (*end && status == 0) {
+		char after;
 
-		if (!last && *end != '/')
-			continue;
+		end += strspn(end, "/");
+		end += strcspn(end, "/");
+		after = *end;
 		*end = '\0';
-		if (mkdir(path, 0777) < 0 && errno != EEXIST)
-			status = fail(err, "make folder", path);
-		if (last)
-			break;
-		*end = '/';
+		status = make_one(path, err);
+		*end = after;
 	}
 	free(path);
+	return status;
+}
+
+int folder_make_above(const char *file, struct gen_error *err)
+{
+	const char *slash = strrchr(file, '/');
+	char *dir = strndup(file, slash ? (size_t)(slash - file) : 0);
+	int status = dir ? folder_make(dir, err) : fail(err, "make the folder of", file);
+
+	free(dir);
 	return status;
 }
 
@@ -166,7 +188,7 @@ int folder_write(const char *dir, struct folder_file *files, size_t n,
 		 const char *const *owned, struct folder_counts *counts, struct gen_error *err)
 {
 	qsort(files, n, sizeof *files, compare_names);
-	if (check_names(files, n, err) < 0 || make_folder(dir, err) < 0)
+	if (check_names(files, n, err) < 0 || folder_make(dir, err) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		if (write_file(dir, &files[i], counts, err) < 0)

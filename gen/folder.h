@@ -1,4 +1,4 @@
-/* folder.h: a set of generated files in a folder. */
+/* folder.h: folders, and a set of generated files in one. */
 #ifndef GEN_FOLDER_H
 #define GEN_FOLDER_H
 
@@ -15,11 +15,15 @@ struct folder_counts {
 	size_t n_written, n_unchanged, n_removed;
 };
 
+/* Make a folder, or the one that a file is in, when it is absent, its parents too.  0 or -1. */
+int folder_make(const char *dir, struct gen_error *err);
+int folder_make_above(const char *file, struct gen_error *err);
+
 /*
- * Makes the folder when it is absent (its parents too) and brings the files into it, in the order
- * of their names, which sorts files[].  A file that has the right text already is not touched,
- * any other is written beside it and renamed.  Then files that are not listed but match one of
- * the patterns (as of fnmatch, NULL-terminated) are removed.  Returns 0, or -1 with a sentence.
+ * Makes the folder and brings the files into it, in the order of their names, which sorts files[].
+ * A file that has the right text already is not touched, any other is written beside it and
+ * renamed.  Then files that are not listed but match one of the patterns (as of fnmatch,
+ * NULL-terminated) are removed.  Returns 0, or -1 with a sentence.
  */
 int folder_write(const char *dir, struct folder_file *files, size_t n,
 		 const char *const *owned, struct folder_counts *counts, struct gen_error *err);

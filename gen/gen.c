@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <lauxlib.h>
 
@@ -86,12 +87,36 @@ static int open_body(lua_State *lua)
 	return 0;
 }
 
+/* Is there anything to load?  Asked first, for what `require` says is hard to read. */
+static int check_home(const char *home, struct gen_error *err)
+{
+	struct stat status;
+	char *path;
+	int is_there;
+
+	if (asprintf(&path, "%s/gen", home) < 0) {
+		snprintf(err->text, sizeof err->text, "out of memory");
+		return -1;
+	}
+	is_there = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+	free(path);
+	if (is_there)
+		return 0;
+	snprintf(err->text, sizeof err->text, "%s: there is no folder gen in it; QUERN_HOME must "
+		 "name the one that holds gen and templates", home);
+	return -1;
+}
+
 struct gen *gen_open(const char *home, struct gen_error *err)
 {
 	struct gen *gen = calloc(1, sizeof *gen);
 
 	if (!gen) {
 		snprintf(err->text, sizeof err->text, "out of memory");
+		return NULL;
+	}
+	if (check_home(home, err) < 0) {
+		gen_close(gen);
 		return NULL;
 	}
 	gen->state = state_open(home, err);
