@@ -1,6 +1,7 @@
 /*
  * run.c: quern-run, the engine's command line.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,22 +25,28 @@ static const char usage[] =
 	"\n"
 	"QUERN_ISA=NAME forbids wider instruction sets; QUERN_KERNEL=NAME[,NAME...] forces kernels.\n";
 
-int main(int argc, char **argv)
+static int is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
+static int run_command(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
 	struct quern_error err;
 
 	if (!strcmp(command, "kernels"))
 		return run_kernels(argc - 1, argv + 1);
+	if (!strcmp(command, "help") || is_help(command) ||
+	    (!strcmp(command, "info") && argc == 3 && is_help(argv[2]))) {
+		fputs(usage, stdout);
+		return 0;
+	}
 	if (!strcmp(command, "info") && argc == 3) {
-		if (!run_info(argv[2], stdout, &err) && !fflush(stdout))
+		if (run_info(argv[2], stdout, &err) == 0)
 			return 0;
 		fprintf(stderr, "quern-run: %s\n", err.text);
 		return 1;
-	}
-	if (!strcmp(command, "help") || !strcmp(command, "--help")) {
-		fputs(usage, stdout);
-		return 0;
 	}
 	if (!strcmp(command, "version") || !strcmp(command, "--version")) {
 		puts("quern-run " QUERN_VERSION);
@@ -51,4 +58,17 @@ int main(int argc, char **argv)
 		fprintf(stderr, "quern-run: %s%s%s, see quern-run --help\n",
 			*command ? "unknown command '" : "no command", command, *command ? "'" : "");
 	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	int status = run_command(argc, argv);
+
+	/* A disk that is full says so at the end. */
+	if ((fflush(stdout) || ferror(stdout)) && !status) {
+		fprintf(stderr, "quern-run: cannot write to standard output: %s\n",
+			strerror(errno));
+		status = 1;
+	}
+	return status;
 }

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "error.h"
-
 /* Longer strings are cut. */
 enum { MAX_TEXT = 60 };
 
@@ -218,8 +216,5 @@ int run_info(const char *path, FILE *out, struct quern_error *err)
 		print_types(out, by_type, n_types, total.n_bytes);
 	}
 	quern_gguf_close(file);
-
-	if (fflush(out) || ferror(out))
-		return qn_error_set(err, "cannot write what %s holds", path);
 	return 0;
 }

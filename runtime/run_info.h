@@ -8,7 +8,7 @@
 
 /*
  * Writes what a GGUF file holds to out: a summary, keys, tensors, and bytes by type.  Returns 0, or
- * -1 with a sentence when the file is refused or out cannot be written.
+ * -1 with a sentence when the file is refused.  Whether out took it is the caller's to ask.
  */
 int run_info(const char *path, FILE *out, struct quern_error *err);
 
