@@ -56,9 +56,16 @@ for program in $built; do
 	}
 done
 
-make -s uninstall DESTDIR="$stage/root"
-left=$(find "$stage/root" ! -type d)
-[ -z "$left" ] || {
-	echo "left by uninstall: $left"
+# Everything goes again, and a staging folder may have any name.
+make -s install DESTDIR="$stage/it's \"o d\"" >"$stage/install.out" 2>&1 || {
+	tail -n 5 "$stage/install.out"
 	exit 1
 }
+for root in "$stage/root" "$stage/it's \"o d\""; do
+	make -s uninstall DESTDIR="$root"
+	left=$(find "$root" ! -type d)
+	[ -z "$left" ] || {
+		echo "left by uninstall: $left"
+		exit 1
+	}
+done
