@@ -165,6 +165,25 @@ for reason in compile crash hang garbage; do
 done
 nothing_left faults
 
+# ---- words that cannot be used ----
+
+misused() {
+	(tune words "$@")
+	status=$?
+	[ $status = 2 ] || fail "words: exit $status for $*"
+}
+misused --output=
+misused -w ''
+misused -t 0
+misused -s 4x
+misused -f w4g32,w4g32
+misused -b 0
+misused --nothing
+[ ! -e "$dir/words/.quern-work" ] || fail 'words: worked all the same'
+(tune cores -t 1,3 -f w4g32 -s 64x64) || fail "cores: exit $?"
+grep -q '^3 threads are left out: the device has 2 cores' "$dir/cores/out" || fail 'cores: not said'
+grep -q 'threads: 3' "$dir/cores/r.yaml" && fail 'cores: measured with 3 threads on 2 cores'
+
 # ---- files that cannot be used ----
 
 (tune other --seed 2 -f w4g32 -s 64x64) || fail "other: exit $?"

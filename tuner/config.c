@@ -203,8 +203,8 @@ static int read_key(struct config *config, struct gen *gen, const struct yaml *y
 	if (key == ISAS && node->kind == YAML_SCALAR && !strcmp(node->text, "native"))
 		return 0;
 	if (node->kind != YAML_SEQUENCE || !node->n)
-		return yaml_complain(yaml, node, err, "'%s' must be a list that is not empty",
-				     key_names[key]);
+		return yaml_complain(yaml, node, err, "'%s' must be a list that is not empty%s",
+				     key_names[key], key == ISAS ? ", or native" : "");
 	for (size_t i = 0; i < node->n; i++) {
 		struct place place = {yaml, node->items[i], NULL};
 

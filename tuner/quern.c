@@ -54,7 +54,7 @@ static int complain(int status, const char *format, ...)
 	return status;
 }
 
-/* Is this the installed program?  Then its data are installed too; else the source tree has them. */
+/* Is this the installed program?  Then its data are installed too, else in the source tree. */
 static int is_installed(void)
 {
 	char path[4096];
@@ -145,7 +145,7 @@ static int run_gen(int argc, char **argv)
 	}
 	if (optind == argc)
 		return complain(MISUSED, "gen: name a results or config file");
-	if (!dir)
+	if (!dir || !*dir)
 		return complain(MISUSED, "gen: -o must name the folder to write to");
 	if (arch && strcmp(arch, "x86_64") != 0 && strcmp(arch, "aarch64") != 0)
 		return complain(MISUSED, "gen: '%s' is no architecture: x86_64 or aarch64", arch);

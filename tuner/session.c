@@ -291,7 +291,8 @@ static int blame(struct session *session, const struct question *question,
 				session->log_path);
 	if (stage == AT_CASE) {
 		describe_case(question->place, session->wrong_place, sizeof(session->wrong_place));
-		snprintf(session->wrong_why, sizeof(session->wrong_why), "case %.240s", answer);
+		snprintf(session->wrong_why, sizeof(session->wrong_why), "case %.240s",
+			 answer + (strncmp(answer, "case: ", 6) ? 0 : 6));
 		answer = session->wrong_why;
 	}
 	snprintf(text, PROBE_LINE + 8, "fail %s%.2000s",

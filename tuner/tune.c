@@ -12,6 +12,7 @@
 #include "fail.h"
 #include "hash.h"
 #include "process.h"
+#include "gen/folder.h"
 #include "runtime/quern.h"
 #include "tune.h"
 
@@ -69,6 +70,7 @@ struct run {
 	struct show show;
 	struct contest contest;
 	char *output, *work, *templates;
+	int is_misused;         /* an option has a wrong list */
 };
 
 /* ---- command line ---- */
@@ -127,6 +129,9 @@ static int set_option(struct options *options, int option, char **argv)
 {
 	unsigned long long number;
 
+	if (optarg && !*optarg)  /* --output '' or --output= ? */
+		return misuse("option '%s' needs a value",
+			      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
 	switch (option) {
 	case 'b':
 		return set_budget(options, optarg) < 0 ?
@@ -207,16 +212,17 @@ static int read_what(struct run *run, struct gen_error *err)
 	int status = config_read(&run->config, run->gen, path, err);
 
 	free(path);
-	if (!status && options->formats)
-		status = config_set_formats(&run->config, run->gen, options->formats, err);
-	if (!status && options->threads)
-		status = config_set_threads(&run->config, options->threads, err);
-	if (!status && options->shapes)
-		status = config_set_shapes(&run->config, options->shapes, err);
-	if (!status && options->model)
-		status = config_set_model(&run->config, options->model, options->formats != NULL,
-					  err);
-	return status;
+	if (status < 0)
+		return -1;
+	if ((options->formats &&
+	     config_set_formats(&run->config, run->gen, options->formats, err) < 0) ||
+	    (options->threads && config_set_threads(&run->config, options->threads, err) < 0) ||
+	    (options->shapes && config_set_shapes(&run->config, options->shapes, err) < 0)) {
+		run->is_misused = 1;
+		return -1;
+	}
+	return options->model ? config_set_model(&run->config, options->model,
+						 options->formats != NULL, err) : 0;
 }
 
 /* Texts of the generator: whatever changes them may change every kernel. */
@@ -286,8 +292,8 @@ static char *default_work(const struct options *options)
 		     : fail_text(".quern-work");
 }
 
-/* Threads as numbers, "all" replaced, none twice. */
-static void list_threads(struct run *run)
+/* Threads as numbers, "all" replaced, none twice, and no more than can run at a time. */
+static int list_threads(struct run *run, struct gen_error *err)
 {
 	struct config_numbers *threads = &run->contest.threads;
 
@@ -301,9 +307,15 @@ static void list_threads(struct run *run)
 			j++;
 		if (j < threads->n)
 			continue;
+		if (n > run->facts.cores) {
+			show_say(&run->show, "%ld threads are left out: the device has %ld core%s",
+				 n, run->facts.cores, run->facts.cores == 1 ? "" : "s");
+			continue;
+		}
 		threads->list = fail_grow(threads->list, threads->n, sizeof(*threads->list));
 		threads->list[threads->n++] = n;
 	}
+	return threads->n ? 0 : fail_set(err, "no number of threads is left to tune for");
 }
 
 static int open_journal(struct run *run, struct gen_error *err)
@@ -327,7 +339,7 @@ static int open_journal(struct run *run, struct gen_error *err)
 		{"config", config}, {"seed", seed}, {"protocol", protocol}, {"templates", texts},
 		{"compiler", compiler}, {"device", facts},
 	};
-	if (record_make_folder(path, err) == 0)
+	if (folder_make_above(path, err) == 0)
 		run->journal = journal_open(path, header, sizeof(header) / sizeof(*header),
 					    options->fresh, note, err);
 	if (run->journal && *note)
@@ -443,8 +455,7 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 	free(name);
 	hash = hash_folder(hash_folder(HASH_START, run->home, "templates"), run->home, "gen");
 	run->templates = fail_text("%016llx", (unsigned long long)hash);
-	list_threads(run);
-	if (read_known(run, err) < 0 || open_journal(run, err) < 0)
+	if (list_threads(run, err) < 0 || read_known(run, err) < 0 || open_journal(run, err) < 0)
 		return -1;
 	fill_contest(run);
 	fill_record(run);
@@ -584,6 +595,7 @@ int tune_main(int argc, char **argv, const char *home)
 		status = 130;
 	} else if (status) {
 		fprintf(stderr, "quern: %s\n", err.text);
+		status = run.is_misused ? 2 : 1;
 	}
 	close_run(&run);
 	return status;
