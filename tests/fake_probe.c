@@ -49,7 +49,7 @@ static char *read_all(const char *path)
 
 static int fake_cc(int argc, char **argv)
 {
-	const char *output = NULL, *bad = getenv("FAKE_BAD");
+	const char *output = NULL, *bad = getenv("FAKE_BAD"), *how = getenv("FAKE_HOW");
 	FILE *out;
 
 	for (int i = 0; i < argc; i++) {
@@ -72,11 +72,11 @@ static int fake_cc(int argc, char **argv)
 			continue;
 		text = read_all(argv[i]);
 		if (bad && strstr(text, bad)) {
-			printf("%s:1: error: told to fail\n", argv[i]);
+			printf("%s:1: error: %s\n", argv[i], how ? how : "told to fail");
 			free(text);
 			fclose(out);
 			unlink(output);
-			return 1;
+			return how && !strcmp(how, "none") ? 0 : 1;
 		}
 		fputs(text, out);
 		free(text);

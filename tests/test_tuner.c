@@ -223,6 +223,9 @@ static void test_record(void)
 	mkdir("is-folder.yaml", 0777);
 	CHECK(record_write(&out, "is-folder.yaml", &err) < 0);
 	CHECK(access("is-folder.yaml.tmp", F_OK) < 0);
+	CHECK(record_write(&out, "again.yaml/r.yaml", &err) < 0);
+	CHECK_SAYS(&err, "cannot make the folder again.yaml: Not a directory");
+	CHECK(record_write(&out, "", &err) < 0);
 	record_free(&out);
 }
 
@@ -413,6 +416,10 @@ static void test_device_files(void)
 	CHECK(read_device(&device, "link: -lm\n", &err) < 0);
 	CHECK_SAYS(&err, "fake.yaml:7: 'link' must be a list");
 	CHECK(read_device(&device, "compile_time_out: -1\n", &err) < 0);
+	scratch_write_text("fake.yaml",
+			   "quern: device\nschema: 1\nname: x\ncompiler: [cc]\nrun: [a]\n");
+	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
+	CHECK_SAYS(&err, "fake.yaml:5: 'run' must have {program}");
 	scratch_write_text("fake.yaml", "quern: device\nschema: 1\nname: x\nrun: [a]\n");
 	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
 	CHECK_SAYS(&err, "'compiler' is missing");
@@ -543,6 +550,31 @@ static void test_compile(void)
 	device_free(&device);
 }
 
+/* What is wrong with the machine and not with the candidate is not remembered. */
+static void test_sick_compiler(void)
+{
+	struct compile_item item = {.text = "kernel sick\n", .flags = ""};
+	struct compile *compile;
+	struct device device;
+	struct gen_error err = {""};
+
+	if (!CHECK(read_device(&device, "", &err) == 0) ||
+	    !CHECK((compile = compile_open(&device, home, "work", 2, &err)) != NULL))
+		return;
+	setenv("FAKE_BAD", "sick", 1);
+	setenv("FAKE_HOW", "none", 1);
+	CHECK(compile_items(compile, &item, 1, &err) < 0);
+	CHECK_SAYS(&err, "the compiler reports success but wrote no work/tmp/");
+	setenv("FAKE_HOW", "Killed signal terminated program cc1", 1);
+	CHECK(compile_items(compile, &item, 1, &err) == 0 && item.why);
+	free(item.why);
+	unsetenv("FAKE_BAD");
+	unsetenv("FAKE_HOW");
+	CHECK(compile_items(compile, &item, 1, &err) == 0 && !item.why && *item.object);
+	compile_close(compile);
+	device_free(&device);
+}
+
 static void test_fingerprint(void)
 {
 	const char *a = "/* dot_a from family=dot isa=x KU=1 */ f_dot_a(\"KU=1\") { 7; }";
@@ -583,6 +615,7 @@ int main(int argc, char **argv)
 	test_conversation();
 	test_values();
 	test_compile();
+	test_sick_compiler();
 	test_fingerprint();
 	scratch_remove_tree(work);
 	free(home);

@@ -1,25 +1,14 @@
-/*
- * compile.c: batches, the object cache, and running compilers side by side.
- *
- * The work folder: objects/HASH.o, or objects/HASH.bad with the reason; sources/HASH.c;
- * logs/HASH.log with what the compiler said; probes/HASH; tmp/ for what is being written, emptied
- * at start and end.
- */
-#include <dirent.h>
+/* compile.c: candidates in units, compilers side by side, and probe programs. */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "command.h"
 #include "compile.h"
 #include "fail.h"
 #include "hash.h"
 #include "process.h"
-#include "record.h"
+#include "toolchain.h"
 
 #define MAX_UNIT 16             /* candidates of one translation unit */
 #define MAX_PARALLEL 64
@@ -30,178 +19,42 @@ static const char *const probe_sources[] = {
 	"runtime/pool.c", "runtime/format.c", "runtime/choose.c", "runtime/matrix.c",
 	"runtime/matmul.c", "runtime/engine.c", "runtime/llm/gguf_header.c", "runtime/llm/gguf.c",
 	"runtime/verify.c", "runtime/bench.c", "runtime/roof.c", "tuner/clock.c",
-	"tuner/counters.c", "tuner/line.c", "tuner/isolate.c", "tuner/probe.c",
+	"tuner/exercise.c", "tuner/counters.c", "tuner/line.c", "tuner/isolate.c", "tuner/probe.c",
 	"tuner/probe_main.c",
 };
 enum { N_PROBE_SOURCES = sizeof(probe_sources) / sizeof(*probe_sources) };
 
 struct compile {
-	const struct device *device;
-	char *home, *work, *tmp;
-	char *version, *command, *flags;
-	int lock;               /* on the work folder; -1: not held */
-	int has_papi;
+	struct toolchain *tools;
 	int n_parallel;
-	uint64_t base;          /* hash of the compiler, its flags and all headers */
 	double seconds;
 	long count;
 };
-
-/* ---- files ---- */
-
-static char *work_path(const struct compile *compile, const char *folder, uint64_t hash,
-		       const char *suffix)
-{
-	return fail_text("%s/%s/%016llx%s", compile->work, folder, (unsigned long long)hash,
-			 suffix);
-}
-
-static int write_text(const char *path, const char *text, struct gen_error *err)
-{
-	FILE *file = fopen(path, "w");
-	int status = file && fputs(text, file) >= 0 ? 0 : -1;
-
-	if (file && fclose(file))
-		status = -1;
-	return status < 0 ? fail_set(err, "cannot write %s: %s", path, strerror(errno)) : 0;
-}
-
-static void empty_folder(const char *path)
-{
-	DIR *folder = opendir(path);
-	struct dirent *item;
-
-	if (!folder)
-		return;
-	while ((item = readdir(folder))) {
-		if (item->d_name[0] != '.')
-			unlinkat(dirfd(folder), item->d_name, 0);
-	}
-	closedir(folder);
-}
-
-static int make_folders(const struct compile *compile, struct gen_error *err)
-{
-	static const char *const names[] = {"objects", "sources", "logs", "probes", "tmp"};
-
-	for (size_t i = 0; i < 5; i++) {
-		char *path = fail_text("%s/%s/", compile->work, names[i]);
-		int status = record_make_folder(path, err);
-
-		free(path);
-		if (status < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Two runs would delete each other's temporary files. */
-static int lock_folder(struct compile *compile, struct gen_error *err)
-{
-	char *path = fail_text("%s/lock", compile->work);
-
-	compile->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	free(path);
-	if (compile->lock >= 0 && flock(compile->lock, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	if (compile->lock >= 0)
-		close(compile->lock);
-	compile->lock = -1;
-	return fail_set(err,
-			"the folder %s is in use by another quern tune; give --work another one",
-			compile->work);
-}
-
-static int is_header(const struct dirent *item)
-{
-	size_t n = strlen(item->d_name);
-
-	return n > 2 && !strcmp(item->d_name + n - 2, ".h");
-}
-
-/* Any header may be part of any object. */
-static uint64_t hash_headers(uint64_t hash, const char *home)
-{
-	static const char *const folders[] = {"runtime", "runtime/llm", "templates", "tuner"};
-
-	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
-		char *folder = fail_text("%s/%s", home, folders[i]);
-		struct dirent **items;
-		int n = scandir(folder, &items, is_header, alphasort);
-
-		for (int j = 0; j < n; j++) {
-			char *path = fail_text("%s/%s", folder, items[j]->d_name);
-			char *text = command_read_text(path);
-
-			hash = hash_text(hash_text(hash, items[j]->d_name), text ? text : "");
-			free(text);
-			free(path);
-			free(items[j]);
-		}
-		if (n >= 0)
-			free(items);
-		free(folder);
-	}
-	return hash;
-}
-
-/* compiler flags ISA-flags -iquote ... -c -o object source */
-static void compile_words(const struct compile *compile, const char *flags, const char *source,
-			  const char *object, struct command *command)
-{
-	static const char *const folders[] = {"", "/runtime", "/templates"};
-
-	command_add_list(command, compile->device->compiler);
-	command_add_list(command, compile->device->flags);
-	if (compile->has_papi)
-		command_add(command, "-DHAVE_PAPI");
-	command_add_split(command, flags);
-	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
-		command_add(command, "-iquote");
-		command_add(command, "%s%s", compile->home, folders[i]);
-	}
-	command_add(command, "-c");
-	command_add(command, "-o");
-	command_add(command, "%s", object);
-	command_add(command, "%s", source);
-}
-
-/* Runs to the end: 0; -1 with the reason in *err. */
-static int run(struct compile *compile, const struct command *command, const char *log_path,
-	       const char *what, struct gen_error *err)
-{
-	return command_run(command, log_path, compile->tmp, compile->device->compile_time_out_s,
-			   what, err);
-}
-
-static int finish(const char *temporary, const char *path, struct gen_error *err)
-{
-	if (rename(temporary, path) < 0)
-		return fail_set(err, "cannot write %s: %s", path, strerror(errno));
-	return 0;
-}
 
 /* Compiles one text that must compile (runtime, registry, ISA); object gets the name. */
 static int compile_text(struct compile *compile, const char *source, const char *text,
 			const char *flags, const char *what, char object[64], struct gen_error *err)
 {
-	uint64_t hash = hash_text(hash_text(hash_text(compile->base, flags), text), "must");
-	char *path = work_path(compile, "objects", hash, ".o");
-	char *temporary = work_path(compile, "tmp", hash, ".o");
-	char *log = work_path(compile, "logs", hash, ".log");
-	char *own = work_path(compile, "sources", hash, ".c");
+	uint64_t hash = hash_text(hash_text(hash_text(compile->tools->base, flags), text), "must");
+	char *path = toolchain_path(compile->tools, "objects", hash, ".o");
+	char *temporary = toolchain_path(compile->tools, "tmp", hash, ".o");
+	char *log = toolchain_path(compile->tools, "logs", hash, ".log");
+	char *own = toolchain_path(compile->tools, "sources", hash, ".c");
 	struct command command = {0};
 	int status = 0;
 
 	snprintf(object, 64, "%016llx", (unsigned long long)hash);
 	if (access(path, F_OK) < 0) {
 		if (!source)
-			status = write_text(own, text, err);
-		compile_words(compile, flags, source ? source : own, temporary, &command);
+			status = toolchain_write_text(own, text, err);
+		toolchain_add_words(compile->tools, flags, source ? source : own, temporary,
+				    &command);
 		if (!status)
-			status = run(compile, &command, log, what, err);
+			status = toolchain_run(compile->tools, &command, log, what, err);
+		if (status < 0 && !process_stopping())
+			toolchain_check_space(compile->tools, err);
 		if (!status)
-			status = finish(temporary, path, err);
+			status = toolchain_keep(temporary, path, err);
 	}
 	command_free(&command);
 	free(path);
@@ -296,22 +149,22 @@ static int start_unit(struct queue *queue, struct gen_error *err)
 	struct command command = {0};
 	int status = 0;
 
-	unit.hash = hash_text(hash_text(compile->base, flags), text);
-	object = work_path(compile, "objects", unit.hash, ".o");
-	bad = work_path(compile, "objects", unit.hash, ".bad");
-	source = work_path(compile, "sources", unit.hash, ".c");
-	temporary = work_path(compile, "tmp", unit.hash, ".o");
-	log = work_path(compile, "logs", unit.hash, ".log");
+	unit.hash = hash_text(hash_text(compile->tools->base, flags), text);
+	object = toolchain_path(compile->tools, "objects", unit.hash, ".o");
+	bad = toolchain_path(compile->tools, "objects", unit.hash, ".bad");
+	source = toolchain_path(compile->tools, "sources", unit.hash, ".c");
+	temporary = toolchain_path(compile->tools, "tmp", unit.hash, ".o");
+	log = toolchain_path(compile->tools, "logs", unit.hash, ".log");
 	why = command_read_text(bad);
 	if (access(object, F_OK) == 0) {
 		succeed(queue, &unit);
 	} else if (why) {
 		fail(queue, &unit, why);
 	} else {
-		compile_words(compile, flags, source, temporary, &command);
-		status = write_text(source, text, err);
+		toolchain_add_words(compile->tools, flags, source, temporary, &command);
+		status = toolchain_write_text(source, text, err);
 		if (!status)
-			unit.pid = command_start(&command, log, compile->tmp, err);
+			unit.pid = command_start(&command, log, compile->tools->tmp, err);
 		if (status < 0 || unit.pid < 0)
 			status = -1;
 		else
@@ -339,24 +192,26 @@ static int finish_unit(struct queue *queue, const struct unit *unit, int status,
 		       struct gen_error *err)
 {
 	struct compile *compile = queue->compile;
-	char *temporary = work_path(compile, "tmp", unit->hash, ".o"), *path, *why, how[80];
+	char *temporary = toolchain_path(compile->tools, "tmp", unit->hash, ".o");
+	char *path, *why, how[80];
 	int result = 0;
 
 	compile->seconds += process_now() - unit->begin;
 	if (!late && WIFEXITED(status) && !WEXITSTATUS(status)) {
-		path = work_path(compile, "objects", unit->hash, ".o");
-		result = finish(temporary, path, err);
+		path = toolchain_path(compile->tools, "objects", unit->hash, ".o");
+		result = toolchain_keep(temporary, path, err);
 		succeed(queue, unit);
 	} else {
-		char *log = work_path(compile, "logs", unit->hash, ".log");
+		char *log = toolchain_path(compile->tools, "logs", unit->hash, ".log");
 
 		unlink(temporary);
 		why = command_explain(
 			late ? "time-out" : process_describe(status, how, sizeof(how)), log);
-		/* A compiler that was killed from outside may do better next time. */
-		path = work_path(compile, "objects", unit->hash, ".bad");
-		if (late || WIFEXITED(status))
-			result = write_text(path, why, err);
+		path = toolchain_path(compile->tools, "objects", unit->hash, ".bad");
+		result = toolchain_check_space(compile->tools, err);
+		/* A compiler that was killed, for want of memory say, may do better next time. */
+		if (!result && (late || (WIFEXITED(status) && !strstr(why, "Killed"))))
+			result = toolchain_write_text(path, why, err);
 		fail(queue, unit, why);
 		free(why);
 		free(log);
@@ -369,11 +224,12 @@ static int finish_unit(struct queue *queue, const struct unit *unit, int status,
 /* Looks after the running compilers; -1 ends the batch. */
 static int watch_units(struct queue *queue, struct gen_error *err)
 {
+	double time_out_s = queue->compile->tools->device->compile_time_out_s;
 	int status, result = 0;
 
 	for (int i = 0; i < queue->n_running && !result; i++) {
 		struct unit unit = queue->running[i];
-		int late = process_now() - unit.begin > queue->compile->device->compile_time_out_s;
+		int late = process_now() - unit.begin > time_out_s;
 
 		if (late)
 			status = process_kill(unit.pid);
@@ -447,7 +303,7 @@ int compile_items(struct compile *compile, struct compile_item *items, size_t n,
 static int compile_sources(struct compile *compile, char (*objects)[64], struct gen_error *err)
 {
 	for (int i = 0; i < N_PROBE_SOURCES; i++) {
-		char *path = fail_text("%s/%s", compile->home, probe_sources[i]);
+		char *path = fail_text("%s/%s", compile->tools->home, probe_sources[i]);
 		char *text = command_read_text(path);
 		int status;
 
@@ -466,23 +322,23 @@ static int compile_sources(struct compile *compile, char (*objects)[64], struct 
 static int link_program(struct compile *compile, char *const *objects, size_t n, const char *path,
 			uint64_t hash, struct gen_error *err)
 {
-	char *temporary = work_path(compile, "tmp", hash, "");
-	char *log = work_path(compile, "logs", hash, ".log");
+	char *temporary = toolchain_path(compile->tools, "tmp", hash, "");
+	char *log = toolchain_path(compile->tools, "logs", hash, ".log");
 	struct command command = {0};
 	int status;
 
-	command_add_list(&command, compile->device->compiler);
-	command_add_list(&command, compile->device->flags);
+	command_add_list(&command, compile->tools->device->compiler);
+	command_add_list(&command, compile->tools->device->flags);
 	command_add(&command, "-o");
 	command_add(&command, "%s", temporary);
 	for (size_t i = 0; i < n; i++)
-		command_add(&command, "%s/objects/%s.o", compile->work, objects[i]);
-	if (compile->has_papi)
-		command_add_list(&command, compile->device->papi);
-	command_add_list(&command, compile->device->link);
-	status = run(compile, &command, log, "cannot link the probe", err);
+		command_add(&command, "%s/objects/%s.o", compile->tools->work, objects[i]);
+	if (compile->tools->has_papi)
+		command_add_list(&command, compile->tools->device->papi);
+	command_add_list(&command, compile->tools->device->link);
+	status = toolchain_run(compile->tools, &command, log, "cannot link the probe", err);
 	if (!status)
-		status = finish(temporary, path, err);
+		status = toolchain_keep(temporary, path, err);
 	command_free(&command);
 	free(temporary);
 	free(log);
@@ -500,7 +356,7 @@ int compile_program(struct compile *compile, const char *const *objects, size_t 
 {
 	size_t n_own = N_PROBE_SOURCES + n_isas + 1, n = 0;
 	char (*own)[64] = fail_alloc(n_own, sizeof(*own)), **all, *program = NULL;
-	uint64_t hash = compile->base;
+	uint64_t hash = compile->tools->base;
 	int status = compile_sources(compile, own, err);
 
 	if (!status)
@@ -522,7 +378,7 @@ int compile_program(struct compile *compile, const char *const *objects, size_t 
 	for (size_t i = 0; i < n; i++)
 		hash = hash_text(hash, all[i]);
 	if (!status) {
-		program = work_path(compile, "probes", hash, "");
+		program = toolchain_path(compile->tools, "probes", hash, "");
 		if ((size_t)snprintf(path, n_bytes, "%s", program) >= n_bytes)
 			status = fail_set(err, "the path %s is too long", program);
 		else if (access(program, X_OK) < 0)
@@ -536,131 +392,41 @@ int compile_program(struct compile *compile, const char *const *objects, size_t 
 
 /* ---- opening ---- */
 
-static char *first_line(const char *path)
-{
-	char *text = command_read_text(path), *line;
-
-	if (text)
-		text[strcspn(text, "\n")] = 0;
-	line = fail_text("%s", text && *text ? text : "unknown");
-	free(text);
-	return line;
-}
-
-static int find_version(struct compile *compile, struct gen_error *err)
-{
-	char *log = fail_text("%s/logs/version.log", compile->work);
-	struct command command = {0};
-	int status;
-
-	command_add_list(&command, compile->device->compiler);
-	command_add(&command, "--version");
-	status = run(compile, &command, log, compile->device->compiler[0], err);
-	if (!status)
-		compile->version = first_line(log);
-	command_free(&command);
-	free(log);
-	return status;
-}
-
-/* Only linking tells: a cross compiler finds the header of the build machine. */
-static int find_papi(struct compile *compile)
-{
-	static const char text[] =
-		"#include <papi.h>\n"
-		"int main(void) { return PAPI_library_init(PAPI_VER_CURRENT) < 0; }\n";
-	char *source, *program, *log;
-	struct command command = {0};
-	struct gen_error ignored;
-	int found;
-
-	if (!compile->device->papi)
-		return 0;
-	source = fail_text("%s/tmp/papi.c", compile->work);
-	program = fail_text("%s/tmp/papi", compile->work);
-	log = fail_text("%s/logs/papi.log", compile->work);
-	command_add_list(&command, compile->device->compiler);
-	command_add_list(&command, compile->device->flags);
-	command_add(&command, "-o");
-	command_add(&command, "%s", program);
-	command_add(&command, "%s", source);
-	command_add_list(&command, compile->device->papi);
-	command_add_list(&command, compile->device->link);
-	found = !write_text(source, text, &ignored) &&
-		!run(compile, &command, log, "papi", &ignored);
-	unlink(source);
-	unlink(program);
-	command_free(&command);
-	free(source);
-	free(program);
-	free(log);
-	return found;
-}
-
 struct compile *compile_open(const struct device *device, const char *home, const char *work,
 			     int n_parallel, struct gen_error *err)
 {
 	struct compile *compile = fail_alloc(1, sizeof(*compile));
 
-	compile->device = device;
-	compile->home = fail_text("%s", home);
-	compile->work = fail_text("%s", work);
-	compile->tmp = fail_text("%s/tmp", work);
-	compile->n_parallel = n_parallel < MAX_PARALLEL ? n_parallel : MAX_PARALLEL;
-	if (n_parallel < 1)
-		compile->n_parallel = 1;
-	compile->command = command_join(device->compiler);
-	compile->flags = command_join(device->flags);
-	compile->lock = -1;
-	if (make_folders(compile, err) < 0 || lock_folder(compile, err) < 0) {
-		compile_close(compile);
-		return NULL;
-	}
-	empty_folder(compile->tmp);
-	if (find_version(compile, err) < 0) {
-		compile_close(compile);
-		return NULL;
-	}
-	compile->has_papi = find_papi(compile);
-	compile->base = hash_text(HASH_START, compile->version);
-	compile->base = hash_text(hash_text(compile->base, compile->command), compile->flags);
-	compile->base = hash_add(compile->base, &compile->has_papi, sizeof(compile->has_papi));
-	for (char **word = device->link; *word; word++)
-		compile->base = hash_text(compile->base, *word);
-	compile->base = hash_headers(compile->base, home);
-	return compile;
+	compile->n_parallel = n_parallel < 1 ? 1 : n_parallel < MAX_PARALLEL ? n_parallel :
+			      MAX_PARALLEL;
+	compile->tools = toolchain_open(device, home, work, err);
+	if (compile->tools)
+		return compile;
+	free(compile);
+	return NULL;
 }
 
 void compile_close(struct compile *compile)
 {
 	if (!compile)
 		return;
-	if (compile->lock >= 0) {
-		empty_folder(compile->tmp);
-		close(compile->lock);
-	}
-	free(compile->home);
-	free(compile->work);
-	free(compile->tmp);
-	free(compile->version);
-	free(compile->command);
-	free(compile->flags);
+	toolchain_close(compile->tools);
 	free(compile);
 }
 
 const char *compile_version(const struct compile *compile)
 {
-	return compile->version;
+	return compile->tools->version;
 }
 
 const char *compile_command(const struct compile *compile)
 {
-	return compile->command;
+	return compile->tools->command;
 }
 
 const char *compile_flags(const struct compile *compile)
 {
-	return compile->flags;
+	return compile->tools->flags;
 }
 
 double compile_seconds(const struct compile *compile)

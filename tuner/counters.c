@@ -1,5 +1,5 @@
 /*
- * counters.c: a table of events, two ways of counting one, and the exercises that test them.
+ * counters.c: a table of events, and two ways of counting one.
  *
  * On AArch64 the events are PMUv3's numbers on the PMU of the core we stand on: the kernel's
  * generic events bind to whichever PMU was registered first, and its generic "cache misses" are
@@ -15,9 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifdef HAVE_PAPI
@@ -25,6 +23,7 @@
 #endif
 
 #include "clock.h"
+#include "exercise.h"
 #include "runtime/error.h"
 #include "runtime/topology.h"
 
@@ -33,19 +32,6 @@
 	 PERF_COUNT_HW_CACHE_RESULT_MISS << 16)
 
 #define MAX_EVENTS 16
-#define N_STEPS 1000000         /* of the counting loop, 2 instructions each */
-#define N_CHASED 16384          /* dependent loads that miss every cache */
-#define CHASE_STRIDE 256        /* bytes: beyond every line and its neighbour */
-#define N_PAGES 64
-#define N_NAPS 8
-#define N_MOVES 8
-
-/* What to do, and what is then a plausible count, given the time it took. */
-struct exercise {
-	void (*set_up)(struct counters *counters);      /* may be NULL; not counted */
-	int (*run)(struct counters *counters, struct quern_error *err);
-	double low, low_per_ns, high, high_per_ns;
-};
 
 struct event {
 	const char *name;
@@ -70,149 +56,10 @@ struct counters {
 	int papi_set;
 	int fd;                         /* of the running event, or -1 */
 	enum source running;
-	char *memory;                   /* the chase's N_CHASED * CHASE_STRIDE bytes, or NULL */
+	void *memory;                   /* of the exercises */
 };
 
-/* ---- exercises ---- */
-
-static int run_loop(struct counters *counters, struct quern_error *err)
-{
-	long n = N_STEPS;
-
-	(void)counters;
-	(void)err;
-#if defined(__x86_64__)
-	__asm__ volatile("1:\n\tdec %0\n\tjnz 1b" : "+r"(n) : : "cc");
-#elif defined(__aarch64__)
-	__asm__ volatile("1:\n\tsubs %0, %0, #1\n\tb.ne 1b" : "+r"(n) : : "cc");
-#else
-	for (; n > 0; n--)
-		__asm__ volatile("" : "+r"(n));
-#endif
-	return 0;
-}
-
-static void flush_line(void *p)
-{
-#if defined(__x86_64__)
-	__asm__ volatile("clflush (%0)\n\tmfence" : : "r"(p) : "memory");
-#elif defined(__aarch64__)
-	__asm__ volatile("dc civac, %0\n\tdsb ish" : : "r"(p) : "memory");
-#else
-	(void)p;
-#endif
-}
-
-static uint32_t *chase_place(const struct counters *counters, size_t i)
-{
-	return (uint32_t *)(counters->memory + i * CHASE_STRIDE);
-}
-
-/* Links the places of the memory into one random ring (Sattolo) and puts them out of the caches. */
-static void set_up_chase(struct counters *counters)
-{
-	uint64_t random = 1;
-
-	if (!counters->memory && !(counters->memory = malloc((size_t)N_CHASED * CHASE_STRIDE)))
-		return;
-	for (uint32_t i = 0; i < N_CHASED; i++)
-		*chase_place(counters, i) = i;
-	for (uint32_t i = N_CHASED - 1; i > 0; i--) {
-		uint32_t *a = chase_place(counters, i), *b, swap = *a;
-
-		random = random * 6364136223846793005u + 1442695040888963407u;
-		b = chase_place(counters, (random >> 33) % i);
-		*a = *b;
-		*b = swap;
-	}
-	for (size_t i = 0; i < N_CHASED; i++)
-		flush_line(chase_place(counters, i));
-}
-
-static int run_chase(struct counters *counters, struct quern_error *err)
-{
-	uint32_t at = 0;
-
-	if (!counters->memory)
-		return qn_error_set(err, "no memory to test it with");
-	for (int i = 0; i < N_CHASED; i++)
-		at = *(volatile uint32_t *)chase_place(counters, at);
-	return 0;
-}
-
-static int run_spin(struct counters *counters, struct quern_error *err)
-{
-	int64_t end = clock_read_ns() + 2000000;
-
-	(void)counters;
-	(void)err;
-	while (clock_read_ns() < end)
-		;
-	return 0;
-}
-
-static int run_naps(struct counters *counters, struct quern_error *err)
-{
-	(void)counters;
-	(void)err;
-	for (int i = 0; i < N_NAPS; i++)
-		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-	return 0;
-}
-
-static int run_faults(struct counters *counters, struct quern_error *err)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), n_bytes = N_PAGES * page;
-	volatile char *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	(void)counters;
-	if (p == MAP_FAILED)
-		return qn_error_set(err, "no memory to test it with");
-	madvise((void *)p, n_bytes, MADV_NOHUGEPAGE);
-	for (size_t i = 0; i < n_bytes; i += page)
-		p[i] = 1;
-	munmap((void *)p, n_bytes);
-	return 0;
-}
-
-/* To and fro between the first two cores that the thread may use. */
-static int run_moves(struct counters *counters, struct quern_error *err)
-{
-	cpu_set_t home, one;
-	int cpus[2], n = 0;
-
-	(void)counters;
-	CPU_ZERO(&home);
-	sched_getaffinity(0, sizeof(home), &home);
-	for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
-		if (CPU_ISSET(cpu, &home))
-			cpus[n++] = cpu;
-	if (n < 2)
-		return qn_error_set(err, "one core is not enough to test it");
-	for (int i = 0; i < N_MOVES; i++) {
-		CPU_ZERO(&one);
-		CPU_SET(cpus[i % 2], &one);
-		sched_setaffinity(0, sizeof(one), &one);
-	}
-	sched_setaffinity(0, sizeof(home), &home);
-	return 0;
-}
-
-static const struct exercise
-	/* 0.1 to 20 instructions a cycle. */
-	cycles = {NULL, run_loop, 2.0 * N_STEPS / 20, 0, 2.0 * N_STEPS / 0.1, 0},
-	instructions = {NULL, run_loop, 2.0 * N_STEPS / 2, 0, 2.0 * N_STEPS * 2, 0},
-	/* A miss a load; some events count prefetched neighbours and page walks as well. */
-	misses = {set_up_chase, run_chase, N_CHASED / 4.0, 0, N_CHASED * 4.0, 0},
-	/* At least a cycle a miss; at most all the time, at 10 GHz. */
-	stalls = {set_up_chase, run_chase, N_CHASED, 0, 0, 10},
-	/* Others may hold the core for most of the time. */
-	spin = {NULL, run_spin, 0, 0.05, 0, 1.1},
-	naps = {NULL, run_naps, N_NAPS, 0, N_NAPS, 1e-4},
-	faults = {NULL, run_faults, N_PAGES, 0, 2 * N_PAGES, 0},
-	/* The first one may lead to where the thread is. */
-	moves = {NULL, run_moves, N_MOVES - 1, 0, 2 * N_MOVES, 0};
+/* ---- events ---- */
 
 /*
  * llc_misses: never perf's generic "cache misses", which are misses of the L2 on Zen and of the L1
@@ -220,21 +67,23 @@ static const struct exercise
  */
 static const struct event events[] = {
 	{"cycles", {"PAPI_TOT_CYC", "perf::CYCLES"},
-	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, 0x11, &cycles},
+	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, 0x11, &exercise_cycles},
 	{"instructions", {"PAPI_TOT_INS", "perf::INSTRUCTIONS"},
-	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 0x08, &instructions},
+	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 0x08, &exercise_instructions},
 	{"l1d_misses", {"PAPI_L1_DCM", "perf::L1-DCACHE-LOAD-MISSES"},
-	 PERF_TYPE_HW_CACHE, READ_MISSES(L1D), 0x03, &misses},
+	 PERF_TYPE_HW_CACHE, READ_MISSES(L1D), 0x03, &exercise_misses},
 	{"llc_misses", {"PAPI_L3_TCM", "perf::LLC-LOAD-MISSES"},
-	 PERF_TYPE_HW_CACHE, READ_MISSES(LL), 0x37, &misses},
+	 PERF_TYPE_HW_CACHE, READ_MISSES(LL), 0x37, &exercise_misses},
 	{"stalls", {"PAPI_RES_STL", "perf::STALLED-CYCLES-BACKEND"},
-	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_STALLED_CYCLES_BACKEND, 0x24, &stalls},
-	{"task_clock_ns", {NULL, NULL}, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, 0, &spin},
+	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_STALLED_CYCLES_BACKEND, 0x24, &exercise_stalls},
+	{"task_clock_ns", {NULL, NULL},
+	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, 0, &exercise_spin},
 	{"context_switches", {NULL, NULL},
-	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, 0, &naps},
-	{"page_faults", {NULL, NULL}, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, 0, &faults},
+	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, 0, &exercise_naps},
+	{"page_faults", {NULL, NULL},
+	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, 0, &exercise_faults},
 	{"migrations", {NULL, NULL},
-	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS, 0, &moves},
+	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS, 0, &exercise_moves},
 };
 
 #define N_EVENTS ((int)(sizeof(events) / sizeof(events[0])))
@@ -496,12 +345,12 @@ static int test_event(struct counters *counters, int i, struct quern_error *err)
 		return -1;
 	if (exercise->set_up) {         /* again, without the set-up */
 		counters_stop(counters, &value, NULL);
-		exercise->set_up(counters);
+		exercise->set_up(&counters->memory);
 		if (start_event(counters, i, err) < 0)
 			return -1;
 	}
 	ns = clock_read_ns();
-	result = exercise->run(counters, err);
+	result = exercise->run(&counters->memory, err);
 	ns = clock_read_ns() - ns;
 	if (counters_stop(counters, &value, result < 0 ? NULL : err) < 0 || result < 0)
 		return -1;

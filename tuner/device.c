@@ -18,6 +18,8 @@
 #include "process.h"
 #include "gen/yaml.h"
 
+#define PROGRAM "{program}"     /* in the words of `run` */
+
 /* ---- files ---- */
 
 static void free_words(char **words)
@@ -47,7 +49,8 @@ static int read_seconds(const struct yaml *yaml, const struct yaml_node *node, c
 			double *seconds, struct gen_error *err)
 {
 	if (yaml_double(node, seconds) < 0 || !(*seconds > 0 && *seconds <= 86400))
-		return yaml_complain(yaml, node, err, "'%s' must be seconds, 0 to 86400", key);
+		return yaml_complain(yaml, node, err,
+				     "'%s' must be seconds, above 0 and at most 86400", key);
 	return 0;
 }
 
@@ -92,6 +95,13 @@ static int read_key(struct device *device, const struct yaml *yaml, const struct
 			     key->text);
 }
 
+static int has_program(char *const *words)
+{
+	while (*words && !strstr(*words, PROGRAM))
+		words++;
+	return *words != NULL;
+}
+
 static int read_device(struct device *device, const struct yaml *yaml, struct gen_error *err)
 {
 	const struct yaml_node *root = yaml_root(yaml);
@@ -109,6 +119,9 @@ static int read_device(struct device *device, const struct yaml *yaml, struct ge
 		return yaml_complain(yaml, root, err, "'compiler' is missing or empty");
 	if (!device->run || !device->run[0])
 		return yaml_complain(yaml, root, err, "'run' is missing or empty");
+	if (!has_program(device->run))
+		return yaml_complain(yaml, yaml_get(root, "run"), err,
+				     "'run' must have {program} where the probe's path goes");
 	if (!device->flags)
 		device->flags = fail_alloc(1, sizeof(*device->flags));
 	if (!device->link)
@@ -174,10 +187,11 @@ static char **run_words(const struct device *device, const char *program)
 		n++;
 	words = fail_alloc(n + 1, sizeof(*words));
 	for (size_t i = 0; i < n; i++) {
-		const char *word = device->run[i], *mark = strstr(word, "{program}");
+		const char *word = device->run[i], *mark = strstr(word, PROGRAM);
 
 		words[i] = !mark ? fail_text("%s", word) :
-			fail_text("%.*s%s%s", (int)(mark - word), word, program, mark + 9);
+			fail_text("%.*s%s%s", (int)(mark - word), word, program,
+				  mark + strlen(PROGRAM));
 	}
 	return words;
 }

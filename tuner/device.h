@@ -7,7 +7,7 @@
  *   schema: 1
  *   name: local
  *   compiler: [cc]            how to start the compiler
- *   flags: [-O3]              for all code
+ *   flags: [-O3]              for all code, after -std=c11 -D_GNU_SOURCE
  *   link: [-pthread, -lm]     for the probe program, at the end of the line
  *   papi: [-lpapi]            optional: what links PAPI, when it is there
  *   run: ["{program}"]        how to start the probe; {program} becomes its path

@@ -83,7 +83,4 @@ void record_add_failure(struct record *record, const char *point, const char *re
 void record_add_equivalent(struct record_entry *entry, const char *name);
 void record_add_counter(struct record_entry *entry, const char *name, double value);
 
-/* Makes the folders above a file; 0 or -1. */
-int record_make_folder(const char *path, struct gen_error *err);
-
 #endif

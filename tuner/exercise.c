@@ -1,0 +1,157 @@
+/* exercise.c: a counting loop, a chase through memory, naps, faults, and moves between cores. */
+#include "exercise.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "runtime/error.h"
+
+#define N_STEPS 1000000         /* of the counting loop, 2 instructions each */
+#define N_CHASED 16384          /* dependent loads that miss every cache */
+#define CHASE_STRIDE 256        /* bytes: beyond every line and its neighbour */
+#define N_PAGES 64
+#define N_NAPS 8
+#define N_MOVES 8
+
+static int run_loop(void **memory, struct quern_error *err)
+{
+	long n = N_STEPS;
+
+	(void)memory;
+	(void)err;
+#if defined(__x86_64__)
+	__asm__ volatile("1:\n\tdec %0\n\tjnz 1b" : "+r"(n) : : "cc");
+#elif defined(__aarch64__)
+	__asm__ volatile("1:\n\tsubs %0, %0, #1\n\tb.ne 1b" : "+r"(n) : : "cc");
+#else
+	for (; n > 0; n--)
+		__asm__ volatile("" : "+r"(n));
+#endif
+	return 0;
+}
+
+static void flush_line(void *p)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("clflush (%0)\n\tmfence" : : "r"(p) : "memory");
+#elif defined(__aarch64__)
+	__asm__ volatile("dc civac, %0\n\tdsb ish" : : "r"(p) : "memory");
+#else
+	(void)p;
+#endif
+}
+
+static uint32_t *chase_place(void *ring, size_t i)
+{
+	return (uint32_t *)((char *)ring + i * CHASE_STRIDE);
+}
+
+/* Links the places of the memory into one random ring (Sattolo) and puts them out of the caches. */
+static void set_up_chase(void **memory)
+{
+	uint64_t random = 1;
+
+	if (!*memory && !(*memory = malloc((size_t)N_CHASED * CHASE_STRIDE)))
+		return;
+	for (uint32_t i = 0; i < N_CHASED; i++)
+		*chase_place(*memory, i) = i;
+	for (uint32_t i = N_CHASED - 1; i > 0; i--) {
+		uint32_t *a = chase_place(*memory, i), *b, swap = *a;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		b = chase_place(*memory, (random >> 33) % i);
+		*a = *b;
+		*b = swap;
+	}
+	for (size_t i = 0; i < N_CHASED; i++)
+		flush_line(chase_place(*memory, i));
+}
+
+static int run_chase(void **memory, struct quern_error *err)
+{
+	uint32_t at = 0;
+
+	if (!*memory)
+		return qn_error_set(err, "no memory to test it with");
+	for (int i = 0; i < N_CHASED; i++)
+		at = *(volatile uint32_t *)chase_place(*memory, at);
+	return 0;
+}
+
+static int run_spin(void **memory, struct quern_error *err)
+{
+	int64_t end = clock_read_ns() + 2000000;
+
+	(void)memory;
+	(void)err;
+	while (clock_read_ns() < end)
+		;
+	return 0;
+}
+
+static int run_naps(void **memory, struct quern_error *err)
+{
+	(void)memory;
+	(void)err;
+	for (int i = 0; i < N_NAPS; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+	return 0;
+}
+
+static int run_faults(void **memory, struct quern_error *err)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), n_bytes = N_PAGES * page;
+	volatile char *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)memory;
+	if (p == MAP_FAILED)
+		return qn_error_set(err, "no memory to test it with");
+	madvise((void *)p, n_bytes, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < n_bytes; i += page)
+		p[i] = 1;
+	munmap((void *)p, n_bytes);
+	return 0;
+}
+
+/* To and fro between the first two cores that the thread may use. */
+static int run_moves(void **memory, struct quern_error *err)
+{
+	cpu_set_t home, one;
+	int cpus[2], n = 0;
+
+	(void)memory;
+	CPU_ZERO(&home);
+	sched_getaffinity(0, sizeof(home), &home);
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
+		if (CPU_ISSET(cpu, &home))
+			cpus[n++] = cpu;
+	if (n < 2)
+		return qn_error_set(err, "one core is not enough to test it");
+	for (int i = 0; i < N_MOVES; i++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpus[i % 2], &one);
+		sched_setaffinity(0, sizeof(one), &one);
+	}
+	sched_setaffinity(0, sizeof(home), &home);
+	return 0;
+}
+
+const struct exercise
+	/* 0.1 to 20 instructions a cycle. */
+	exercise_cycles = {NULL, run_loop, 2.0 * N_STEPS / 20, 0, 2.0 * N_STEPS / 0.1, 0},
+	exercise_instructions = {NULL, run_loop, 2.0 * N_STEPS / 2, 0, 2.0 * N_STEPS * 2, 0},
+	/* A miss a load; some events count prefetched neighbours and page walks as well. */
+	exercise_misses = {set_up_chase, run_chase, N_CHASED / 4.0, 0, N_CHASED * 4.0, 0},
+	/* At least a cycle a miss; at most all the time, at 10 GHz. */
+	exercise_stalls = {set_up_chase, run_chase, N_CHASED, 0, 0, 10},
+	/* Others may hold the core for most of the time. */
+	exercise_spin = {NULL, run_spin, 0, 0.05, 0, 1.1},
+	exercise_naps = {NULL, run_naps, N_NAPS, 0, N_NAPS, 1e-4},
+	exercise_faults = {NULL, run_faults, N_PAGES, 0, 2 * N_PAGES, 0},
+	/* The first one may lead to where the thread is. */
+	exercise_moves = {NULL, run_moves, N_MOVES - 1, 0, 2 * N_MOVES, 0};

@@ -1,0 +1,35 @@
+/*
+ * record_fields.h: the keys of results files, for record.c, which writes, and record_read.c.
+ *
+ * One table for each mapping gives every key its type and its place in struct record or in one of
+ * the parts; a table ends with an empty row.
+ */
+#ifndef TUNER_RECORD_FIELDS_H
+#define TUNER_RECORD_FIELDS_H
+
+#include <stddef.h>
+
+#include "record.h"
+
+enum record_kind {
+	RECORD_TEXT,            /* char * */
+	RECORD_NAME,            /* char[64], not empty */
+	RECORD_FORMAT,          /* char[32], not empty */
+	RECORD_LONG, RECORD_INT,        /* not negative */
+	RECORD_WIDE,            /* long long */
+	RECORD_DOUBLE,          /* not negative */
+	RECORD_BOOL             /* int */
+};
+
+struct record_field {
+	const char *name;
+	enum record_kind kind;
+	size_t offset;
+	int is_measured;        /* of an entry: absent from defaults */
+};
+
+extern const struct record_field record_top_fields[], record_device_fields[],
+	record_compiler_fields[], record_generator_fields[], record_protocol_fields[],
+	record_ceiling_fields[], record_entry_fields[];
+
+#endif
