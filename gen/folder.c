@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +164,26 @@ static int is_stale(const char *name, const struct folder_file *files, size_t n,
 	return 0;
 }
 
+/* Was this being written for one of the files by a process that was killed? */
+static int is_left_over(const char *name, const struct folder_file *files, size_t n)
+{
+	const char *dot = strrchr(name, '.');
+	size_t length = dot && dot > name ? (size_t)(dot - name) - 1 : 0;
+	long pid;
+	char *end;
+
+	if (*name != '.' || !length || dot[1] < '1' || dot[1] > '9')
+		return 0;
+	pid = strtol(dot + 1, &end, 10);
+	if (*end || pid > INT_MAX || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(files[i].name, name + 1, length) == 0 && !files[i].name[length])
+			return 1;
+	}
+	return 0;
+}
+
 static int remove_stale(const char *dir, const struct folder_file *files, size_t n,
 			const char *const *owned, struct folder_counts *counts,
 			struct gen_error *err)
@@ -173,7 +195,8 @@ static int remove_stale(const char *dir, const struct folder_file *files, size_t
 	if (!folder)
 		return fail(err, "read folder", dir);
 	while (status == 0 && (entry = readdir(folder))) {
-		if (!is_stale(entry->d_name, files, n, owned))
+		if (!is_stale(entry->d_name, files, n, owned) &&
+		    !is_left_over(entry->d_name, files, n))
 			continue;
 		if (unlinkat(dirfd(folder), entry->d_name, 0) < 0)
 			status = fail(err, "remove", entry->d_name);

@@ -225,6 +225,7 @@ static void check_writing(struct gen *gen)
 	size_t n_written, n_unchanged;
 	uint64_t sum;
 	int n_files, n_again;
+	char own[64];
 
 	scratch_write_text("r.yaml", results);
 	free(results);
@@ -245,12 +246,16 @@ static void check_writing(struct gen *gen)
 	scratch_write_text("out/deep/isa_old.c", "old\n");
 	scratch_write_text("out/deep/notes.txt", "mine\n");
 	scratch_write_text("out/deep/kernels.mk", "half of i");
+	scratch_write_text("out/deep/.kernels.mk.2000000000", "half of i");     /* beyond any pid */
+	snprintf(own, sizeof own, "out/deep/.kernels.mk.%ld", (long)getppid());
+	scratch_write_text(own, "being written");
 	CHECK(write_one(other, "r.yaml", "out/deep", &err) == 0);
 	gen_written(other, &n_written, &n_unchanged);
 	CHECK(n_written == 1 && n_unchanged == 5);
 	CHECK(access("out/deep/kernel_old.c", F_OK) < 0);
 	CHECK(access("out/deep/isa_old.c", F_OK) < 0);
 	CHECK(access("out/deep/notes.txt", F_OK) == 0);
+	CHECK(access("out/deep/.kernels.mk.2000000000", F_OK) < 0 && access(own, F_OK) == 0);
 	gen_close(other);
 }
 
