@@ -55,7 +55,7 @@ int pass_sample(void *context, int id, int round, double *ns);
 /* The seed of a race's random numbers: the run's, the place and the stage. */
 uint64_t pass_seed(const struct pass *pass, const char *stage);
 
-/* Samples the roof for the place's threads; the record keeps the best. */
+/* Reads the roof for the place's threads once more; the record keeps the median of all. */
 int pass_roof(struct pass *pass, const char *when);
 
 /*
