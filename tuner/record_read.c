@@ -42,8 +42,9 @@ static int read_number(const struct reader *in, const struct record_field *field
 	}
 	if (yaml_long(node, &whole) < 0 || (whole < 0 && field->kind != RECORD_WIDE) ||
 	    (field->kind == RECORD_INT && whole > 1 << 20))
-		return yaml_complain(in->yaml, node, in->err, "'%s' must be a whole number",
-				     field->name);
+		return yaml_complain(in->yaml, node, in->err, "'%s' must be a whole number%s",
+				     field->name, field->kind == RECORD_WIDE ? "" :
+				     ", not negative");
 	if (field->kind == RECORD_INT)
 		*(int *)to = (int)whole;
 	else if (field->kind == RECORD_LONG)
