@@ -1,0 +1,164 @@
+/* options.c: words of the command line. */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options.h"
+
+static const char usage[] =
+	"usage: quern tune [OPTION]... [CONFIG.yaml]\n"
+	"Measures which kernels are fastest on a device and writes a results file.\n"
+	"\n"
+	"  -b, --budget WHAT     quick (150 s), normal (20 min) or a number of seconds\n"
+	"      --seed N          of the search's random numbers (1)\n"
+	"  -t, --threads LIST    such as 1,2,all\n"
+	"  -f, --formats LIST    such as w4g32,w8g32\n"
+	"  -s, --shapes LIST     MxK, such as 4096x4096,11008x4096\n"
+	"  -m, --model FILE      shapes and types of this GGUF file's matrices\n"
+	"  -d, --device NAME     a device of tuner/devices, or a file (local)\n"
+	"  -o, --output FILE     results file (results/CPU.yaml)\n"
+	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
+	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
+	"      --fresh           forget what an interrupted run has measured\n"
+	"  -h, --help\n";
+
+static const struct contest_effort quick = {
+	.n_random = 26, .n_generations = 1, .n_carry = 12, .first_rounds = 4, .case_rounds = 3,
+	.final_rounds = 25, .least_rounds = 9,
+};
+static const struct contest_effort normal = {
+	.n_random = 64, .n_generations = 8, .n_carry = 24, .first_rounds = 5, .case_rounds = 5,
+	.final_rounds = 25, .least_rounds = 15,
+};
+
+static int set_budget(struct options *options, const char *text)
+{
+	char *end;
+
+	options->effort = quick;
+	options->seconds = 150;
+	if (!strcmp(text, "normal")) {
+		options->effort = normal;
+		options->seconds = 1200;
+	} else if (strcmp(text, "quick")) {
+		errno = 0;
+		options->seconds = strtod(text, &end);
+		if (errno || end == text || *end || !(options->seconds >= 1) ||
+		    options->seconds > 1e6 || !isdigit((unsigned char)*text))
+			return -1;
+		if (options->seconds > 300)
+			options->effort = normal;
+	}
+	snprintf(options->budget, sizeof(options->budget), "%s", text);
+	return 0;
+}
+
+static int misuse(const char *format, const char *word)
+{
+	fputs("quern: tune: ", stderr);
+	fprintf(stderr, format, word);
+	fputs("; see quern tune --help\n", stderr);
+	return -1;
+}
+
+static int set_number(unsigned long long *number, const char *text, unsigned long long max)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 10);
+	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
+}
+
+enum { SEED = 256, FRESH };
+
+static const struct option long_options[] = {
+	{"budget", required_argument, NULL, 'b'}, {"seed", required_argument, NULL, SEED},
+	{"threads", required_argument, NULL, 't'}, {"formats", required_argument, NULL, 'f'},
+	{"shapes", required_argument, NULL, 's'}, {"model", required_argument, NULL, 'm'},
+	{"device", required_argument, NULL, 'd'}, {"output", required_argument, NULL, 'o'},
+	{"work", required_argument, NULL, 'w'}, {"jobs", required_argument, NULL, 'j'},
+	{"fresh", no_argument, NULL, FRESH}, {"help", no_argument, NULL, 'h'}, {0},
+};
+
+static int set_option(struct options *options, int option, char **argv)
+{
+	unsigned long long number;
+
+	if (optarg && !*optarg)  /* --output '' or --output= ? */
+		return misuse("option '%s' needs a value",
+			      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
+	switch (option) {
+	case 'b':
+		return set_budget(options, optarg) < 0 ?
+		       misuse("--budget '%s' must be quick, normal or seconds from 1", optarg) : 0;
+	case SEED:
+		return set_number(&options->seed, optarg, 1ull << 62) < 0 ?
+		       misuse("--seed '%s' must be a whole number", optarg) : 0;
+	case 'j':
+		if (set_number(&number, optarg, 64) < 0 || !number)
+			return misuse("--jobs '%s' must be 1 to 64", optarg);
+		options->jobs = (int)number;
+		return 0;
+	case 't':
+		options->threads = optarg;
+		return 0;
+	case 'f':
+		options->formats = optarg;
+		return 0;
+	case 's':
+		options->shapes = optarg;
+		return 0;
+	case 'm':
+		options->model = optarg;
+		return 0;
+	case 'd':
+		options->device = optarg;
+		return 0;
+	case 'o':
+		options->output = optarg;
+		return 0;
+	case 'w':
+		options->work = optarg;
+		return 0;
+	case FRESH:
+		options->fresh = 1;
+		return 0;
+	case ':':
+		return misuse("option '%s' needs a value", argv[optind - 1]);
+	default:
+		return misuse("unknown option '%s'", argv[optind - 1]);
+	}
+}
+
+int options_read(struct options *options, int argc, char **argv)
+{
+	int option;
+
+	memset(options, 0, sizeof(*options));
+	set_budget(options, "quick");
+	options->seed = 1;
+	options->device = "local";
+	options->jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	opterr = 0;
+	optind = 1;
+	while ((option = getopt_long(argc, argv, ":b:t:f:s:m:d:o:w:j:h", long_options, NULL)) !=
+	       -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return 1;
+		}
+		if (set_option(options, option, argv) < 0)
+			return -1;
+	}
+	if (argc - optind > 1)
+		return misuse("there is one config file at most, not also '%s'", argv[optind + 1]);
+	options->config = argv[optind];
+	if (options->model && options->shapes)
+		return misuse("%s", "--model and --shapes exclude each other");
+	return 0;
+}
