@@ -22,7 +22,7 @@ end
 local function integer(entry, name)
   local v = entry[name]
   if math.type(v) ~= "integer" or v < 1 then
-    error(("%s: '%s' has to be a whole number from 1"):format(yaml.where(entry), name), 0)
+    error(("%s: '%s' has to be a whole number from 1"):format(yaml.where(entry, name), name), 0)
   end
   return v
 end
@@ -43,6 +43,10 @@ local function read_results(doc, cases)
     if entry.format ~= point.format.name then
       error(("%s: format '%s' differs from its point's '%s'"):format(yaml.where(entry),
         tostring(entry.format), point.format.name), 0)
+    end
+    if entry.kernel and entry.kernel ~= point.name then
+      error(("%s: kernel '%s' is not what its point makes, '%s'"):format(yaml.where(entry, "kernel"),
+        tostring(entry.kernel), point.name), 0)
     end
     local case = { format = point.format, m = 0, k = 0, n = 1, threads = 0, point = point }
     if entry.default ~= true then
@@ -97,6 +101,21 @@ local function add_layouts(cases)
   for key, case in pairs(more) do cases[key] = case end
 end
 
+-- Plain C for every format, so that the ladder has an end on any CPU.
+local function add_fallbacks(cases)
+  local formats, has = {}, {}
+  for _, case in pairs(cases) do
+    formats[case.format.name] = case.format
+    has[case.format.name .. case.point.isa.name] = true
+  end
+  for name, fmt in pairs(formats) do
+    if not has[name .. "scalar"] then
+      cases["fallback " .. name] = { format = fmt, m = 0, k = 0, n = 1, threads = 0,
+        point = family.parse(family.default("dot", name, "a8g32", "scalar")) }
+    end
+  end
+end
+
 -- n points of every space, spread without a pattern, as cases that nothing chooses.
 local function add_sample(cases, fam, fmt, row, n)
   local space = family.space(fam, fmt, "a8g32", row, 512)
@@ -147,6 +166,7 @@ function registry.files(docs, arch)
   end
 
   add_layouts(cases)
+  add_fallbacks(cases)
   local points, by_name, list = {}, {}, {}
   for _, case in pairs(cases) do
     local row = case.point.isa
@@ -158,7 +178,7 @@ function registry.files(docs, arch)
       end
     end
   end
-  if #points == 0 then error("no kernel is left to generate", 0) end
+  if #points == 0 then error(table.concat(origins, " + ") .. ": no kernel to generate", 0) end
   table.sort(points, function(a, b) return a.name < b.name end)
   local index = {}
   for i, p in ipairs(points) do index[p.name] = i - 1 end

@@ -206,13 +206,26 @@ static int collect_prepares(struct job *job)
 	return job->call->n;
 }
 
+/* Bytes of weights times tokens that are not worth waking other threads for, about a microsecond's. */
+#define ALONE_BYTES (32 << 10)
+
+static int run_alone(const struct qn_matmul *call)
+{
+	size_t n_bytes = 0;
+
+	for (int i = 0; i < call->n; i++)
+		n_bytes += qn_matrix_bytes(call->matrices[i]);
+	return n_bytes * (size_t)call->n_tokens < ALONE_BYTES;
+}
+
 static void run_passes(struct job *job, int n_matrices)
 {
 	const struct qn_matmul *call = job->call;
 	struct quern_engine *engine = job->engine;
+	const int n_threads = run_alone(call) ? 1 : engine->n_threads;
 
 	/* Alone, a thread takes whole matrices; else 8 chunks each even out what disturbs them. */
-	job->n_chunks = engine->n_threads == 1 ? 1 : 8 * engine->n_threads;
+	job->n_chunks = n_threads == 1 ? 1 : 8 * n_threads;
 	job->n_all_chunks = job->n_chunks * n_matrices;
 	for (long t = 0; t < call->n_tokens; t += QN_PASS_TOKENS) {
 		job->first_token = t;
@@ -222,7 +235,10 @@ static void run_passes(struct job *job, int n_matrices)
 			.q = engine->q, .scale = engine->scale, .sum = engine->sum,
 		};
 		atomic_store_explicit(&job->next, 0, memory_order_relaxed);
-		qn_pool_run(engine->pool, run_thread, job);
+		if (n_threads == 1)
+			run_thread(job, 0, 1);
+		else
+			qn_pool_run(engine->pool, run_thread, job);
 	}
 }
 

@@ -68,6 +68,25 @@ static long take_number(const char **text, long max)
 	return n;
 }
 
+/* Each is timed once. */
+static void add_format(struct options *o, int format)
+{
+	for (int i = 0; i < o->n_formats; i++) {
+		if (o->formats[i] == format)
+			return;
+	}
+	o->formats[o->n_formats++] = format;
+}
+
+static void add_threads(struct options *o, int n_threads)
+{
+	for (int i = 0; i < o->n_threads; i++) {
+		if (o->threads[i] == n_threads)
+			return;
+	}
+	o->threads[o->n_threads++] = n_threads;
+}
+
 static int parse_formats(const char *text, struct options *o)
 {
 	o->n_formats = 0;
@@ -80,9 +99,7 @@ static int parse_formats(const char *text, struct options *o)
 		if (qn_format_find(name) < 0)
 			return complain("--format %s: formats are w1g128, wtgr, w2g64, w3g128, w4g32, w8g32",
 					text);
-		if (o->n_formats == QN_N_FORMATS)
-			return complain("--format %s: too many formats", text);
-		o->formats[o->n_formats++] = qn_format_find(name);
+		add_format(o, qn_format_find(name));
 		p += n;
 		if (!*p)
 			return 0;
@@ -96,7 +113,7 @@ static int parse_shapes(const char *text, struct options *o)
 		const long m = take_number(&p, 1 << 20), k = m && *p == 'x' ? (p++, take_number(&p, 1 << 20)) : 0;
 
 		if (!k || (*p && *p != ',') || o->n_shapes == MAX_LIST)
-			return complain("--shape %s: must be MxK such as 4096x4096, several separated by commas",
+			return complain("--shape %s: must be MxK such as 4096x4096, each up to 1048576, separated by commas",
 					text);
 		o->shapes[o->n_shapes].m = m;
 		o->shapes[o->n_shapes++].k = k;
@@ -112,8 +129,8 @@ static int parse_threads(const char *text, struct options *o)
 		const long n = take_number(&p, QN_MAX_CPUS);
 
 		if (!n || (*p && *p != ',') || o->n_threads == MAX_LIST)
-			return complain("--threads %s: must be numbers from 1 on, separated by commas", text);
-		o->threads[o->n_threads++] = (int)n;
+			return complain("--threads %s: must be numbers from 1 to 256, separated by commas", text);
+		add_threads(o, (int)n);
 		if (!*p)
 			return 0;
 	}
@@ -275,11 +292,10 @@ static void print_result(const struct result *r, int json)
 	fflush(stdout);
 }
 
-static void print_head(int json)
+static void print_head(void)
 {
-	if (!json)
-		printf("%-6s %6sx%-6s %3s %3s  %-40s %8s %8s-%-8s %6s %7s %5s %-7s %s\n", "format", "M", "K",
-		       "N", "thr", "kernel", "us", "ci low", "high", "GB/s", "GMAC/s", "roof", "of", "NMSE");
+	printf("%-6s %6sx%-6s %3s %3s  %-40s %8s %8s-%-8s %6s %7s %5s %-7s %s\n", "format", "M", "K",
+	       "N", "thr", "kernel", "us", "ci low", "high", "GB/s", "GMAC/s", "roof", "of", "NMSE");
 }
 
 static int list_kernels(void)
@@ -297,7 +313,7 @@ static int list_kernels(void)
 }
 
 /* All formats and shapes with one number of threads. */
-static int run_threads(const struct options *o, int n_threads, struct quern_error *err)
+static int run_threads(const struct options *o, int n_threads, int *has_head, struct quern_error *err)
 {
 	const struct quern_options options = { .size = sizeof options, .n_threads = n_threads };
 	const char *forced = o->kernels ? o->kernels : getenv("QUERN_KERNEL");
@@ -321,6 +337,9 @@ static int run_threads(const struct options *o, int n_threads, struct quern_erro
 			r.kernel = chosen.kernel;
 			if (measure(engine, roofs, &r, err))
 				goto out;
+			if (!o->json && !*has_head)
+				print_head();
+			*has_head = 1;
 			print_result(&r, o->json);
 		}
 	}
@@ -340,6 +359,7 @@ int run_kernels(int argc, char **argv)
 {
 	struct options o = { .n_tokens = 1 };
 	struct quern_error err;
+	int has_head = 0;
 
 	if (parse_options(argc, argv, &o))
 		return 2;
@@ -353,9 +373,8 @@ int run_kernels(int argc, char **argv)
 		default_shapes(&o);
 	if (!o.n_threads)
 		default_threads(&o);
-	print_head(o.json);
 	for (int t = 0; t < o.n_threads; t++) {
-		if (run_threads(&o, o.threads[t], &err)) {
+		if (run_threads(&o, o.threads[t], &has_head, &err)) {
 			fprintf(stderr, "quern-run: %s\n", err.text);
 			return 1;
 		}

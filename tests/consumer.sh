@@ -17,7 +17,7 @@ make -s install DESTDIR="$stage/root" >"$stage/install.out" 2>&1 || {
 	exit 1
 }
 prefix=$(sed -n 's/^prefix = //p' Makefile)
-libdir=$(sed -n 's/^libdir = //p' Makefile)
+libdir=$(sed -n 's/^libdir = //p' Makefile | sed "s|\$(prefix)|$prefix|")
 
 export PKG_CONFIG_SYSROOT_DIR="$stage/root" PKG_CONFIG_LIBDIR="$stage/root$libdir/pkgconfig"
 # A system that keeps libraries in $prefix/lib by itself would have these flags left out.
@@ -40,7 +40,7 @@ fi
 
 # The installed generator finds its files by itself.
 if [ -x "$stage/root$prefix/bin/quern" ]; then
-	QUERN_HOME="$stage/root$prefix/share/quern" "$stage/root$prefix/bin/quern" gen \
+	env -u QUERN_HOME "$stage/root$prefix/bin/quern" gen \
 		"$stage/root$prefix/share/quern/results/default.yaml" -o "$stage/kernels"
 fi
 

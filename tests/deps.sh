@@ -86,7 +86,7 @@ done
 
 if command -v git >/dev/null && git rev-parse --git-dir >/dev/null 2>&1; then
 	files='README|LICENSE|CHANGES|configure|Makefile\.in|install-deps|\.gitignore|\.clang-(format|tidy)'
-	git ls-files --cached --others --exclude-standard | cut -d/ -f1 | sort -u |
+	git ls-files | cut -d/ -f1 | sort -u |
 		grep -vxE "$files|gen|templates|runtime|tuner|tests|results|\.ci" >"$work/found"
 	[ ! -s "$work/found" ] || complain "at the top level, and not in the design: $(cat "$work/found")"
 fi

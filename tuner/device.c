@@ -129,6 +129,29 @@ static int read_device(struct device *device, const struct yaml *yaml, struct ge
 	return 0;
 }
 
+/* The environment's CC, as words, in place of the compiler of this machine. */
+static void take_environment(struct device *device)
+{
+	const char *text = getenv("CC");
+	char *copy, *rest, *word;
+	size_t n = 0;
+
+	if (strcmp(device->name, "local") || !text || !text[strspn(text, " ")])
+		return;
+	free_words(device->compiler);
+	device->compiler = NULL;
+	copy = rest = fail_text("%s", text);
+	while ((word = strsep(&rest, " "))) {
+		if (!*word)
+			continue;
+		device->compiler = fail_grow(device->compiler, n, sizeof(*device->compiler));
+		device->compiler[n++] = fail_text("%s", word);
+	}
+	device->compiler = fail_grow(device->compiler, n, sizeof(*device->compiler));
+	device->compiler[n] = NULL;
+	free(copy);
+}
+
 int device_read(struct device *device, const char *home, const char *name, struct gen_error *err)
 {
 	size_t n = strlen(name);
@@ -147,6 +170,8 @@ int device_read(struct device *device, const char *home, const char *name, struc
 		return -1;
 	status = read_device(device, yaml, err);
 	yaml_close(yaml);
+	if (!status)
+		take_environment(device);
 	if (status < 0)
 		device_free(device);
 	return status;

@@ -54,23 +54,35 @@ static int complain(int status, const char *format, ...)
 	return status;
 }
 
-/* Is this the installed program?  Then its data are installed too, else in the source tree. */
-static int is_installed(void)
+static int is_home(const char *path)
 {
-	char path[4096];
-	const ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
-	const size_t n_dir = strlen(QUERN_BINDIR);
+	char family[PATH_MAX + 32];
 
-	return n > (ssize_t)n_dir && !memcmp(path, QUERN_BINDIR, n_dir) && path[n_dir] == '/';
+	snprintf(family, sizeof(family), "%s/gen/family.lua", path);
+	return access(family, R_OK) == 0;
 }
 
+/*
+ * The data of an installed program lie beside it, wherever both were moved; those of a build are in the
+ * source tree.
+ */
 static const char *find_home(void)
 {
+	static char beside[PATH_MAX + 32];
 	const char *home = getenv("QUERN_HOME");
+	const ssize_t n = readlink("/proc/self/exe", beside, PATH_MAX);
 
 	if (home && *home)
 		return home;
-	return is_installed() ? QUERN_DATADIR : QUERN_SRCDIR;
+	for (ssize_t i = n; i > 0; i--) {
+		if (beside[i - 1] == '/') {
+			strcpy(beside + i, "../share/quern");
+			if (is_home(beside))
+				return beside;
+			break;
+		}
+	}
+	return is_home(QUERN_SRCDIR) ? QUERN_SRCDIR : QUERN_DATADIR;
 }
 
 static int print(const char *text)
