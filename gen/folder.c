@@ -207,8 +207,8 @@ static int remove_stale(const char *dir, const struct folder_file *files, size_t
 	return status;
 }
 
-int folder_write(const char *dir, struct folder_file *files, size_t n,
-		 const char *const *owned, struct folder_counts *counts, struct gen_error *err)
+int folder_write(const char *dir, struct folder_file *files, size_t n, const char *const *owned,
+		 struct folder_counts *counts, struct gen_error *err)
 {
 	qsort(files, n, sizeof *files, compare_names);
 	if (check_names(files, n, err) < 0 || folder_make(dir, err) < 0)

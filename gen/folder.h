@@ -7,7 +7,7 @@
 #include "gen.h"
 
 struct folder_file {
-	const char *name;       /* letters, digits, '_', '-' and inner dots */
+	const char *name; /* letters, digits, '_', '-' and inner dots */
 	const char *text;
 };
 
@@ -23,9 +23,10 @@ int folder_make_above(const char *file, struct gen_error *err);
  * Makes the folder and brings the files into it, in the order of their names, which sorts files[].
  * A file that has the right text already is not touched, any other is written beside it and
  * renamed.  Then files that are not listed but match one of the patterns (as of fnmatch,
- * NULL-terminated) are removed, and what a killed process had begun.  Returns 0, or -1 with a sentence.
+ * NULL-terminated) are removed, and what a killed process had begun.  Returns 0, or -1 with a
+ * sentence.
  */
-int folder_write(const char *dir, struct folder_file *files, size_t n,
-		 const char *const *owned, struct folder_counts *counts, struct gen_error *err);
+int folder_write(const char *dir, struct folder_file *files, size_t n, const char *const *owned,
+		 struct folder_counts *counts, struct gen_error *err);
 
 #endif

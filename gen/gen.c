@@ -28,7 +28,7 @@ struct gen {
 struct gen_space {
 	struct gen *gen;
 	struct gen_space *next, **link;
-	int table;              /* reference in Lua's registry */
+	int table; /* reference in Lua's registry */
 	long n_points;
 };
 
@@ -75,7 +75,9 @@ static void read_list(lua_State *lua, const char *module, char ***list)
 static int open_body(lua_State *lua)
 {
 	static const char *const modules[N_LISTS] = {
-		[FAMILIES] = "family", [ISAS] = "isa", [FORMATS] = "format",
+		[FAMILIES] = "family",
+		[ISAS] = "isa",
+		[FORMATS] = "format",
 	};
 	struct gen *gen = lua_touserdata(lua, 1);
 
@@ -102,8 +104,10 @@ static int check_home(const char *home, struct gen_error *err)
 	free(path);
 	if (is_there)
 		return 0;
-	snprintf(err->text, sizeof err->text, "%s: there is no folder gen in it; QUERN_HOME must "
-		 "name the one that holds gen and templates", home);
+	snprintf(err->text, sizeof err->text,
+		 "%s: there is no folder gen in it; QUERN_HOME must "
+		 "name the one that holds gen and templates",
+		 home);
 	return -1;
 }
 
@@ -166,7 +170,11 @@ static int isa_body(lua_State *lua)
 {
 	struct isa_call *args = lua_touserdata(lua, 1);
 	struct gen_isa *isa = args->isa;
-	const struct { const char *key; char *to; size_t size; } fields[] = {
+	const struct {
+		const char *key;
+		char *to;
+		size_t size;
+	} fields[] = {
 		{"name", isa->name, sizeof isa->name},
 		{"arch", isa->arch, sizeof isa->arch},
 		{"flags", isa->flags, sizeof isa->flags},
@@ -200,7 +208,7 @@ struct space_call {
 	const char *family, *format, *act, *isa;
 	const char *key;
 	long n_tokens;
-	long index;             /* in and out, from 0 */
+	long index; /* in and out, from 0 */
 	struct gen_point *point;
 	long *indices, max, n;
 };
@@ -254,7 +262,11 @@ struct gen_space *gen_space_open(struct gen *gen, const char *family, const char
 {
 	struct gen_space *space = calloc(1, sizeof *space);
 	struct space_call args = {
-		.space = space, .family = family, .format = format, .act = act, .isa = isa,
+		.space = space,
+		.family = family,
+		.format = format,
+		.act = act,
+		.isa = isa,
 		.n_tokens = n_tokens,
 	};
 
@@ -380,8 +392,8 @@ long gen_space_find(struct gen_space *space, const char *key, struct gen_error *
 /* ---- emission ---- */
 
 struct emit_call {
-	const char *function;   /* of the module "emit" */
-	const char *argument;   /* its argument, unless keys are */
+	const char *function; /* of the module "emit" */
+	const char *argument; /* its argument, unless keys are */
 	const char *const *keys;
 	size_t n_keys;
 	char *text;

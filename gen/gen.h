@@ -27,14 +27,14 @@ void gen_close(struct gen *gen);
 /* ---- spaces ---- */
 
 struct gen_point {
-	char name[64];          /* dot_w4g32_a8g32_avx512_r64k1p0 */
-	char key[512];          /* "family=dot format=w4g32 act=a8g32 isa=avx512 KU=1 PF=0 RV=4", keys in order */
+	char name[64]; /* dot_w4g32_a8g32_avx512_r64k1p0 */
+	char key[512]; /* "family=dot format=w4g32 act=a8g32 isa=avx512 KU=1 PF=0 RV=4", keys in
+			  order */
 };
 
 /*
- * Every legal point of a family for one format and ISA that is worth trying for n_tokens tokens at a
- * time.  The space may be empty.
- * Valid until gen_close or gen_space_close.
+ * Every legal point of a family for one format and ISA that is worth trying for n_tokens tokens at
+ * a time.  The space may be empty. Valid until gen_close or gen_space_close.
  */
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
 				 const char *act, const char *isa, long n_tokens,
@@ -43,8 +43,10 @@ void gen_space_close(struct gen_space *space);
 long gen_space_count(const struct gen_space *space);
 int gen_space_point(struct gen_space *space, long index, struct gen_point *point,
 		    struct gen_error *err);
-/* Indices of legal points that differ in one parameter; for ordered parameters the next value on
- * either side only.  Returns how many, at most max. */
+/*
+ * Indices of legal points that differ in one parameter; for ordered parameters the next value on
+ * either side only.  Returns how many, at most max.
+ */
 long gen_space_neighbours(struct gen_space *space, long index, long *indices, long max,
 			  struct gen_error *err);
 /* Index of a point by key, or -1 with the rule it breaks. */
@@ -57,9 +59,9 @@ const char *const *gen_formats(struct gen *gen);
 
 struct gen_isa {
 	char name[32];
-	char arch[32];          /* "x86_64", "aarch64", or "any" */
-	char flags[256];        /* compiler flags, space separated */
-	char features[128];     /* what the CPU must have, names of runtime/cpu.c, space separated */
+	char arch[32];      /* "x86_64", "aarch64", or "any" */
+	char flags[256];    /* compiler flags, space separated */
+	char features[128]; /* what the CPU must have, names of runtime/cpu.c, space separated */
 };
 int gen_isa(struct gen *gen, const char *name, struct gen_isa *isa, struct gen_error *err);
 

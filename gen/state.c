@@ -19,7 +19,7 @@
 
 struct state {
 	lua_State *lua;
-	size_t n_bytes;         /* held by Lua */
+	size_t n_bytes; /* held by Lua */
 };
 
 /* ---- calls ---- */
@@ -30,7 +30,7 @@ static void *allocate(void *arg, void *block, size_t old, size_t size)
 	void *p;
 
 	if (!block)
-		old = 0;        /* Lua tells the kind of object here */
+		old = 0; /* Lua tells the kind of object here */
 	if (size == 0) {
 		free(block);
 		state->n_bytes -= old;
@@ -50,7 +50,7 @@ static int name_error(lua_State *lua)
 	if (lua_type(lua, 1) == LUA_TSTRING)
 		return 1;
 	luaL_where(lua, 1);
-	if (!*lua_tostring(lua, -1))    /* raised through the C function `error`? */
+	if (!*lua_tostring(lua, -1)) /* raised through the C function `error`? */
 		luaL_where(lua, 2);
 	lua_pushfstring(lua, "%sraised a %s instead of a sentence", lua_tostring(lua, -1),
 			luaL_typename(lua, 1));
@@ -186,12 +186,9 @@ static void clear_field(lua_State *lua, const char *table, const char *field)
 static void open_libraries(lua_State *lua)
 {
 	static const luaL_Reg libraries[] = {
-		{LUA_GNAME, luaopen_base},
-		{LUA_LOADLIBNAME, luaopen_package},
-		{LUA_STRLIBNAME, luaopen_string},
-		{LUA_TABLIBNAME, luaopen_table},
-		{LUA_MATHLIBNAME, luaopen_math},
-		{LUA_IOLIBNAME, luaopen_io},
+		{LUA_GNAME, luaopen_base},        {LUA_LOADLIBNAME, luaopen_package},
+		{LUA_STRLIBNAME, luaopen_string}, {LUA_TABLIBNAME, luaopen_table},
+		{LUA_MATHLIBNAME, luaopen_math},  {LUA_IOLIBNAME, luaopen_io},
 	};
 
 	for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
@@ -213,7 +210,7 @@ static void open_searchers(lua_State *lua, const char *home)
 	lua_setfield(lua, -2, "path");
 	lua_pushstring(lua, "");
 	lua_setfield(lua, -2, "cpath");
-	lua_getfield(lua, -1, "searchers");     /* preload, Lua file, C library, C library */
+	lua_getfield(lua, -1, "searchers"); /* preload, Lua file, C library, C library */
 	lua_pushstring(lua, home);
 	lua_pushcclosure(lua, find_module, 1);
 	lua_rawseti(lua, -2, 2);

@@ -292,8 +292,7 @@ static int read_event(struct reader *r, const yaml_event_t *event)
 		if (r->n_stack)
 			return complain(r->yaml->name, line, r->err, "a second document begins");
 		return 0;
-	case YAML_SCALAR_EVENT:
-		return read_scalar(r, event);
+	case YAML_SCALAR_EVENT: return read_scalar(r, event);
 	case YAML_SEQUENCE_START_EVENT:
 		if (check_plain_node(r, event, event->data.sequence_start.anchor,
 				     event->data.sequence_start.tag) < 0)
@@ -305,8 +304,7 @@ static int read_event(struct reader *r, const yaml_event_t *event)
 			return -1;
 		return begin_node(r, event, YAML_MAPPING);
 	case YAML_SEQUENCE_END_EVENT:
-	case YAML_MAPPING_END_EVENT:
-		return end_node(r);
+	case YAML_MAPPING_END_EVENT: return end_node(r);
 	case YAML_ALIAS_EVENT:
 		return complain(r->yaml->name, line, r->err, "aliases are not allowed here");
 	case YAML_STREAM_END_EVENT:
@@ -314,8 +312,7 @@ static int read_event(struct reader *r, const yaml_event_t *event)
 			return complain(r->yaml->name, line, r->err, "there is no document");
 		r->yaml->root = r->stack[0];
 		return 1;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 

@@ -24,7 +24,7 @@ static void push_node(lua_State *lua, const struct yaml *yaml, const struct yaml
 static void push_table(lua_State *lua, const struct yaml *yaml, const struct yaml_node *node)
 {
 	int sequence = node->kind == YAML_SEQUENCE;
-	int n = (int)node->n;   /* at most 2^28: a file has no more bytes */
+	int n = (int)node->n; /* at most 2^28: a file has no more bytes */
 
 	lua_createtable(lua, sequence ? n : 0, sequence ? 0 : n);
 	lua_createtable(lua, sequence ? n : 0, sequence ? 2 : n + 2);

@@ -57,8 +57,10 @@ void yaml_out_map(struct yaml_out *out, int flow)
 	yaml_event_t event;
 
 	if (out) {
-		put(out, &event, yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
-			flow ? YAML_FLOW_MAPPING_STYLE : YAML_BLOCK_MAPPING_STYLE));
+		put(out, &event,
+		    yaml_mapping_start_event_initialize(&event, NULL, NULL, 1,
+							flow ? YAML_FLOW_MAPPING_STYLE
+							     : YAML_BLOCK_MAPPING_STYLE));
 	}
 }
 
@@ -67,8 +69,10 @@ void yaml_out_list(struct yaml_out *out, int flow)
 	yaml_event_t event;
 
 	if (out) {
-		put(out, &event, yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
-			flow ? YAML_FLOW_SEQUENCE_STYLE : YAML_BLOCK_SEQUENCE_STYLE));
+		put(out, &event,
+		    yaml_sequence_start_event_initialize(&event, NULL, NULL, 1,
+							 flow ? YAML_FLOW_SEQUENCE_STYLE
+							      : YAML_BLOCK_SEQUENCE_STYLE));
 	}
 }
 
@@ -92,16 +96,17 @@ static void put_scalar(struct yaml_out *out, const char *text, yaml_scalar_style
 {
 	yaml_event_t event;
 
-	put(out, &event, yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
-						      (int)strlen(text), 1, 1, style));
+	put(out, &event,
+	    yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
+					 (int)strlen(text), 1, 1, style));
 }
 
 /* Would some reader (ours, or one of YAML 1.1) take this for a number, a date, a truth, a null? */
 static int looks_typed(const char *text)
 {
 	static const char *const words[] = {
-		"", "~", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "<<", "=",
-		".nan", ".inf", "+.inf", "-.inf",
+		"",  "~", "null", "true", "false", "yes",  "no",    "on",    "off",
+		"y", "n", "<<",   "=",    ".nan",  ".inf", "+.inf", "-.inf",
 	};
 	const char *digits = text + strspn(text, "+-.");
 
@@ -169,8 +174,9 @@ void yaml_out_text(struct yaml_out *out, const char *text)
 		out->failed = 1;
 		return;
 	}
-	put_scalar(out, clean, looks_typed(clean) || has_control(clean)
-		   ? YAML_DOUBLE_QUOTED_SCALAR_STYLE : YAML_PLAIN_SCALAR_STYLE);
+	put_scalar(out, clean,
+		   looks_typed(clean) || has_control(clean) ? YAML_DOUBLE_QUOTED_SCALAR_STYLE
+							    : YAML_PLAIN_SCALAR_STYLE);
 	free(clean);
 }
 

@@ -17,7 +17,7 @@
 
 /* Copies of the packed weights in one layout. */
 struct ring {
-	struct quern_matrix matrix;     /* packed points at all copies */
+	struct quern_matrix matrix; /* packed points at all copies */
 	long n_copies, next;
 };
 
@@ -42,7 +42,11 @@ int qn_bench_open(struct qn_bench **out, struct quern_engine *engine, int format
 		return qn_error_set(err, "no memory for a benchmark");
 	qn_topology_read(&topology);
 	*b = (struct qn_bench){
-		.engine = engine, .format = format, .m = m, .k = k, .n_tokens = n_tokens,
+		.engine = engine,
+		.format = format,
+		.m = m,
+		.k = k,
+		.n_tokens = n_tokens,
 		.cold_bytes = cold_bytes ? cold_bytes : 4 * topology.llc_bytes,
 		.x = malloc((size_t)(n_tokens * k) * sizeof(float)),
 		.y = malloc((size_t)(n_tokens * m) * sizeof(float)),
@@ -73,7 +77,8 @@ void qn_bench_close(struct qn_bench *b)
 static int pack_random_panel(const struct quern_matrix *matrix, uint8_t *panel)
 {
 	const long rows = matrix->kernel->layout.panel_rows;
-	const long n_codes = rows * qn_matrix_padded_k(matrix), n_scales = rows * qn_matrix_n_scales(matrix);
+	const long n_codes = rows * qn_matrix_padded_k(matrix),
+		   n_scales = rows * qn_matrix_n_scales(matrix);
 	uint8_t *codes = malloc((size_t)n_codes);
 	float *scales = malloc((size_t)n_scales * sizeof(float));
 	uint32_t state = 1;
@@ -114,7 +119,8 @@ static int fill_ring(struct qn_bench *b, struct ring *ring, const struct qn_kern
 		return qn_error_set(err, "no memory for %zu bytes of cold weights", total);
 	if (pack_random_panel(matrix, matrix->packed)) {
 		qn_pages_free(matrix->packed, total);
-		return qn_error_set(err, "no memory to pack a panel of a %ldx%ld matrix", b->m, b->k);
+		return qn_error_set(err, "no memory to pack a panel of a %ldx%ld matrix", b->m,
+				    b->k);
 	}
 	for (size_t at = panel; at < total; at += panel)
 		memcpy(matrix->packed + at, matrix->packed, panel);
@@ -126,7 +132,8 @@ static struct ring *find_ring(struct qn_bench *b, const struct qn_kernel *kernel
 			      struct quern_error *err)
 {
 	for (int i = 0; i < b->n_rings; i++) {
-		if (!memcmp(&b->rings[i].matrix.kernel->layout, &kernel->layout, sizeof kernel->layout))
+		if (!memcmp(&b->rings[i].matrix.kernel->layout, &kernel->layout,
+			    sizeof kernel->layout))
 			return &b->rings[i];
 	}
 	if (b->n_rings == MAX_RINGS) {
@@ -169,8 +176,8 @@ int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_call
 {
 	struct ring *ring;
 	struct quern_matrix matrix;
-	const struct quern_matrix *const list[1] = { &matrix };
-	const struct qn_matmul call = { list, 1, b->x, b->n_tokens, b->k, &b->y, &b->m };
+	const struct quern_matrix *const list[1] = {&matrix};
+	const struct qn_matmul call = {list, 1, b->x, b->n_tokens, b->k, &b->y, &b->m};
 
 	if (qn_bench_prepare(b, kernel, err) ||
 	    qn_matmul_reserve(b->engine, b->k, kernel->scratch_bytes, err))

@@ -1,8 +1,8 @@
 /*
  * bench.h: times what quern_multiply does, on cold weights.
  *
- * Every call takes the next of several copies of the packed weights, together larger than the last-level
- * cache, so that weights come from memory as they do when a model decodes; activations
+ * Every call takes the next of several copies of the packed weights, together larger than the
+ * last-level cache, so that weights come from memory as they do when a model decodes; activations
  * stay hot.  One bench holds the copies of every layout that was asked for, so kernels can be
  * interleaved freely.
  */
@@ -20,7 +20,8 @@ int qn_bench_open(struct qn_bench **bench, struct quern_engine *engine, int form
 void qn_bench_close(struct qn_bench *bench);
 
 /* Makes the copies that a kernel needs (progress for callers; qn_bench_run does it too). */
-int qn_bench_prepare(struct qn_bench *bench, const struct qn_kernel *kernel, struct quern_error *err);
+int qn_bench_prepare(struct qn_bench *bench, const struct qn_kernel *kernel,
+		     struct quern_error *err);
 
 /* Times n_calls multiplications (activation preparation included); *ns gets the total. */
 int qn_bench_run(struct qn_bench *bench, const struct qn_kernel *kernel, long n_calls, int64_t *ns,

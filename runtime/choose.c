@@ -56,22 +56,27 @@ const struct qn_kernel *qn_choose_by_name(const struct qn_registry *registry, co
 static int choose_forced(const struct qn_registry *registry, uint32_t features, int format,
 			 const char *names, struct qn_chosen *chosen, struct quern_error *err)
 {
-	for (const char *name = names; *name; ) {
+	for (const char *name = names; *name;) {
 		const size_t n = strcspn(name, ",");
 		const struct qn_kernel *kernel = qn_choose_by_name(registry, name, n);
 
 		if (!kernel)
-			return qn_error_set(err, "kernel '%.*s' is not in this library: 'quern-run kernels "
-					    "--list' names those that are", (int)(n < 64 ? n : 64), name);
+			return qn_error_set(
+				err,
+				"kernel '%.*s' is not in this library: 'quern-run kernels "
+				"--list' names those that are",
+				(int)(n < 64 ? n : 64), name);
 		if (kernel->format == format) {
 			char text[128];
 
 			if (!can_run(kernel->needs, features))
-				return qn_error_set(err, "kernel '%s' needs %s, which this CPU lacks or "
-						    "QUERN_ISA forbids", kernel->name,
-						    qn_cpu_feature_text(kernel->needs & ~features, text,
-									sizeof text));
-			*chosen = (struct qn_chosen){ .kernel = kernel, .rung = QN_RUNG_FORCED };
+				return qn_error_set(err,
+						    "kernel '%s' needs %s, which this CPU lacks or "
+						    "QUERN_ISA forbids",
+						    kernel->name,
+						    qn_cpu_feature_text(kernel->needs & ~features,
+									text, sizeof text));
+			*chosen = (struct qn_chosen){.kernel = kernel, .rung = QN_RUNG_FORCED};
 			return 1;
 		}
 		name += n + (name[n] == ',');
@@ -94,20 +99,23 @@ static double distance(const struct qn_choice *c, const struct qn_case *what, ui
 {
 	if (is_exact(c, what))
 		return -1e6 - rank;
-	return -4.0 * rank + fabs(log((double)c->m / (double)what->m)) + fabs(log((double)c->k / (double)what->k)) +
+	return -4.0 * rank + fabs(log((double)c->m / (double)what->m)) +
+	       fabs(log((double)c->k / (double)what->k)) +
 	       fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
 	       0.25 * fabs(log((double)c->n_threads / (double)what->n_threads));
 }
 
-/* Kernels for one token and for many differ in kind; what was measured counts for similar numbers. */
+/* Kernels for one token and for many differ in kind; what was measured counts for similar numbers.
+ */
 static int similar_tokens(long a, long b)
 {
 	return (a == 1) == (b == 1) && a <= 4 * b && b <= 4 * a;
 }
 
 /* Among measured cases (shaped) or defaults: the nearest one. */
-static const struct qn_choice *nearest(const struct qn_registry *registry, const struct limits *limits,
-				       const struct qn_case *what, int shaped)
+static const struct qn_choice *nearest(const struct qn_registry *registry,
+				       const struct limits *limits, const struct qn_case *what,
+				       int shaped)
 {
 	const struct qn_choice *best = NULL;
 	double least = 0;
@@ -117,11 +125,13 @@ static const struct qn_choice *nearest(const struct qn_registry *registry, const
 		const struct qn_kernel *kernel = registry->kernels[c->kernel];
 		double d;
 
-		if (c->format != what->format || (c->m > 0) != shaped || !is_allowed(kernel, limits) ||
+		if (c->format != what->format || (c->m > 0) != shaped ||
+		    !is_allowed(kernel, limits) ||
 		    (shaped && !similar_tokens(c->n_tokens, what->n_tokens)))
 			continue;
-		d = shaped ? distance(c, what, kernel->isa->rank) :
-		    fabs(log((double)c->n_tokens / (double)what->n_tokens)) - 100.0 * kernel->isa->rank;
+		d = shaped ? distance(c, what, kernel->isa->rank)
+			   : fabs(log((double)c->n_tokens / (double)what->n_tokens)) -
+				     100.0 * kernel->isa->rank;
 		if (!best || d < least) {
 			best = c;
 			least = d;
@@ -134,7 +144,7 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 	      const struct qn_layout *layout, const char *forced, struct qn_chosen *chosen,
 	      struct quern_error *err)
 {
-	const struct limits limits = { features, layout };
+	const struct limits limits = {features, layout};
 	const struct qn_choice *choice;
 	int found;
 
@@ -148,18 +158,18 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 		*chosen = (struct qn_chosen){
 			.kernel = registry->kernels[choice->kernel],
 			.rung = is_exact(choice, what) ? QN_RUNG_EXACT : QN_RUNG_NEAR,
-			.source = { choice->format, choice->m, choice->k, choice->n_tokens,
-				    choice->n_threads },
+			.source = {choice->format, choice->m, choice->k, choice->n_tokens,
+				   choice->n_threads},
 		};
 		return 0;
 	}
 	choice = nearest(registry, &limits, what, 0);
 	if (choice) {
-		*chosen = (struct qn_chosen){ .kernel = registry->kernels[choice->kernel],
-					      .rung = QN_RUNG_DEFAULT };
+		*chosen = (struct qn_chosen){.kernel = registry->kernels[choice->kernel],
+					     .rung = QN_RUNG_DEFAULT};
 		return 0;
 	}
-	*chosen = (struct qn_chosen){ .rung = QN_RUNG_ANY };
+	*chosen = (struct qn_chosen){.rung = QN_RUNG_ANY};
 	for (int i = 0; i < registry->n_kernels; i++) {
 		const struct qn_kernel *kernel = registry->kernels[i];
 
@@ -169,6 +179,8 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 	}
 	if (chosen->kernel)
 		return 0;
-	return qn_error_set(err, "this library was generated without a kernel for %s that this CPU can "
-			    "run (made from %s)", qn_formats[what->format].name, registry->origin);
+	return qn_error_set(err,
+			    "this library was generated without a kernel for %s that this CPU can "
+			    "run (made from %s)",
+			    qn_formats[what->format].name, registry->origin);
 }

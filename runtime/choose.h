@@ -9,11 +9,11 @@
 
 /* Rungs of the ladder, best first. */
 enum qn_rung {
-	QN_RUNG_FORCED,         /* by name */
-	QN_RUNG_EXACT,          /* measured for this format, shape, tokens and threads */
-	QN_RUNG_NEAR,           /* measured for the nearest shape in log space */
-	QN_RUNG_DEFAULT,        /* the ISA's default */
-	QN_RUNG_ANY             /* the widest ISA's first kernel of the format */
+	QN_RUNG_FORCED,  /* by name */
+	QN_RUNG_EXACT,   /* measured for this format, shape, tokens and threads */
+	QN_RUNG_NEAR,    /* measured for the nearest shape in log space */
+	QN_RUNG_DEFAULT, /* the ISA's default */
+	QN_RUNG_ANY      /* the widest ISA's first kernel of the format */
 };
 
 struct qn_case {
@@ -25,12 +25,13 @@ struct qn_case {
 struct qn_chosen {
 	const struct qn_kernel *kernel;
 	enum qn_rung rung;
-	struct qn_case source;  /* of QN_RUNG_EXACT and QN_RUNG_NEAR: what was measured */
+	struct qn_case source; /* of QN_RUNG_EXACT and QN_RUNG_NEAR: what was measured */
 };
 
 /*
- * features: what the CPU has.  layout: NULL, or what the kernel must read.  forced: NULL, or kernel names separated by commas, of which one for the
- * case's format is taken; a name that the registry does not have, or the CPU cannot run, is an error.
+ * features: what the CPU has.  layout: NULL, or what the kernel must read.  forced: NULL, or kernel
+ * names separated by commas, of which one for the case's format is taken; a name that the registry
+ * does not have, or the CPU cannot run, is an error.
  */
 int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
 	      const struct qn_layout *layout, const char *forced, struct qn_chosen *chosen,

@@ -13,18 +13,16 @@
 static const struct {
 	uint32_t feature;
 	const char *name;
-} features_by_name[] = {
-	{QN_AVX2, "avx2"},
-	{QN_AVX512, "avx512"},
-	{QN_AVX512VNNI, "avx512vnni"},
-	{QN_AVX512VBMI, "avx512vbmi"},
-	{QN_GFNI, "gfni"},
-	{QN_AVXVNNI, "avxvnni"},
-	{QN_NEON, "neon"},
-	{QN_DOTPROD, "dotprod"},
-	{QN_I8MM, "i8mm"},
-	{QN_SVE2, "sve2"}
-};
+} features_by_name[] = {{QN_AVX2, "avx2"},
+			{QN_AVX512, "avx512"},
+			{QN_AVX512VNNI, "avx512vnni"},
+			{QN_AVX512VBMI, "avx512vbmi"},
+			{QN_GFNI, "gfni"},
+			{QN_AVXVNNI, "avxvnni"},
+			{QN_NEON, "neon"},
+			{QN_DOTPROD, "dotprod"},
+			{QN_I8MM, "i8mm"},
+			{QN_SVE2, "sve2"}};
 
 #if defined(__x86_64__)
 
@@ -83,10 +81,7 @@ uint32_t qn_cpu_features(void)
 #include <sys/auxv.h>
 
 /* Linux, arch/arm64/include/uapi/asm/hwcap.h; older headers lack the later ones. */
-enum {
-	CAP_ASIMD = 1 << 1, CAP_ASIMDDP = 1 << 20,
-	CAP2_SVE2 = 1 << 1, CAP2_I8MM = 1 << 13
-};
+enum { CAP_ASIMD = 1 << 1, CAP_ASIMDDP = 1 << 20, CAP2_SVE2 = 1 << 1, CAP2_I8MM = 1 << 13 };
 
 uint32_t qn_cpu_features(void)
 {
@@ -126,7 +121,7 @@ char *qn_cpu_feature_text(uint32_t features, char *text, size_t n_bytes)
 
 		if (!(features & features_by_name[i].feature))
 			continue;
-		if (n + gap + length >= n_bytes)  /* no room for the whole name? */
+		if (n + gap + length >= n_bytes) /* no room for the whole name? */
 			break;
 		if (gap)
 			text[n++] = ' ';

@@ -33,7 +33,8 @@ static int allow_features(uint32_t *features, struct quern_error *err)
 
 		if (!strcmp(isa->name, name)) {
 			if (isa->needs & ~*features)
-				return qn_error_set(err, "QUERN_ISA=%s: this CPU cannot run it", name);
+				return qn_error_set(err, "QUERN_ISA=%s: this CPU cannot run it",
+						    name);
 			*features = isa->needs;
 			return 0;
 		}
@@ -53,7 +54,8 @@ static int start_pool(struct quern_engine *engine, const struct quern_options *o
 	if (o->cpus) {
 		n_cpus = qn_topology_parse_cpus(o->cpus, cpus, QN_MAX_CPUS);
 		if (n_cpus < 1)
-			return qn_error_set(err, "cpus '%s': must be a list such as 0-3,7", o->cpus);
+			return qn_error_set(err, "cpus '%s': must be a list such as 0-3,7",
+					    o->cpus);
 	}
 	engine->n_threads = o->n_threads ? o->n_threads : n_cpus;
 	if (!engine->n_threads) {
@@ -70,7 +72,7 @@ static int start_pool(struct quern_engine *engine, const struct quern_options *o
 int quern_open(struct quern_engine **out, const struct quern_options *options,
 	       struct quern_error *err)
 {
-	struct quern_options o = { 0 };
+	struct quern_options o = {0};
 	struct quern_engine *engine;
 
 	*out = NULL;
@@ -90,8 +92,11 @@ int quern_open(struct quern_engine **out, const struct quern_options *options,
 	engine->isa = qn_choose_isa(&qn_registry, engine->features);
 	if (!engine->isa) {
 		quern_close(engine);
-		return qn_error_set(err, "this library was generated without kernels that this CPU can run "
-				    "(made from %s)", qn_registry.origin);
+		return qn_error_set(
+			err,
+			"this library was generated without kernels that this CPU can run "
+			"(made from %s)",
+			qn_registry.origin);
 	}
 	*out = engine;
 	return 0;
@@ -124,7 +129,8 @@ struct packing {
 };
 
 /* One row of the source as codes and scales. */
-static void read_row(const struct packing *p, long row, float *floats, uint8_t *codes, float *scales)
+static void read_row(const struct packing *p, long row, float *floats, uint8_t *codes,
+		     float *scales)
 {
 	const struct quern_weights *w = p->weights;
 	const uint8_t *source = (const uint8_t *)w->data + (size_t)row * p->row_bytes;
@@ -175,32 +181,40 @@ static int check_weights(const struct quern_weights *w, size_t *row_bytes, struc
 	long n_values, n_bytes;
 	int format;
 
-	if (!type || (lossless < 0 && w->type != QUERN_F32 && w->type != QUERN_F16 &&
-		      w->type != QUERN_BF16))
-		return qn_error_set(err, "weights of type %s (%d) cannot be packed: F32, F16, BF16, Q4_0 and "
-				    "Q8_0 can", type ? type : "unknown", w->type);
+	if (!type ||
+	    (lossless < 0 && w->type != QUERN_F32 && w->type != QUERN_F16 && w->type != QUERN_BF16))
+		return qn_error_set(
+			err,
+			"weights of type %s (%d) cannot be packed: F32, F16, BF16, Q4_0 and "
+			"Q8_0 can",
+			type ? type : "unknown", w->type);
 	quern_type_block(w->type, &n_values, &n_bytes);
 	if (w->m < 1 || w->k < 1 || w->m > MAX_DIM || w->k > MAX_DIM)
-		return qn_error_set(err, "%ld x %ld weights: M and K must be 1 to %ld", w->m, w->k, MAX_DIM);
+		return qn_error_set(err, "%ld x %ld weights: M and K must be 1 to %ld", w->m, w->k,
+				    MAX_DIM);
 	if (w->k % n_values)
-		return qn_error_set(err, "K = %ld is not a multiple of %s's block of %ld", w->k, type,
-				    n_values);
+		return qn_error_set(err, "K = %ld is not a multiple of %s's block of %ld", w->k,
+				    type, n_values);
 	if (!w->data)
 		return qn_error_set(err, "weights without data");
 	*row_bytes = (size_t)(w->k / n_values) * (size_t)n_bytes;
 	if (!w->format) {
 		if (lossless < 0)
-			return qn_error_set(err, "%s weights need a format to be quantised to, such as w4g32",
-					    type);
+			return qn_error_set(
+				err, "%s weights need a format to be quantised to, such as w4g32",
+				type);
 		return lossless;
 	}
 	format = qn_format_find(w->format);
 	if (format < 0)
-		return qn_error_set(err, "format '%.32s' is not known: w1g128, wtgr, w2g64, w3g128, w4g32 and "
-				    "w8g32 are", w->format);
+		return qn_error_set(
+			err,
+			"format '%.32s' is not known: w1g128, wtgr, w2g64, w3g128, w4g32 and "
+			"w8g32 are",
+			w->format);
 	if (lossless >= 0 && format != lossless)
-		return qn_error_set(err, "%s weights are %s and are not quantised again to %s", type,
-				    qn_formats[lossless].name, w->format);
+		return qn_error_set(err, "%s weights are %s and are not quantised again to %s",
+				    type, qn_formats[lossless].name, w->format);
 	return format;
 }
 
@@ -212,7 +226,8 @@ static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights
 
 	if (forced && !*forced)
 		forced = NULL;
-	if (qn_choose(&qn_registry, engine->features, &matrix->what, NULL, forced, &matrix->chosen, err))
+	if (qn_choose(&qn_registry, engine->features, &matrix->what, NULL, forced, &matrix->chosen,
+		      err))
 		return -1;
 	if (w->kernel && matrix->chosen.rung != QN_RUNG_FORCED)
 		return qn_error_set(err, "kernel '%.64s' is not one for %s", w->kernel,
@@ -229,8 +244,8 @@ static void choose_by_tokens(struct quern_matrix *matrix)
 
 		what.n_tokens = qn_matrix_class_tokens(i);
 		if (what.n_tokens != matrix->what.n_tokens &&
-		    !qn_choose(&qn_registry, matrix->engine->features, &what, &matrix->kernel->layout, NULL,
-			       &chosen, NULL))
+		    !qn_choose(&qn_registry, matrix->engine->features, &what,
+			       &matrix->kernel->layout, NULL, &chosen, NULL))
 			matrix->by_tokens[i] = chosen.kernel;
 	}
 }
@@ -250,9 +265,9 @@ static size_t scratch_bytes(const struct quern_matrix *matrix)
 int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	       const struct quern_weights *weights, struct quern_error *err)
 {
-	struct quern_weights w = { 0 };
+	struct quern_weights w = {0};
 	struct quern_matrix *matrix;
-	struct packing packing = { .weights = &w };
+	struct packing packing = {.weights = &w};
 	int format, status = -1;
 
 	*out = NULL;
@@ -266,8 +281,8 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	if (!matrix)
 		return qn_error_set(err, "no memory for a matrix");
 	matrix->engine = engine;
-	matrix->what = (struct qn_case){ format, w.m, w.k, w.n_tokens > 0 ? w.n_tokens : 1,
-					 engine->n_threads };
+	matrix->what = (struct qn_case){format, w.m, w.k, w.n_tokens > 0 ? w.n_tokens : 1,
+					engine->n_threads};
 	if (choose_kernel(matrix, &w, err))
 		goto out;
 	qn_matrix_shape(matrix, matrix->chosen.kernel, w.m, w.k);
@@ -275,7 +290,8 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 		choose_by_tokens(matrix);
 	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
 	if (!matrix->packed) {
-		qn_error_set(err, "no memory for %zu bytes of packed weights", qn_matrix_bytes(matrix));
+		qn_error_set(err, "no memory for %zu bytes of packed weights",
+			     qn_matrix_bytes(matrix));
 		goto out;
 	}
 	packing.matrix = matrix;
@@ -309,19 +325,26 @@ int quern_multiply(struct quern_engine *engine, const struct quern_matrix *const
 		   const float *x, long n_tokens, long x_stride, float *const *y,
 		   const long *y_stride, struct quern_error *err)
 {
-	const struct qn_matmul call = { matrices, n, x, n_tokens, x_stride, y, y_stride };
+	const struct qn_matmul call = {matrices, n, x, n_tokens, x_stride, y, y_stride};
 
 	if (n < 1 || n_tokens < 0)
-		return qn_error_set(err, "%d matrices and %ld tokens: there must be some", n, n_tokens);
+		return qn_error_set(err, "%d matrices and %ld tokens: there must be some", n,
+				    n_tokens);
 	for (int i = 0; i < n; i++) {
 		if (matrices[i]->engine != engine)
 			return qn_error_set(err, "matrix %d belongs to another engine", i);
 		if (matrices[i]->k != matrices[0]->k)
-			return qn_error_set(err, "matrices that share activations need one K: matrix 0 has "
-					    "%ld, matrix %d has %ld", matrices[0]->k, i, matrices[i]->k);
+			return qn_error_set(
+				err,
+				"matrices that share activations need one K: matrix 0 has "
+				"%ld, matrix %d has %ld",
+				matrices[0]->k, i, matrices[i]->k);
 		if (n_tokens > 1 && (x_stride < matrices[i]->k || y_stride[i] < matrices[i]->m))
-			return qn_error_set(err, "strides of %ld and %ld floats overlap rows of K = %ld and "
-					    "M = %ld", x_stride, y_stride[i], matrices[i]->k, matrices[i]->m);
+			return qn_error_set(
+				err,
+				"strides of %ld and %ld floats overlap rows of K = %ld and "
+				"M = %ld",
+				x_stride, y_stride[i], matrices[i]->k, matrices[i]->m);
 	}
 	pthread_mutex_lock(&engine->lock);
 	qn_matmul_run(engine, &call);
@@ -335,34 +358,33 @@ int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
 	char why[160];
 
 	switch (matrix->chosen.rung) {
-	case QN_RUNG_FORCED:
-		snprintf(why, sizeof why, "forced by name");
-		break;
-	case QN_RUNG_EXACT:
-		snprintf(why, sizeof why, "measured fastest for this case");
-		break;
+	case QN_RUNG_FORCED: snprintf(why, sizeof why, "forced by name"); break;
+	case QN_RUNG_EXACT: snprintf(why, sizeof why, "measured fastest for this case"); break;
 	case QN_RUNG_NEAR:
-		snprintf(why, sizeof why, "measured fastest for the nearest case, %ldx%ld, %ld token%s, "
-			 "%d thread%s", from->m, from->k, from->n_tokens, from->n_tokens == 1 ? "" : "s",
+		snprintf(why, sizeof why,
+			 "measured fastest for the nearest case, %ldx%ld, %ld token%s, "
+			 "%d thread%s",
+			 from->m, from->k, from->n_tokens, from->n_tokens == 1 ? "" : "s",
 			 from->n_threads, from->n_threads == 1 ? "" : "s");
 		break;
 	case QN_RUNG_DEFAULT:
 		snprintf(why, sizeof why, "the default of %s, nothing was measured",
 			 matrix->kernel->isa->name);
 		break;
-	default:
-		snprintf(why, sizeof why, "the only kind this library has");
+	default: snprintf(why, sizeof why, "the only kind this library has");
 	}
 	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s, %d thread%s: %s (%s; from %s)",
 			qn_formats[what->format].name, what->m, what->k, what->n_tokens,
-			what->n_tokens == 1 ? "" : "s", what->n_threads, what->n_threads == 1 ? "" : "s",
-			matrix->kernel->name, why, qn_registry.origin);
+			what->n_tokens == 1 ? "" : "s", what->n_threads,
+			what->n_threads == 1 ? "" : "s", matrix->kernel->name, why,
+			qn_registry.origin);
 }
 
 void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_info *info)
 {
 	*info = (struct quern_matrix_info){
-		.m = matrix->m, .k = matrix->k,
+		.m = matrix->m,
+		.k = matrix->k,
 		.format = qn_formats[matrix->kernel->format].name,
 		.kernel = matrix->kernel->name,
 		.packed_bytes = qn_matrix_bytes(matrix),

@@ -4,7 +4,8 @@
 
 #include "quern.h"
 
-/* Writes one sentence (no final newline; cut when too long) to *err unless err is NULL; returns -1. */
+/* Writes one sentence (no final newline; cut when too long) to *err unless err is NULL; returns -1.
+ */
 int qn_error_set(struct quern_error *err, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

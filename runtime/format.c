@@ -8,12 +8,9 @@
 
 const struct qn_format qn_formats[QN_N_FORMATS] = {
 	/*                name     bits codes group mul sub */
-	[QN_W1G128] = { "w1g128", 1, 2, 128, 2, 1 },
-	[QN_WTGR] = { "wtgr", 2, 3, 0, 1, 1 },
-	[QN_W2G64] = { "w2g64", 2, 4, 64, 1, 2 },
-	[QN_W3G128] = { "w3g128", 3, 8, 128, 1, 4 },
-	[QN_W4G32] = { "w4g32", 4, 16, 32, 1, 8 },
-	[QN_W8G32] = { "w8g32", 8, 256, 32, 1, 128 },
+	[QN_W1G128] = {"w1g128", 1, 2, 128, 2, 1}, [QN_WTGR] = {"wtgr", 2, 3, 0, 1, 1},
+	[QN_W2G64] = {"w2g64", 2, 4, 64, 1, 2},    [QN_W3G128] = {"w3g128", 3, 8, 128, 1, 4},
+	[QN_W4G32] = {"w4g32", 4, 16, 32, 1, 8},   [QN_W8G32] = {"w8g32", 8, 256, 32, 1, 128},
 };
 
 int qn_format_find(const char *name)
@@ -39,9 +36,9 @@ float qn_format_half_to_float(uint16_t half)
 	float x;
 
 	memcpy(&x, &bits, 4);
-	x *= 0x1p112f;          /* moves the exponent's bias from 15 to 127, subnormals included */
+	x *= 0x1p112f; /* moves the exponent's bias from 15 to 127, subnormals included */
 	memcpy(&bits, &x, 4);
-	if (magnitude >= 0x7c00)        /* infinity or NaN? */
+	if (magnitude >= 0x7c00) /* infinity or NaN? */
 		bits |= 0x7f800000;
 	bits |= sign;
 	memcpy(&x, &bits, 4);
@@ -58,9 +55,10 @@ uint16_t qn_format_float_to_half(float x)
 	magnitude = bits & 0x7fffffff;
 	if (magnitude > 0x7f800000)
 		return sign | 0x7e00;
-	if (magnitude >= 0x47800000)    /* 65536 and more */
+	if (magnitude >= 0x47800000) /* 65536 and more */
 		return sign | 0x7c00;
-	if (magnitude < 0x38800000) {   /* below 2^-14: a multiple of 2^-24, rounded by the addition */
+	if (magnitude <
+	    0x38800000) { /* below 2^-14: a multiple of 2^-24, rounded by the addition */
 		const float shifted = fabsf(x) + 0.5f;
 
 		memcpy(&bits, &shifted, 4);
@@ -103,12 +101,10 @@ static float peak_of(const float *x, long n)
 static float choose_scale(const struct qn_format *f, const float *x, long n)
 {
 	switch (f->n_codes) {
-	case 2: case 3:
-		return mean_magnitude(x, n);
-	case 256:
-		return fabsf(peak_of(x, n)) / 127;
-	default:
-		return peak_of(x, n) / (float)-f->sub;
+	case 2:
+	case 3: return mean_magnitude(x, n);
+	case 256: return fabsf(peak_of(x, n)) / 127;
+	default: return peak_of(x, n) / (float)-f->sub;
 	}
 }
 
@@ -132,8 +128,10 @@ void qn_format_encode(int format, const float *x, long k, uint8_t *codes, float 
 			if (f->bits == 1)
 				codes[i] = x[i] >= 0;
 			else
-				codes[i] = (uint8_t)(round_within(level, f->bits == 8 ? -127 : -f->sub,
-								  f->n_codes - 1 - f->sub) + f->sub);
+				codes[i] =
+					(uint8_t)(round_within(level, f->bits == 8 ? -127 : -f->sub,
+							       f->n_codes - 1 - f->sub) +
+						  f->sub);
 		}
 	}
 }
@@ -167,7 +165,7 @@ void qn_format_read_codes(int type, const void *row, long k, uint8_t *codes, flo
 	for (long g = 0; g < k / 32; g++, codes += 32) {
 		scales[g] = read_half(p);
 		p += 2;
-		if (type == QUERN_Q4_0) {       /* low nibbles, then high ones */
+		if (type == QUERN_Q4_0) { /* low nibbles, then high ones */
 			for (int j = 0; j < 16; j++) {
 				codes[j] = p[j] & 15;
 				codes[j + 16] = p[j] >> 4;
@@ -186,9 +184,7 @@ void qn_format_read_floats(int type, const void *row, long k, float *x)
 	const uint8_t *p = row;
 
 	switch (type) {
-	case QUERN_F32:
-		memcpy(x, p, 4 * (size_t)k);
-		break;
+	case QUERN_F32: memcpy(x, p, 4 * (size_t)k); break;
 	case QUERN_F16:
 		for (long i = 0; i < k; i++)
 			x[i] = read_half(p + 2 * i);

@@ -11,10 +11,10 @@
 #include "quern.h"
 
 struct qn_format {
-	const char *name;       /* "w4g32" */
-	int bits;               /* of a code as stored */
-	int n_codes;            /* legal codes are 0 .. n_codes - 1 */
-	int group;              /* weights along K that share a scale; 0: the whole row */
+	const char *name; /* "w4g32" */
+	int bits;         /* of a code as stored */
+	int n_codes;      /* legal codes are 0 .. n_codes - 1 */
+	int group;        /* weights along K that share a scale; 0: the whole row */
 	int mul, sub;
 };
 
@@ -49,6 +49,6 @@ void qn_format_read_codes(int type, const void *row, long k, uint8_t *codes, flo
 void qn_format_read_floats(int type, const void *row, long k, float *x);
 
 float qn_format_half_to_float(uint16_t half);
-uint16_t qn_format_float_to_half(float x);       /* to nearest even */
+uint16_t qn_format_float_to_half(float x); /* to nearest even */
 
 #endif

@@ -16,20 +16,17 @@
 #define QN_GROUP 32
 
 /* Weight formats; format.h says what they mean. */
-enum qn_format_id {
-	QN_W1G128, QN_WTGR, QN_W2G64, QN_W3G128, QN_W4G32, QN_W8G32,
-	QN_N_FORMATS
-};
+enum qn_format_id { QN_W1G128, QN_WTGR, QN_W2G64, QN_W3G128, QN_W4G32, QN_W8G32, QN_N_FORMATS };
 
 /* CPU features that a kernel can require, as a mask; cpu.h finds them. */
 enum {
-	QN_AVX2 = 1 << 0,       /* AVX2, FMA and F16C */
-	QN_AVX512 = 1 << 1,     /* AVX-512 F, BW, DQ and VL */
+	QN_AVX2 = 1 << 0,   /* AVX2, FMA and F16C */
+	QN_AVX512 = 1 << 1, /* AVX-512 F, BW, DQ and VL */
 	QN_AVX512VNNI = 1 << 2,
 	QN_AVX512VBMI = 1 << 3,
 	QN_GFNI = 1 << 4,
 	QN_AVXVNNI = 1 << 5,
-	QN_NEON = 1 << 8,       /* Armv8.0 Advanced SIMD */
+	QN_NEON = 1 << 8, /* Armv8.0 Advanced SIMD */
 	QN_DOTPROD = 1 << 9,
 	QN_I8MM = 1 << 10,
 	QN_SVE2 = 1 << 11
@@ -53,20 +50,20 @@ enum {
 enum qn_order { QN_CODES, QN_PLANES };
 
 struct qn_layout {
-	uint8_t order;          /* enum qn_order */
-	uint8_t adjacent;       /* fields of one row side by side: 1 or 4 */
-	uint8_t signed_codes;   /* 8-bit codes stored as code - 128 */
+	uint8_t order;        /* enum qn_order */
+	uint8_t adjacent;     /* fields of one row side by side: 1 or 4 */
+	uint8_t signed_codes; /* 8-bit codes stored as code - 128 */
 	uint16_t vector_bytes;
-	uint16_t panel_rows;    /* a multiple of vector_bytes / adjacent */
+	uint16_t panel_rows; /* a multiple of vector_bytes / adjacent */
 };
 
 /* int8 activations of some tokens; K is padded with zeros to a multiple of 256. */
 struct qn_acts {
 	long n_tokens, k;
-	const int8_t *q;        /* [n_tokens][k], |q| <= 127 */
-	const float *scale;     /* [n_tokens][k / 32], x = scale * q */
-	const int32_t *sum;     /* [n_tokens][k / 32], sum of q over the group */
-	const uint8_t *prepared;        /* what the kernel's prepare wrote, or NULL */
+	const int8_t *q;         /* [n_tokens][k], |q| <= 127 */
+	const float *scale;      /* [n_tokens][k / 32], x = scale * q */
+	const int32_t *sum;      /* [n_tokens][k / 32], sum of q over the group */
+	const uint8_t *prepared; /* what the kernel's prepare wrote, or NULL */
 };
 
 /*
@@ -77,31 +74,34 @@ static inline struct qn_acts qn_token(const struct qn_acts *x, long token, size_
 {
 	const long t = token < x->n_tokens ? token : x->n_tokens - 1, groups = x->k / QN_GROUP;
 
-	return (struct qn_acts){
-		.n_tokens = 1, .k = x->k, .q = x->q + t * x->k, .scale = x->scale + t * groups,
-		.sum = x->sum + t * groups,
-		.prepared = prepared_bytes ? x->prepared + (size_t)(t * groups) * prepared_bytes : NULL
-	};
+	return (struct qn_acts){.n_tokens = 1,
+				.k = x->k,
+				.q = x->q + t * x->k,
+				.scale = x->scale + t * groups,
+				.sum = x->sum + t * groups,
+				.prepared = prepared_bytes ? x->prepared + (size_t)(t * groups) *
+										   prepared_bytes
+							   : NULL};
 }
 
 /* Y = W X. */
 struct qn_job {
 	const uint8_t *weights; /* packed panels, panel_bytes each */
 	size_t panel_bytes;
-	long n_rows;            /* M; the last panel may be short, its padding is not stored */
-	long n_blocks;          /* blocks of one panel */
+	long n_rows;   /* M; the last panel may be short, its padding is not stored */
+	long n_blocks; /* blocks of one panel */
 	struct qn_acts x;
-	float *y;               /* [n_tokens][y_stride], n_rows of each row are written */
+	float *y; /* [n_tokens][y_stride], n_rows of each row are written */
 	long y_stride;
-	void *scratch;          /* of the calling thread, scratch_bytes of the kernel, 64-byte aligned */
+	void *scratch; /* of the calling thread, scratch_bytes of the kernel, 64-byte aligned */
 };
 
 /* Computes the rows of panels first .. end-1 for all tokens. */
 typedef void qn_run_fn(const struct qn_job *job, long first, long end);
 
 /*
- * Writes what a kernel wants of the groups first .. end-1 (of 32 k) of all tokens, in an order that the
- * two agree on.  prepared has room for prepared_bytes of every group of every token, tokens
+ * Writes what a kernel wants of the groups first .. end-1 (of 32 k) of all tokens, in an order that
+ * the two agree on.  prepared has room for prepared_bytes of every group of every token, tokens
  * rounded up to whole tiles.  Kernels with equal prepare, token_tile and bias share the result.
  */
 struct qn_kernel;
@@ -110,20 +110,24 @@ typedef void qn_prepare_fn(const struct qn_kernel *kernel, const struct qn_acts 
 
 struct qn_isa {
 	const char *name;
-	uint32_t needs;         /* features */
-	uint32_t rank;          /* the library prefers the larger one when nothing was measured */
+	uint32_t needs; /* features */
+	uint32_t rank;  /* the library prefers the larger one when nothing was measured */
 
 	/*
 	 * x[k] -> a8g32 (ggml's Q8_0 rule, but the scale stays f32): scale = amax / 127,
-	 * q = round to nearest even of x / scale.  k is a multiple of 32.  Not-finite x gives a scale
-	 * of NaN and q = 0, so that the result is NaN and no kernel meets |q| > 127.
+	 * q = round to nearest even of x / scale.  k is a multiple of 32.  Not-finite x gives a
+	 * scale of NaN and q = 0, so that the result is NaN and no kernel meets |q| > 127.
 	 */
 	void (*quantize)(const float *x, long k, int8_t *q, float *scale, int32_t *sum);
 
-	/* Reads n bytes (a multiple of 4096 * n_streams) from n_streams places at once, 1, 2, 4 or 8. */
+	/*
+	 * Reads n bytes (a multiple of 4096 * n_streams) from n_streams places at once, 1, 2, 4
+	 * or 8.
+	 */
 	uint64_t (*read)(const void *p, size_t n_bytes, int n_streams);
 
-	/* Runs n rounds of independent int8 dot instructions; *macs gets the products of one round. */
+	/* Runs n rounds of independent int8 dot instructions; *macs gets the products of one round.
+	 */
 	int64_t (*peak)(long n_rounds, long *macs);
 };
 
@@ -131,22 +135,25 @@ struct qn_isa {
 extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avx512, qn_isa_neon;
 
 struct qn_kernel {
-	const char *name;       /* <family>_<format>_<act>_<isa>_<tile>, for people */
-	const char *point;      /* its parameters, "KU=2 PF=1024 ..." */
+	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */
+	const char *point; /* its parameters, "KU=2 PF=1024 ..." */
 	const char *family;
 	const struct qn_isa *isa;
-	uint32_t needs;         /* features, at least those of isa */
-	uint8_t format;         /* enum qn_format_id */
+	uint32_t needs; /* features, at least those of isa */
+	uint8_t format; /* enum qn_format_id */
 	struct qn_layout layout;
-	uint16_t token_tile;    /* tokens it multiplies at a time; it takes any number */
-	int16_t bias;           /* added to sums, times the sum of the activations: -sub */
-	uint32_t prepared_bytes;        /* of a token's 32 activations */
-	uint32_t scratch_bytes; /* of one thread */
-	qn_prepare_fn *prepare; /* NULL: nothing to prepare */
+	uint16_t token_tile;     /* tokens it multiplies at a time; it takes any number */
+	int16_t bias;            /* added to sums, times the sum of the activations: -sub */
+	uint32_t prepared_bytes; /* of a token's 32 activations */
+	uint32_t scratch_bytes;  /* of one thread */
+	qn_prepare_fn *prepare;  /* NULL: nothing to prepare */
 	qn_run_fn *run;
 };
 
-/* For this case use kernel n of the registry: a measured winner, or with m = 0 a default of its ISA. */
+/*
+ * For this case use kernel n of the registry: a measured winner, or with m = 0 a default of its
+ * ISA.
+ */
 struct qn_choice {
 	uint8_t format;
 	long m, k, n_tokens;
@@ -158,9 +165,9 @@ struct qn_choice {
 struct qn_registry {
 	const struct qn_isa *const *isas;
 	const struct qn_kernel *const *kernels;
-	const struct qn_choice *choices;        /* sorted by format, m, k, n_tokens, n_threads */
+	const struct qn_choice *choices; /* sorted by format, m, k, n_tokens, n_threads */
 	int n_isas, n_kernels, n_choices;
-	const char *origin;                     /* the results files it was made from */
+	const char *origin; /* the results files it was made from */
 };
 
 extern const struct qn_registry qn_registry;

@@ -1,8 +1,8 @@
 /*
  * matmul.c: one job of the pool per call.
  *
- * For every pass of tokens all threads quantise a slice of K each and prepare it for the kernels, meet
- * at a barrier, then take chunks of panels from a counter until none is left.
+ * For every pass of tokens all threads quantise a slice of K each and prepare it for the kernels,
+ * meet at a barrier, then take chunks of panels from a counter until none is left.
  */
 #include "matmul.h"
 
@@ -25,7 +25,8 @@ static size_t acts_bytes(long k)
 	const size_t n = (size_t)k * QN_PASS_TOKENS, groups = n / QN_GROUP;
 	const size_t padded = groups + (size_t)k / QN_GROUP * MAX_TILE;
 
-	return n + groups * (sizeof(float) + sizeof(int32_t)) + QN_MAX_PREPARES * padded * PREPARED_BYTES;
+	return n + groups * (sizeof(float) + sizeof(int32_t)) +
+	       QN_MAX_PREPARES * padded * PREPARED_BYTES;
 }
 
 static int reserve_acts(struct quern_engine *engine, long k, struct quern_error *err)
@@ -64,8 +65,9 @@ int qn_matmul_reserve(struct quern_engine *engine, long k, size_t scratch_bytes,
 		uint8_t *p = qn_pages_alloc(rounded * (size_t)engine->n_threads, 1);
 
 		if (!p)
-			return qn_error_set(err, "no memory for %zu bytes of scratch for %d threads", rounded,
-					    engine->n_threads);
+			return qn_error_set(err,
+					    "no memory for %zu bytes of scratch for %d threads",
+					    rounded, engine->n_threads);
 		qn_pages_free(engine->scratch_memory,
 			      engine->scratch_capacity * (size_t)engine->n_threads);
 		engine->scratch_memory = p;
@@ -86,9 +88,9 @@ struct job {
 	const struct qn_matmul *call;
 	struct qn_acts x;
 	long first_token;
-	const struct qn_kernel *prepares[QN_MAX_PREPARES];      /* one kernel of each distinct form */
+	const struct qn_kernel *prepares[QN_MAX_PREPARES]; /* one kernel of each distinct form */
 	int n_prepares;
-	long n_chunks, n_all_chunks;            /* of a matrix, of all */
+	long n_chunks, n_all_chunks; /* of a matrix, of all */
 	_Atomic long next;
 };
 
@@ -194,8 +196,8 @@ static int collect_prepares(struct job *job)
 		const struct quern_matrix *matrix = job->call->matrices[i];
 		const struct qn_kernel *kernel = qn_matrix_kernel(matrix, job->call->n_tokens);
 
-		assert(matrix->k <= engine->k_capacity && kernel->prepared_bytes <= PREPARED_BYTES &&
-		       kernel->token_tile <= MAX_TILE &&
+		assert(matrix->k <= engine->k_capacity &&
+		       kernel->prepared_bytes <= PREPARED_BYTES && kernel->token_tile <= MAX_TILE &&
 		       kernel->scratch_bytes <= engine->scratch_capacity);
 		if (!kernel->prepare || slot_of(job, kernel) >= 0)
 			continue;
@@ -206,7 +208,8 @@ static int collect_prepares(struct job *job)
 	return job->call->n;
 }
 
-/* Bytes of weights times tokens that are not worth waking other threads for, about a microsecond's. */
+/* Bytes of weights times tokens that are not worth waking other threads for, about a microsecond's.
+ */
 #define ALONE_BYTES (32 << 10)
 
 static int run_alone(const struct qn_matmul *call)
@@ -230,9 +233,12 @@ static void run_passes(struct job *job, int n_matrices)
 	for (long t = 0; t < call->n_tokens; t += QN_PASS_TOKENS) {
 		job->first_token = t;
 		job->x = (struct qn_acts){
-			.n_tokens = call->n_tokens - t < QN_PASS_TOKENS ? call->n_tokens - t : QN_PASS_TOKENS,
+			.n_tokens = call->n_tokens - t < QN_PASS_TOKENS ? call->n_tokens - t
+									: QN_PASS_TOKENS,
 			.k = (call->matrices[0]->k + QN_K_PAD - 1) / QN_K_PAD * QN_K_PAD,
-			.q = engine->q, .scale = engine->scale, .sum = engine->sum,
+			.q = engine->q,
+			.scale = engine->scale,
+			.sum = engine->sum,
 		};
 		atomic_store_explicit(&job->next, 0, memory_order_relaxed);
 		if (n_threads == 1)
@@ -246,8 +252,8 @@ void qn_matmul_run(struct quern_engine *engine, const struct qn_matmul *call)
 {
 	struct qn_matmul rest = *call;
 
-	while (rest.n > 0) {    /* more than once only for matrices that want many things prepared */
-		struct job job = { .engine = engine, .call = &rest };
+	while (rest.n > 0) { /* more than once only for matrices that want many things prepared */
+		struct job job = {.engine = engine, .call = &rest};
 		const int n = collect_prepares(&job);
 
 		run_passes(&job, n);

@@ -18,32 +18,33 @@
 struct quern_engine {
 	struct qn_pool *pool;
 	pthread_mutex_t lock;
-	uint32_t features;      /* of the CPU, less what QUERN_ISA forbids */
-	const struct qn_isa *isa;       /* quantises activations */
+	uint32_t features;        /* of the CPU, less what QUERN_ISA forbids */
+	const struct qn_isa *isa; /* quantises activations */
 	int n_threads;
 
 	/* Activations of one pass.  Grown when a matrix is packed, never by a multiplication. */
 	long k_capacity;
-	int8_t *q;              /* [QN_PASS_TOKENS][k] */
-	float *scale;           /* [QN_PASS_TOKENS][k / 32] */
+	int8_t *q;    /* [QN_PASS_TOKENS][k] */
+	float *scale; /* [QN_PASS_TOKENS][k / 32] */
 	int32_t *sum;
 	uint8_t *prepared[QN_MAX_PREPARES];
 	void *acts_memory;
-	size_t scratch_capacity;        /* of one thread */
+	size_t scratch_capacity; /* of one thread */
 	uint8_t *scratch_memory;
 };
 
-/* Makes room for activations of k and for scratch_bytes of every thread.  Not while a product runs. */
+/* Makes room for activations of k and for scratch_bytes of every thread.  Not while a product runs.
+ */
 int qn_matmul_reserve(struct quern_engine *engine, long k, size_t scratch_bytes,
 		      struct quern_error *err);
 void qn_matmul_release(struct quern_engine *engine);
 
 struct qn_matmul {
-	const struct quern_matrix *const *matrices;     /* of equal k */
+	const struct quern_matrix *const *matrices; /* of equal k */
 	int n;
-	const float *x;         /* n_tokens rows, x_stride floats apart */
+	const float *x; /* n_tokens rows, x_stride floats apart */
 	long n_tokens, x_stride;
-	float *const *y;        /* one per matrix */
+	float *const *y; /* one per matrix */
 	const long *y_stride;
 };
 

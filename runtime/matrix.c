@@ -28,14 +28,14 @@ void qn_matrix_shape(struct quern_matrix *matrix, const struct qn_kernel *kernel
 	matrix->k = k;
 	matrix->n_panels = (m + (long)rows - 1) / (long)rows;
 	matrix->n_blocks = (k + block_k(kernel) - 1) / block_k(kernel);
-	matrix->panel_bytes = rows * (size_t)(matrix->n_blocks * block_k(kernel)) *
-			      (size_t)format->bits / 8 +
-			      (format->group ? 2 * rows * (size_t)matrix->n_blocks : 4 * rows);
+	matrix->panel_bytes =
+		rows * (size_t)(matrix->n_blocks * block_k(kernel)) * (size_t)format->bits / 8 +
+		(format->group ? 2 * rows * (size_t)matrix->n_blocks : 4 * rows);
 }
 
 long qn_matrix_class_tokens(int i)
 {
-	static const long tokens[QN_N_TOKEN_CLASSES] = { 1, 2, 4, 8, 16, 32, 128, 512 };
+	static const long tokens[QN_N_TOKEN_CLASSES] = {1, 2, 4, 8, 16, 32, 128, 512};
 
 	return tokens[i];
 }
@@ -79,12 +79,12 @@ static int cut_code(const struct qn_kernel *kernel, struct part *parts)
 
 	if (kernel->layout.order == QN_PLANES) {
 		for (; n < bits; n++)
-			parts[n] = (struct part){ 1, n };
+			parts[n] = (struct part){1, n};
 		return n;
 	}
 	for (int width = 8; width; width /= 2) {
 		if (bits & width) {
-			parts[n++] = (struct part){ width, shift };
+			parts[n++] = (struct part){width, shift};
 			shift += width;
 		}
 	}
@@ -106,8 +106,8 @@ static void take_fields(const uint8_t *codes, struct part part, int k_each, uint
 }
 
 /*
- * 32 k of one row -> its lanes in the vectors of one part.  vector points at the row's first lane of
- * the part's first vector.
+ * 32 k of one row -> its lanes in the vectors of one part.  vector points at the row's first lane
+ * of the part's first vector.
  */
 static void pack_row(const struct qn_layout *layout, const uint8_t *fields, int n_fields,
 		     int field_bits, uint8_t *vector)
@@ -119,7 +119,8 @@ static void pack_row(const struct qn_layout *layout, const uint8_t *fields, int 
 			unsigned byte = 0;
 
 			for (int f = 0; f < per_byte; f++)
-				byte |= (unsigned)fields[unit + f * adjacent + lane] << f * field_bits;
+				byte |= (unsigned)fields[unit + f * adjacent + lane]
+					<< f * field_bits;
 			vector[lane] = (uint8_t)byte;
 		}
 		vector += layout->vector_bytes;
@@ -143,7 +144,8 @@ static uint8_t *pack_step(const struct quern_matrix *matrix, const struct part *
 			for (int r = 0; r < vector_rows; r++) {
 				uint8_t fields[QN_GROUP];
 
-				take_fields(codes + (first + r) * code_stride, parts[p], k_each, fields);
+				take_fields(codes + (first + r) * code_stride, parts[p], k_each,
+					    fields);
 				for (int i = 0; layout->signed_codes && i < QN_GROUP; i++)
 					fields[i] ^= 0x80;
 				pack_row(layout, fields, n_fields, field_bits,
@@ -159,7 +161,8 @@ void qn_matrix_pack_panel(const struct quern_matrix *matrix, const uint8_t *code
 			  const float *scales, uint8_t *panel)
 {
 	const int rows = matrix->kernel->layout.panel_rows;
-	const long code_stride = qn_matrix_padded_k(matrix), scale_stride = qn_matrix_n_scales(matrix);
+	const long code_stride = qn_matrix_padded_k(matrix),
+		   scale_stride = qn_matrix_n_scales(matrix);
 	const int grouped = qn_formats[matrix->kernel->format].group > 0;
 	struct part parts[8];
 	const int n_parts = cut_code(matrix->kernel, parts);

@@ -16,14 +16,16 @@
 
 struct quern_matrix {
 	struct quern_engine *engine;
-	const struct qn_kernel *kernel; /* for the case it was packed for; its layout is that of packed */
+	const struct qn_kernel
+		*kernel; /* for the case it was packed for; its layout is that of packed */
 	struct qn_chosen chosen;
 	struct qn_case what;
-	const struct qn_kernel *by_tokens[QN_N_TOKEN_CLASSES];  /* of the same layout; for 1, 2, 4, 8, 16, 32, 128, 512 */
+	const struct qn_kernel *by_tokens[QN_N_TOKEN_CLASSES]; /* of the same layout; for 1, 2, 4,
+								  8, 16, 32, 128, 512 */
 	long m, k;
-	long n_panels, n_blocks;        /* blocks of one panel */
+	long n_panels, n_blocks; /* blocks of one panel */
 	size_t panel_bytes;
-	uint8_t *packed;                /* n_panels * panel_bytes */
+	uint8_t *packed; /* n_panels * panel_bytes */
 };
 
 /* Fills the numbers of a matrix from kernel, m and k; packed stays as it is. */
@@ -46,7 +48,10 @@ size_t qn_matrix_bytes(const struct quern_matrix *matrix);
 void qn_matrix_pack_panel(const struct quern_matrix *matrix, const uint8_t *codes,
 			  const float *scales, uint8_t *panel);
 
-/* K in whole blocks: the code stride of qn_matrix_pack_panel; and the scales of a row, its scale stride. */
+/*
+ * K in whole blocks: the code stride of qn_matrix_pack_panel; and the scales of a row, its scale
+ * stride.
+ */
 long qn_matrix_padded_k(const struct quern_matrix *matrix);
 long qn_matrix_n_scales(const struct quern_matrix *matrix);
 

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Zeroed memory, aligned to 2 MiB; huge: ask the kernel for 2 MiB pages.  NULL when there is none. */
+/* Zeroed memory, aligned to 2 MiB; huge: ask the kernel for 2 MiB pages.  NULL when there is none.
+ */
 void *qn_pages_alloc(size_t n_bytes, int huge);
 void qn_pages_free(void *p, size_t n_bytes);
 

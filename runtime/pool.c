@@ -49,17 +49,17 @@ struct worker {
 };
 
 struct qn_pool {
-	struct counter jobs;    /* started */
-	struct counter ends;    /* of jobs */
-	struct counter phase;   /* of the barrier */
-	_Alignas(LINE_BYTES) atomic_int n_running;      /* workers */
-	_Alignas(LINE_BYTES) atomic_int n_arrived;      /* at the barrier */
-	_Alignas(LINE_BYTES) qn_pool_fn *fn;            /* NULL: the pool closes */
+	struct counter jobs;                       /* started */
+	struct counter ends;                       /* of jobs */
+	struct counter phase;                      /* of the barrier */
+	_Alignas(LINE_BYTES) atomic_int n_running; /* workers */
+	_Alignas(LINE_BYTES) atomic_int n_arrived; /* at the barrier */
+	_Alignas(LINE_BYTES) qn_pool_fn *fn;       /* NULL: the pool closes */
 	void *arg;
 	int n_threads;
 	int64_t spin_ns;
-	int *cpus;              /* NULL: not pinned */
-	atomic_int unpinned;    /* index into cpus that cannot be pinned to, or -1 */
+	int *cpus;           /* NULL: not pinned */
+	atomic_int unpinned; /* index into cpus that cannot be pinned to, or -1 */
 	struct worker workers[];
 };
 
@@ -145,7 +145,7 @@ static int leave_home(int cpu, struct mask *home)
 		return 0;
 	if (CPU_COUNT_S(sizeof(*home), home->sets) == 1 &&
 	    CPU_ISSET_S(cpu, sizeof(*home), home->sets))
-		return 0;  /* already there */
+		return 0; /* already there */
 
 	/* A cpu may go offline or leave our cpuset after the pool was opened; then run unpinned. */
 	return pin_to(cpu) == 0;
@@ -178,7 +178,7 @@ static void *work(void *arg)
 		if (!pool->fn)
 			return NULL;
 		pool->fn(pool->arg, self->thread, pool->n_threads);
-		if (atomic_fetch_sub(&pool->n_running, 1) == 1)  /* the last one? */
+		if (atomic_fetch_sub(&pool->n_running, 1) == 1) /* the last one? */
 			move(&pool->ends);
 	}
 }
@@ -283,8 +283,10 @@ static int pin_threads(struct qn_pool *pool, const int *cpus, struct quern_error
 	go_home(&home);
 	failed = atomic_load(&pool->unpinned);
 	if (failed >= 0)
-		return qn_error_set(err, "cannot pin a thread to cpu %d: it must be online and "
-				    "allowed for this process", cpus[failed]);
+		return qn_error_set(err,
+				    "cannot pin a thread to cpu %d: it must be online and "
+				    "allowed for this process",
+				    cpus[failed]);
 	return 0;
 }
 

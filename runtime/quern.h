@@ -33,9 +33,9 @@ struct quern_engine;
 
 struct quern_options {
 	size_t size;
-	int n_threads;          /* default: one per core of the process's affinity mask */
-	const char *cpus;       /* "0-3,7": pin one thread to each, in this order; default: not pinned */
-	int spin_us;            /* how long idle threads spin before they sleep; default 50 */
+	int n_threads;    /* default: one per core of the process's affinity mask */
+	const char *cpus; /* "0-3,7": pin one thread to each, in this order; default: not pinned */
+	int spin_us;      /* how long idle threads spin before they sleep; default 50 */
 };
 
 /* Starts the threads.  options may be NULL. */
@@ -52,23 +52,17 @@ int quern_n_threads(const struct quern_engine *engine);
 struct quern_matrix;
 
 /* Element types of weights, with GGUF's numbers. */
-enum quern_type {
-	QUERN_F32 = 0,
-	QUERN_F16 = 1,
-	QUERN_Q4_0 = 2,
-	QUERN_Q8_0 = 8,
-	QUERN_BF16 = 30
-};
+enum quern_type { QUERN_F32 = 0, QUERN_F16 = 1, QUERN_Q4_0 = 2, QUERN_Q8_0 = 8, QUERN_BF16 = 30 };
 
 struct quern_weights {
 	size_t size;
-	int type;               /* enum quern_type of data */
-	long m, k;              /* M rows (outputs), K columns; any value >= 1 that the type allows */
-	const void *data;       /* M rows of K values, row after row as in a GGUF file */
-	const char *format;     /* "w4g32", ...; NULL: the lossless one of a quantised type.
+	int type;           /* enum quern_type of data */
+	long m, k;          /* M rows (outputs), K columns; any value >= 1 that the type allows */
+	const void *data;   /* M rows of K values, row after row as in a GGUF file */
+	const char *format; /* "w4g32", ...; NULL: the lossless one of a quantised type.
 				   Float data are quantised; quantised data must match. */
-	const char *kernel;     /* NULL: the library chooses; else the name of the kernel to use */
-	long n_tokens;          /* choose for this many tokens at a time; default 1 */
+	const char *kernel; /* NULL: the library chooses; else the name of the kernel to use */
+	long n_tokens;      /* choose for this many tokens at a time; default 1 */
 };
 
 /*
@@ -96,8 +90,8 @@ int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
 
 struct quern_matrix_info {
 	long m, k;
-	const char *format;     /* "w4g32" */
-	const char *kernel;     /* name */
+	const char *format; /* "w4g32" */
+	const char *kernel; /* name */
 	size_t packed_bytes;
 };
 
@@ -118,9 +112,9 @@ void quern_gguf_close(struct quern_gguf *file);
 
 struct quern_tensor {
 	const char *name;
-	int type;               /* GGUF's number */
+	int type; /* GGUF's number */
 	int n_dims;
-	uint64_t dims[4];       /* dims[0] is contiguous (K); unused ones are 1 */
+	uint64_t dims[4]; /* dims[0] is contiguous (K); unused ones are 1 */
 	const void *data;
 	uint64_t n_bytes;
 };
@@ -132,20 +126,31 @@ int quern_gguf_find(const struct quern_gguf *file, const char *name, struct quer
 
 /* Value types of keys, with GGUF's numbers. */
 enum quern_value_type {
-	QUERN_U8, QUERN_I8, QUERN_U16, QUERN_I16, QUERN_U32, QUERN_I32, QUERN_FLOAT32, QUERN_BOOL,
-	QUERN_STRING, QUERN_ARRAY, QUERN_U64, QUERN_I64, QUERN_FLOAT64
+	QUERN_U8,
+	QUERN_I8,
+	QUERN_U16,
+	QUERN_I16,
+	QUERN_U32,
+	QUERN_I32,
+	QUERN_FLOAT32,
+	QUERN_BOOL,
+	QUERN_STRING,
+	QUERN_ARRAY,
+	QUERN_U64,
+	QUERN_I64,
+	QUERN_FLOAT64
 };
 
 struct quern_value {
-	const char *name;       /* of the key */
-	int type;               /* enum quern_value_type */
-	int element_type;       /* of an array */
-	uint64_t count;         /* elements of an array; bytes of a string; else 1 */
+	const char *name; /* of the key */
+	int type;         /* enum quern_value_type */
+	int element_type; /* of an array */
+	uint64_t count;   /* elements of an array; bytes of a string; else 1 */
 	union {
-		uint64_t u;     /* U8..U64, BOOL */
-		int64_t i;      /* I8..I64 */
-		double f;       /* FLOAT32, FLOAT64 */
-		const char *s;  /* STRING: count bytes, not terminated */
+		uint64_t u;       /* U8..U64, BOOL */
+		int64_t i;        /* I8..I64 */
+		double f;         /* FLOAT32, FLOAT64 */
+		const char *s;    /* STRING: count bytes, not terminated */
 		const void *data; /* ARRAY: opaque, read with quern_gguf_element */
 	};
 };
@@ -154,7 +159,10 @@ size_t quern_gguf_n_keys(const struct quern_gguf *file);
 int quern_gguf_key(const struct quern_gguf *file, size_t index, struct quern_value *value);
 int quern_gguf_find_key(const struct quern_gguf *file, const char *name, struct quern_value *value);
 
-/* Element `index` of an array as a value of its own (name NULL).  Fast in any order, from any thread. */
+/*
+ * Element `index` of an array as a value of its own (name NULL).  Fast in any order, from any
+ * thread.
+ */
 int quern_gguf_element(const struct quern_gguf *file, const struct quern_value *array,
 		       uint64_t index, struct quern_value *element);
 

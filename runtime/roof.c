@@ -12,18 +12,18 @@
 #include "pages.h"
 #include "topology.h"
 
-static const int stream_counts[] = { 1, 2, 4, 8 };
-#define N_READS 8               /* stream counts, on small and on huge pages */
-#define MAX_SAMPLES 255         /* the latest of each kind count */
+static const int stream_counts[] = {1, 2, 4, 8};
+#define N_READS 8       /* stream counts, on small and on huge pages */
+#define MAX_SAMPLES 255 /* the latest of each kind count */
 
 /* What one thread reads at a time; a multiple of 4096 * 8. */
 #define READ_BYTES ((size_t)8 << 20)
 
 struct qn_roof_state {
 	struct quern_engine *engine;
-	size_t n_bytes;         /* of each buffer */
-	uint8_t *buffers[2];    /* on small and on huge pages */
-	size_t at;              /* where the next read starts */
+	size_t n_bytes;                                         /* of each buffer */
+	uint8_t *buffers[2];                                    /* on small and on huge pages */
+	size_t at;                                              /* where the next read starts */
 	double reads[N_READS][MAX_SAMPLES], peaks[MAX_SAMPLES]; /* rates */
 	long n_samples;
 };
@@ -46,7 +46,8 @@ int qn_roof_open(struct qn_roof_state **out, struct quern_engine *engine, struct
 			const size_t n_bytes = s->n_bytes;
 
 			qn_roof_close(s);
-			return qn_error_set(err, "no memory for %zu bytes to measure the roof with", n_bytes);
+			return qn_error_set(err, "no memory for %zu bytes to measure the roof with",
+					    n_bytes);
 		}
 		memset(s->buffers[huge], 1, s->n_bytes);
 	}
@@ -111,7 +112,7 @@ void qn_roof_sample(struct qn_roof_state *s)
 {
 	const size_t round = READ_BYTES * (size_t)s->engine->n_threads;
 	const int slot = (int)(s->n_samples++ % MAX_SAMPLES);
-	struct work w = { .isa = s->engine->isa, .n_rounds = 20000 };
+	struct work w = {.isa = s->engine->isa, .n_rounds = 20000};
 	double rounds;
 
 	for (int i = 0; i < N_READS; i++) {
@@ -146,7 +147,7 @@ static double median(const double *rates, long n)
 
 void qn_roof_get(const struct qn_roof_state *s, struct qn_roof *roof)
 {
-	*roof = (struct qn_roof){ .int8_gmacs = median(s->peaks, s->n_samples) };
+	*roof = (struct qn_roof){.int8_gmacs = median(s->peaks, s->n_samples)};
 	for (int i = 0; i < N_READS; i++) {
 		const double rate = median(s->reads[i], s->n_samples);
 

@@ -9,19 +9,20 @@
 struct qn_roof_state;
 
 struct qn_roof {
-	double dram_gbps;       /* pure reads, 1e9 bytes/s: of page sizes and 1 to 8 streams the best */
-	int n_streams;          /* per thread, where it was reached */
+	double dram_gbps; /* pure reads, 1e9 bytes/s: of page sizes and 1 to 8 streams the best */
+	int n_streams;    /* per thread, where it was reached */
 	int huge_pages;
-	double int8_gmacs;      /* the widest int8 dot instruction, 1e9 products/s */
+	double int8_gmacs; /* the widest int8 dot instruction, 1e9 products/s */
 };
 
 /* Maps the buffers (4 times the last-level cache, twice). */
-int qn_roof_open(struct qn_roof_state **state, struct quern_engine *engine, struct quern_error *err);
+int qn_roof_open(struct qn_roof_state **state, struct quern_engine *engine,
+		 struct quern_error *err);
 void qn_roof_close(struct qn_roof_state *state);
 
 /*
- * One sweep of some milliseconds.  Rates are medians over all sweeps so far, as the times of kernels
- * are; interleave the two.
+ * One sweep of some milliseconds.  Rates are medians over all sweeps so far, as the times of
+ * kernels are; interleave the two.
  */
 void qn_roof_sample(struct qn_roof_state *state);
 void qn_roof_get(const struct qn_roof_state *state, struct qn_roof *roof);

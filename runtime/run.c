@@ -56,7 +56,8 @@ static int run_command(int argc, char **argv)
 		fprintf(stderr, "quern-run: info takes one file: quern-run info FILE.gguf\n");
 	else
 		fprintf(stderr, "quern-run: %s%s%s, see quern-run --help\n",
-			*command ? "unknown command '" : "no command", command, *command ? "'" : "");
+			*command ? "unknown command '" : "no command", command,
+			*command ? "'" : "");
 	return 2;
 }
 

@@ -19,10 +19,8 @@ struct usage {
 	uint64_t n_values, n_bytes;
 };
 
-static const char *const value_types[] = {
-	"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array",
-	"u64", "i64", "f64"
-};
+static const char *const value_types[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+					  "bool", "string", "array", "u64", "i64", "f64"};
 
 /* Bytes of the control character at the start of n bytes of UTF-8 (C0, DEL, C1); 0: none. */
 static uint64_t match_control(const unsigned char *s, uint64_t n)
@@ -55,27 +53,18 @@ static void print_text(FILE *out, const char *text, uint64_t n_bytes, uint64_t m
 static void print_value(FILE *out, const struct quern_value *value)
 {
 	switch (value->type) {
-	case QUERN_STRING:
-		print_text(out, value->s, value->count, MAX_TEXT);
-		break;
+	case QUERN_STRING: print_text(out, value->s, value->count, MAX_TEXT); break;
 	case QUERN_ARRAY:
 		fprintf(out, "%s[%" PRIu64 "]", value_types[value->element_type], value->count);
 		break;
 	case QUERN_FLOAT32:
-	case QUERN_FLOAT64:
-		fprintf(out, "%.7g", value->f);
-		break;
-	case QUERN_BOOL:
-		fputs(value->u ? "true" : "false", out);
-		break;
+	case QUERN_FLOAT64: fprintf(out, "%.7g", value->f); break;
+	case QUERN_BOOL: fputs(value->u ? "true" : "false", out); break;
 	case QUERN_I8:
 	case QUERN_I16:
 	case QUERN_I32:
-	case QUERN_I64:
-		fprintf(out, "%" PRId64, value->i);
-		break;
-	default:
-		fprintf(out, "%" PRIu64, value->u);
+	case QUERN_I64: fprintf(out, "%" PRId64, value->i); break;
+	default: fprintf(out, "%" PRIu64, value->u);
 	}
 }
 
@@ -159,7 +148,7 @@ static void print_keys(FILE *out, const struct quern_gguf *file)
 static void print_tensors(FILE *out, const struct quern_gguf *file, uint64_t total_bytes)
 {
 	struct quern_tensor tensor;
-	int width = 6;  /* of "tensor" */
+	int width = 6; /* of "tensor" */
 
 	for (size_t i = 0; quern_gguf_tensor(file, i, &tensor) == 0; i++)
 		if ((int)strlen(tensor.name) > width)

@@ -20,15 +20,17 @@
 #include "topology.h"
 #include "verify.h"
 
-#define N_ROUNDS 25             /* an odd number: the median is a sample */
-#define CI_LOW 7                /* of 25 sorted samples the 8th to the 18th: 95.7 % */
+#define N_ROUNDS 25 /* an odd number: the median is a sample */
+#define CI_LOW 7    /* of 25 sorted samples the 8th to the 18th: 95.7 % */
 #define CI_HIGH 17
 #define BLOCK_NS 2000000
 #define MAX_LIST 64
 
 struct options {
 	int formats[QN_N_FORMATS], n_formats;
-	struct { long m, k; } shapes[MAX_LIST];
+	struct {
+		long m, k;
+	} shapes[MAX_LIST];
 	int n_shapes;
 	int threads[MAX_LIST], n_threads;
 	long n_tokens;
@@ -39,7 +41,7 @@ struct options {
 struct result {
 	struct qn_case what;
 	const struct qn_kernel *kernel;
-	double median_us, low_us, high_us;      /* of one call */
+	double median_us, low_us, high_us; /* of one call */
 	double gbps, gmacs, roof_fraction, nmse;
 	const char *roof;
 };
@@ -90,15 +92,16 @@ static void add_threads(struct options *o, int n_threads)
 static int parse_formats(const char *text, struct options *o)
 {
 	o->n_formats = 0;
-	for (const char *p = text; ; p++) {
+	for (const char *p = text;; p++) {
 		const size_t n = strcspn(p, ",");
 		char name[16] = "";
 
 		if (n < sizeof name)
 			memcpy(name, p, n);
 		if (qn_format_find(name) < 0)
-			return complain("--format %s: formats are w1g128, wtgr, w2g64, w3g128, w4g32, w8g32",
-					text);
+			return complain(
+				"--format %s: formats are w1g128, wtgr, w2g64, w3g128, w4g32, w8g32",
+				text);
 		add_format(o, qn_format_find(name));
 		p += n;
 		if (!*p)
@@ -109,12 +112,14 @@ static int parse_formats(const char *text, struct options *o)
 static int parse_shapes(const char *text, struct options *o)
 {
 	o->n_shapes = 0;
-	for (const char *p = text; ; p++) {
-		const long m = take_number(&p, 1 << 20), k = m && *p == 'x' ? (p++, take_number(&p, 1 << 20)) : 0;
+	for (const char *p = text;; p++) {
+		const long m = take_number(&p, 1 << 20),
+			   k = m && *p == 'x' ? (p++, take_number(&p, 1 << 20)) : 0;
 
 		if (!k || (*p && *p != ',') || o->n_shapes == MAX_LIST)
-			return complain("--shape %s: must be MxK such as 4096x4096, each up to 1048576, separated by commas",
-					text);
+			return complain(
+				"--shape %s: must be MxK such as 4096x4096, each up to 1048576, separated by commas",
+				text);
 		o->shapes[o->n_shapes].m = m;
 		o->shapes[o->n_shapes++].k = k;
 		if (!*p)
@@ -125,11 +130,13 @@ static int parse_shapes(const char *text, struct options *o)
 static int parse_threads(const char *text, struct options *o)
 {
 	o->n_threads = 0;
-	for (const char *p = text; ; p++) {
+	for (const char *p = text;; p++) {
 		const long n = take_number(&p, QN_MAX_CPUS);
 
 		if (!n || (*p && *p != ',') || o->n_threads == MAX_LIST)
-			return complain("--threads %s: must be numbers from 1 to 256, separated by commas", text);
+			return complain(
+				"--threads %s: must be numbers from 1 to 256, separated by commas",
+				text);
 		add_threads(o, (int)n);
 		if (!*p)
 			return 0;
@@ -163,10 +170,12 @@ static int parse_options(int argc, char **argv, struct options *o)
 
 			o->n_tokens = take_number(&p, 4096);
 			if (!o->n_tokens || *p)
-				status = complain("--tokens %s: must be a number from 1 to 4096", value);
+				status = complain("--tokens %s: must be a number from 1 to 4096",
+						  value);
 		} else {
-			status = complain("kernels: '%s' is no option or lacks its value, see quern-run --help",
-					  name);
+			status = complain(
+				"kernels: '%s' is no option or lacks its value, see quern-run --help",
+				name);
 		}
 		if (status)
 			return status;
@@ -253,7 +262,8 @@ static int measure(struct quern_engine *engine, struct qn_roof_state *roofs, str
 	int status = -1;
 
 	if (qn_verify_kernel(r->kernel, 1, &r->nmse, err) ||
-	    qn_bench_open(&bench, engine, r->what.format, r->what.m, r->what.k, r->what.n_tokens, 0, err) ||
+	    qn_bench_open(&bench, engine, r->what.format, r->what.m, r->what.k, r->what.n_tokens, 0,
+			  err) ||
 	    count_calls(bench, r->kernel, &n_calls, err))
 		goto out;
 	for (int i = 0; i < N_ROUNDS; i++) {
@@ -282,20 +292,22 @@ static void print_result(const struct result *r, int json)
 		       "\"threads\": %d, \"kernel\": \"%s\", \"median_us\": %.3f, \"ci_low_us\": %.3f, "
 		       "\"ci_high_us\": %.3f, \"gbps\": %.3f, \"gmacs\": %.3f, \"roof\": \"%s\", "
 		       "\"roof_fraction\": %.4f, \"nmse\": %.3g}\n",
-		       c->n_tokens == 1 ? "gemv" : "gemm", format, c->m, c->k, c->n_tokens, c->n_threads,
-		       r->kernel->name, r->median_us, r->low_us, r->high_us, r->gbps, r->gmacs, r->roof,
-		       r->roof_fraction, r->nmse);
+		       c->n_tokens == 1 ? "gemv" : "gemm", format, c->m, c->k, c->n_tokens,
+		       c->n_threads, r->kernel->name, r->median_us, r->low_us, r->high_us, r->gbps,
+		       r->gmacs, r->roof, r->roof_fraction, r->nmse);
 	else
 		printf("%-6s %6ldx%-6ld %3ld %3d  %-40s %8.1f %8.1f-%-8.1f %6.1f %7.1f %4.0f%% %-7s %.1e\n",
 		       format, c->m, c->k, c->n_tokens, c->n_threads, r->kernel->name, r->median_us,
-		       r->low_us, r->high_us, r->gbps, r->gmacs, 100 * r->roof_fraction, r->roof, r->nmse);
+		       r->low_us, r->high_us, r->gbps, r->gmacs, 100 * r->roof_fraction, r->roof,
+		       r->nmse);
 	fflush(stdout);
 }
 
 static void print_head(void)
 {
-	printf("%-6s %6sx%-6s %3s %3s  %-40s %8s %8s-%-8s %6s %7s %5s %-7s %s\n", "format", "M", "K",
-	       "N", "thr", "kernel", "us", "ci low", "high", "GB/s", "GMAC/s", "roof", "of", "NMSE");
+	printf("%-6s %6sx%-6s %3s %3s  %-40s %8s %8s-%-8s %6s %7s %5s %-7s %s\n", "format", "M",
+	       "K", "N", "thr", "kernel", "us", "ci low", "high", "GB/s", "GMAC/s", "roof", "of",
+	       "NMSE");
 }
 
 static int list_kernels(void)
@@ -313,9 +325,10 @@ static int list_kernels(void)
 }
 
 /* All formats and shapes with one number of threads. */
-static int run_threads(const struct options *o, int n_threads, int *has_head, struct quern_error *err)
+static int run_threads(const struct options *o, int n_threads, int *has_head,
+		       struct quern_error *err)
 {
-	const struct quern_options options = { .size = sizeof options, .n_threads = n_threads };
+	const struct quern_options options = {.size = sizeof options, .n_threads = n_threads};
 	const char *forced = o->kernels ? o->kernels : getenv("QUERN_KERNEL");
 	struct quern_engine *engine = NULL;
 	struct qn_roof_state *roofs = NULL;
@@ -327,8 +340,8 @@ static int run_threads(const struct options *o, int n_threads, int *has_head, st
 	qn_roof_sample(roofs);
 	for (int f = 0; f < o->n_formats; f++) {
 		for (int s = 0; s < o->n_shapes; s++) {
-			struct result r = { .what = { o->formats[f], o->shapes[s].m, o->shapes[s].k,
-						      o->n_tokens, n_threads } };
+			struct result r = {.what = {o->formats[f], o->shapes[s].m, o->shapes[s].k,
+						    o->n_tokens, n_threads}};
 			struct qn_chosen chosen;
 
 			if (qn_choose(&qn_registry, engine->features, &r.what, NULL,
@@ -357,7 +370,7 @@ out:
 
 int run_kernels(int argc, char **argv)
 {
-	struct options o = { .n_tokens = 1 };
+	struct options o = {.n_tokens = 1};
 	struct quern_error err;
 	int has_head = 0;
 

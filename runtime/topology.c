@@ -66,8 +66,8 @@ int qn_topology_parse_cpus(const char *text, int *cpus, int max)
 /* ---- files ---- */
 
 /* Reads a small file into text, without white space at its end; returns the length, maybe 0. */
-__attribute__((format(printf, 3, 4)))
-static size_t read_text(char *text, size_t n_bytes, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static size_t read_text(char *text, size_t n_bytes,
+							      const char *format, ...)
 {
 	char path[512];
 	va_list args;
@@ -87,7 +87,7 @@ static size_t read_text(char *text, size_t n_bytes, const char *format, ...)
 		close(fd);
 	}
 	n = got > 0 ? (size_t)got : 0;
-	while (n > 0 && strchr(" \t\r\n", text[n - 1]))  /* finds '\0' too */
+	while (n > 0 && strchr(" \t\r\n", text[n - 1])) /* finds '\0' too */
 		n--;
 	text[n] = '\0';
 	return n;
@@ -116,14 +116,10 @@ static size_t parse_size(const char *text)
 	uint64_t size = parse_number(text, 10, "KMG", 1, (uint64_t)1 << 30, 0);
 
 	switch (text[0] ? text[strlen(text) - 1] : '\0') {
-	case 'K':
-		return size << 10;
-	case 'M':
-		return size << 20;
-	case 'G':
-		return size << 30;
-	default:
-		return size;
+	case 'K': return size << 10;
+	case 'M': return size << 20;
+	case 'G': return size << 30;
+	default: return size;
 	}
 }
 
@@ -326,9 +322,9 @@ static void rank_classes(struct qn_topology *topology)
 
 static void read_cores(const char *root, const struct mask *allowed, struct qn_topology *topology)
 {
-	*topology = (struct qn_topology){
-		.l1d_bytes = 32 << 10, .l2_bytes = 512 << 10, .llc_bytes = 8 << 20
-	};
+	*topology = (struct qn_topology){.l1d_bytes = 32 << 10,
+					 .l2_bytes = 512 << 10,
+					 .llc_bytes = 8 << 20};
 	for (int cpu = 0; cpu < QN_CPU_LIMIT && topology->n_cores < QN_MAX_CPUS; cpu++) {
 		struct qn_core *core = &topology->cores[topology->n_cores];
 

@@ -15,19 +15,20 @@
 #define QN_CPU_LIMIT 8192
 
 struct qn_core {
-	int cpu;                /* number of the operating system */
-	int class_index;        /* cores of equal capacity, maximum frequency and part; 0 = fastest */
-	int capacity;           /* cpu_capacity, 1024 where unknown */
-	long max_khz;           /* 0 where unknown */
-	uint64_t part;          /* MIDR on AArch64, family/model/stepping of CPUID on x86, 0 where unknown */
+	int cpu;         /* number of the operating system */
+	int class_index; /* cores of equal capacity, maximum frequency and part; 0 = fastest */
+	int capacity;    /* cpu_capacity, 1024 where unknown */
+	long max_khz;    /* 0 where unknown */
+	uint64_t part; /* MIDR on AArch64, family/model/stepping of CPUID on x86, 0 where unknown */
 };
 
 struct qn_topology {
-	struct qn_core cores[QN_MAX_CPUS];      /* those of the process's affinity mask, by cpu */
+	struct qn_core cores[QN_MAX_CPUS]; /* those of the process's affinity mask, by cpu */
 	int n_cores;
 	int n_classes;
-	size_t l1d_bytes, l2_bytes, llc_bytes;  /* of the first core; defaults 32 KiB, 512 KiB, 8 MiB */
-	char name[80];          /* model name or SoC, "unknown" otherwise */
+	size_t l1d_bytes, l2_bytes,
+		llc_bytes; /* of the first core; defaults 32 KiB, 512 KiB, 8 MiB */
+	char name[80];     /* model name or SoC, "unknown" otherwise */
 };
 
 void qn_topology_read(struct qn_topology *topology);
@@ -39,8 +40,8 @@ void qn_topology_read(struct qn_topology *topology);
 void qn_topology_read_from(const char *root, struct qn_topology *topology);
 
 /*
- * Parses "0-3,7" into cpus[]; returns how many, or -1 for bad syntax, a repeated or too large number,
- * or more than max.
+ * Parses "0-3,7" into cpus[]; returns how many, or -1 for bad syntax, a repeated or too large
+ * number, or more than max.
  */
 int qn_topology_parse_cpus(const char *text, int *cpus, int max);
 

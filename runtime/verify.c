@@ -16,7 +16,7 @@
 #include "matrix.h"
 
 #define LIVE_GROUPS 30
-#define GUARD 64                /* floats on either side of the output */
+#define GUARD 64 /* floats on either side of the output */
 #define GUARD_VALUE -1.2345e30f
 
 static uint64_t next_random(uint64_t *state)
@@ -42,16 +42,16 @@ static float next_normal(uint64_t *state)
 struct trial {
 	struct quern_matrix matrix;
 	long n_tokens;
-	long acts_k;            /* K of the activations: padded */
-	long y_stride;          /* M and GUARD floats */
-	uint8_t *codes;         /* [panels * panel_rows][padded k] */
-	float *scales;          /* [panels * panel_rows][n_scales] */
-	float *x;               /* [n_tokens][acts_k] */
+	long acts_k;    /* K of the activations: padded */
+	long y_stride;  /* M and GUARD floats */
+	uint8_t *codes; /* [panels * panel_rows][padded k] */
+	float *scales;  /* [panels * panel_rows][n_scales] */
+	float *x;       /* [n_tokens][acts_k] */
 	int8_t *q;
-	float *act_scale;       /* [n_tokens][acts_k / 32] */
+	float *act_scale; /* [n_tokens][acts_k / 32] */
 	int32_t *sum;
 	uint8_t *prepared, *scratch;
-	float *guarded;         /* GUARD floats, then M outputs and GUARD floats for every token */
+	float *guarded; /* GUARD floats, then M outputs and GUARD floats for every token */
 };
 
 static void trial_free(struct trial *t)
@@ -75,8 +75,8 @@ static void *alloc_aligned(size_t n_bytes)
 	return posix_memalign(&p, 64, n_bytes) ? NULL : p;
 }
 
-static int trial_alloc(struct trial *t, const struct qn_kernel *kernel, long m, long k, long n_tokens,
-		       struct quern_error *err)
+static int trial_alloc(struct trial *t, const struct qn_kernel *kernel, long m, long k,
+		       long n_tokens, struct quern_error *err)
 {
 	const size_t tile = kernel->token_tile, n = (size_t)n_tokens;
 	const size_t padded = (n + tile - 1) / tile * tile;
@@ -112,7 +112,8 @@ static void trial_pack(struct trial *t)
 	const long rows = t->matrix.kernel->layout.panel_rows;
 
 	for (long p = 0; p < t->matrix.n_panels; p++)
-		qn_matrix_pack_panel(&t->matrix, t->codes + p * rows * qn_matrix_padded_k(&t->matrix),
+		qn_matrix_pack_panel(&t->matrix,
+				     t->codes + p * rows * qn_matrix_padded_k(&t->matrix),
 				     t->scales + p * rows * qn_matrix_n_scales(&t->matrix),
 				     t->matrix.packed + (size_t)p * t->matrix.panel_bytes);
 }
@@ -130,8 +131,11 @@ static int check_guards(const struct trial *t, struct quern_error *err)
 		const long row = i < GUARD ? i - GUARD : (i - GUARD) % t->y_stride;
 
 		if ((row < 0 || row >= t->matrix.m) && t->guarded[i] != GUARD_VALUE)
-			return qn_error_set(err, "at %ldx%ld, %ld tokens: wrote outside of y, to row %ld of "
-					    "token %ld", t->matrix.m, t->matrix.k, t->n_tokens, row, token);
+			return qn_error_set(
+				err,
+				"at %ldx%ld, %ld tokens: wrote outside of y, to row %ld of "
+				"token %ld",
+				t->matrix.m, t->matrix.k, t->n_tokens, row, token);
 	}
 	return 0;
 }
@@ -141,16 +145,20 @@ static int trial_run(struct trial *t, struct quern_error *err)
 {
 	const struct qn_kernel *kernel = t->matrix.kernel;
 	const struct qn_job job = {
-		.weights = t->matrix.packed, .panel_bytes = t->matrix.panel_bytes,
-		.n_rows = t->matrix.m, .n_blocks = t->matrix.n_blocks,
-		.x = { t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->prepared },
-		.y = t->guarded + GUARD, .y_stride = t->y_stride, .scratch = t->scratch,
+		.weights = t->matrix.packed,
+		.panel_bytes = t->matrix.panel_bytes,
+		.n_rows = t->matrix.m,
+		.n_blocks = t->matrix.n_blocks,
+		.x = {t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->prepared},
+		.y = t->guarded + GUARD,
+		.y_stride = t->y_stride,
+		.scratch = t->scratch,
 	};
 	const long groups = t->acts_k / QN_GROUP;
 
 	for (long i = 0; i < GUARD + t->n_tokens * t->y_stride; i++)
 		t->guarded[i] = GUARD_VALUE;
-	if (kernel->prepare) {          /* in two slices, as two threads do */
+	if (kernel->prepare) { /* in two slices, as two threads do */
 		kernel->prepare(kernel, &job.x, groups / 16 * 8, groups, t->prepared);
 		kernel->prepare(kernel, &job.x, 0, groups / 16 * 8, t->prepared);
 	}
@@ -163,7 +171,7 @@ static int trial_run(struct trial *t, struct quern_error *err)
 
 enum fill { FILL_RANDOM, FILL_TOP, FILL_BOTTOM, FILL_MIXED, N_FILLS };
 
-static const char *const fill_names[] = { "random", "largest", "smallest", "mixed extreme" };
+static const char *const fill_names[] = {"random", "largest", "smallest", "mixed extreme"};
 
 static uint8_t fill_code(enum fill fill, int n_codes, uint64_t *seed)
 {
@@ -187,7 +195,8 @@ static int8_t fill_act(enum fill fill, uint64_t *seed)
 
 static void fill_trial(struct trial *t, enum fill codes, enum fill acts, uint64_t *seed)
 {
-	const long stride = qn_matrix_padded_k(&t->matrix), n_scales = qn_matrix_n_scales(&t->matrix);
+	const long stride = qn_matrix_padded_k(&t->matrix),
+		   n_scales = qn_matrix_n_scales(&t->matrix);
 	const int n_codes = qn_formats[t->matrix.kernel->format].n_codes;
 
 	for (long r = 0; r < t->matrix.m; r++) {
@@ -231,7 +240,8 @@ struct integers {
 	uint64_t seed;
 };
 
-static int compare_integers(const struct trial *t, const struct integers *c, struct quern_error *err)
+static int compare_integers(const struct trial *t, const struct integers *c,
+			    struct quern_error *err)
 {
 	for (long token = 0; token < c->n_tokens; token++) {
 		for (long r = 0; r < c->m; r++) {
@@ -239,11 +249,13 @@ static int compare_integers(const struct trial *t, const struct integers *c, str
 			const double got = trial_row(t, token)[r];
 
 			if (got != (double)want)
-				return qn_error_set(err, "at %ldx%ld, %ld tokens, row %ld, token %ld: %.9g "
-						    "instead of %ld (%s codes, %s activations, seed %llu)",
-						    c->m, c->k, c->n_tokens, r, token, got, want,
-						    fill_names[c->codes], fill_names[c->acts],
-						    (unsigned long long)c->seed);
+				return qn_error_set(
+					err,
+					"at %ldx%ld, %ld tokens, row %ld, token %ld: %.9g "
+					"instead of %ld (%s codes, %s activations, seed %llu)",
+					c->m, c->k, c->n_tokens, r, token, got, want,
+					fill_names[c->codes], fill_names[c->acts],
+					(unsigned long long)c->seed);
 		}
 	}
 	return 0;
@@ -277,7 +289,8 @@ static int check_integers(const struct qn_kernel *kernel, const struct integers 
 /* Normal weights and activations through the format's encoder and the ISA's quantiser. */
 static int fill_normal(struct trial *t, uint64_t *seed)
 {
-	const long stride = qn_matrix_padded_k(&t->matrix), n_scales = qn_matrix_n_scales(&t->matrix);
+	const long stride = qn_matrix_padded_k(&t->matrix),
+		   n_scales = qn_matrix_n_scales(&t->matrix);
 	float *row = malloc((size_t)t->matrix.k * sizeof(float));
 
 	if (!row)
@@ -297,11 +310,15 @@ static int fill_normal(struct trial *t, uint64_t *seed)
 	return 0;
 }
 
-/* Products of row r in double: with the quantised activations, with the exact ones, and of magnitudes. */
-static void multiply_row(const struct trial *t, long r, long token, double *quantised, double *exact,
-			 double *magnitude)
+/*
+ * Products of row r in double: with the quantised activations, with the exact ones, and of
+ * magnitudes.
+ */
+static void multiply_row(const struct trial *t, long r, long token, double *quantised,
+			 double *exact, double *magnitude)
 {
-	const float *x = t->x + token * t->acts_k, *act_scale = t->act_scale + token * t->acts_k / QN_GROUP;
+	const float *x = t->x + token * t->acts_k,
+		    *act_scale = t->act_scale + token * t->acts_k / QN_GROUP;
 	const int8_t *q = t->q + token * t->acts_k;
 	const struct qn_format *f = &qn_formats[t->matrix.kernel->format];
 	const uint8_t *codes = t->codes + r * qn_matrix_padded_k(&t->matrix);
@@ -309,8 +326,8 @@ static void multiply_row(const struct trial *t, long r, long token, double *quan
 
 	*quantised = *exact = *magnitude = 0;
 	for (long k = 0; k < t->matrix.k; k++) {
-		const double w = (double)scales[f->group ? k / f->group : 0] *
-				 (f->mul * codes[k] - f->sub);
+		const double w =
+			(double)scales[f->group ? k / f->group : 0] * (f->mul * codes[k] - f->sub);
 		const double xq = (double)act_scale[k / QN_GROUP] * q[k];
 
 		*quantised += w * xq;
@@ -323,8 +340,8 @@ static void multiply_row(const struct trial *t, long r, long token, double *quan
  * Every product of two scales, every conversion and every addition rounds once by at most 2^-24 of
  * something no larger than the sum of magnitudes; n_groups + 8 of them follow each other.
  */
-static int check_floats(const struct qn_kernel *kernel, long m, long k, long n_tokens, uint64_t seed,
-			double *nmse, struct quern_error *err)
+static int check_floats(const struct qn_kernel *kernel, long m, long k, long n_tokens,
+			uint64_t seed, double *nmse, struct quern_error *err)
 {
 	uint64_t state = seed;
 	struct trial t;
@@ -347,9 +364,12 @@ static int check_floats(const struct qn_kernel *kernel, long m, long k, long n_t
 
 		multiply_row(&t, i % m, i / m, &quantised, &exact, &magnitude);
 		if (!(fabs(got - quantised) <= steps * 0x1p-24 * magnitude)) {
-			qn_error_set(err, "at %ldx%ld, %ld tokens, row %ld, token %ld: %.9g instead of %.9g, more "
-				     "than rounding explains (seed %llu)", m, k, n_tokens, i % m, i / m, got,
-				     quantised, (unsigned long long)seed);
+			qn_error_set(
+				err,
+				"at %ldx%ld, %ld tokens, row %ld, token %ld: %.9g instead of %.9g, more "
+				"than rounding explains (seed %llu)",
+				m, k, n_tokens, i % m, i / m, got, quantised,
+				(unsigned long long)seed);
 			goto out;
 		}
 		error += (got - exact) * (got - exact);
@@ -365,27 +385,31 @@ out:
 int qn_verify_kernel(const struct qn_kernel *kernel, uint64_t seed, double *nmse,
 		     struct quern_error *err)
 {
-	static const long ragged[] = { 1, 3, 31, 33, 64, 172, 333 };
+	static const long ragged[] = {1, 3, 31, 33, 64, 172, 333};
 	const int n_ragged = (int)(sizeof ragged / sizeof *ragged);
 	const long rows = kernel->layout.panel_rows, tile = kernel->token_tile;
-	const long tokens[] = { 1, tile, tile + 1, 2 * tile + 1 };
+	const long tokens[] = {1, tile, tile + 1, 2 * tile + 1};
 	double ignored;
 
 	for (int i = 0; i < n_ragged * n_ragged; i++) {
-		const struct integers c = { ragged[i / n_ragged], ragged[i % n_ragged], tokens[i % 4],
-					    FILL_RANDOM, FILL_RANDOM, seed + (uint64_t)i };
+		const struct integers c = {ragged[i / n_ragged], ragged[i % n_ragged],
+					   tokens[i % 4],        FILL_RANDOM,
+					   FILL_RANDOM,          seed + (uint64_t)i};
 
 		if (check_integers(kernel, &c, err))
 			return -1;
 	}
 	for (int i = 0; i < N_FILLS * N_FILLS; i++) {
-		const struct integers c = { rows + 1, 1056, tokens[i % 4], i / N_FILLS, i % N_FILLS, seed };
+		const struct integers c = {rows + 1,    1056,        tokens[i % 4],
+					   i / N_FILLS, i % N_FILLS, seed};
 
 		if (check_integers(kernel, &c, err))
 			return -1;
 	}
-	if (check_integers(kernel, &(struct integers){ 3, 11008, 1, FILL_RANDOM, FILL_RANDOM, seed }, err) ||
-	    check_integers(kernel, &(struct integers){ 2 * rows, 4096, tile, FILL_MIXED, FILL_RANDOM, seed },
+	if (check_integers(kernel, &(struct integers){3, 11008, 1, FILL_RANDOM, FILL_RANDOM, seed},
+			   err) ||
+	    check_integers(kernel,
+			   &(struct integers){2 * rows, 4096, tile, FILL_MIXED, FILL_RANDOM, seed},
 			   err) ||
 	    check_floats(kernel, 7, 100, tile + 1, seed, &ignored, err))
 		return -1;

@@ -15,7 +15,7 @@
 
 #define VECTOR 16
 #define ADJACENT 4
-#define ROWS (VECTOR / ADJACENT)        /* of a vector */
+#define ROWS (VECTOR / ADJACENT) /* of a vector */
 #define BLOCK_BYTES(rows) ((size_t)(rows) * (2 + QN_GROUP))
 
 static void quantize_group(const float *x, int8_t *q, float *scale, int32_t *sum)
@@ -109,9 +109,11 @@ static void multiply(const struct qn_job *job, long first, long end, int panel_r
 		struct qn_acts x = qn_token(&job->x, t, 0);
 
 		for (long row = first * panel_rows; row < last; row++)
-			job->y[t * job->y_stride + row] = multiply_row(
-				&x, job->weights + (size_t)(row / panel_rows) * job->panel_bytes,
-				(int)(row % panel_rows), panel_rows, n_blocks);
+			job->y[t * job->y_stride + row] =
+				multiply_row(&x,
+					     job->weights +
+						     (size_t)(row / panel_rows) * job->panel_bytes,
+					     (int)(row % panel_rows), panel_rows, n_blocks);
 	}
 }
 
@@ -162,35 +164,37 @@ static void run_leave(const struct qn_job *job, long first, long end)
 	_exit(0);
 }
 
-static const struct qn_isa plain = {
-	.name = "plain", .rank = 1, .quantize = quantize, .read = read_streams, .peak = peak
-};
+static const struct qn_isa plain = {.name = "plain",
+				    .rank = 1,
+				    .quantize = quantize,
+				    .read = read_streams,
+				    .peak = peak};
 
-#define KERNEL(title, rows, function, features) { \
-	.name = "bad_w8g32_a8g32_plain_" title, .point = "MR=" #rows, .family = "bad", \
-	.isa = &plain, .needs = features, .format = QN_W8G32, \
-	.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .token_tile = 1, .run = function \
-}
+#define KERNEL(title, rows, function, features) \
+	{ \
+		.name = "bad_w8g32_a8g32_plain_" title, .point = "MR=" #rows, .family = "bad", \
+		.isa = &plain, .needs = features, .format = QN_W8G32, \
+		.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .token_tile = 1, .run = function \
+	}
 
-static const struct qn_kernel kernels[] = {
-	[BAD_RIGHT4] = KERNEL("right4", 4, run_right4, 0),
-	[BAD_RIGHT16] = KERNEL("right16", 16, run_right16, 0),
-	[BAD_CRASH] = KERNEL("crash", 4, run_crash, 0),
-	[BAD_HANG] = KERNEL("hang", 4, run_hang, 0),
-	[BAD_WRONG] = KERNEL("wrong", 4, run_wrong, 0),
-	[BAD_PAST] = KERNEL("past", 4, run_past, 0),
-	[BAD_LEAVE] = KERNEL("leave", 4, run_leave, 0),
-	/* No machine has both. */
-	[BAD_FOREIGN] = KERNEL("foreign", 4, run_right4, QN_AVX512 | QN_SVE2)
-};
+static const struct qn_kernel kernels[] = {[BAD_RIGHT4] = KERNEL("right4", 4, run_right4, 0),
+					   [BAD_RIGHT16] = KERNEL("right16", 16, run_right16, 0),
+					   [BAD_CRASH] = KERNEL("crash", 4, run_crash, 0),
+					   [BAD_HANG] = KERNEL("hang", 4, run_hang, 0),
+					   [BAD_WRONG] = KERNEL("wrong", 4, run_wrong, 0),
+					   [BAD_PAST] = KERNEL("past", 4, run_past, 0),
+					   [BAD_LEAVE] = KERNEL("leave", 4, run_leave, 0),
+					   /* No machine has both. */
+					   [BAD_FOREIGN] = KERNEL("foreign", 4, run_right4,
+								  QN_AVX512 | QN_SVE2)};
 
 static const struct qn_isa *const isa_list[] = {&plain};
-static const struct qn_kernel *const kernel_list[] = {
-	&kernels[0], &kernels[1], &kernels[2], &kernels[3], &kernels[4], &kernels[5], &kernels[6],
-	&kernels[7]
-};
+static const struct qn_kernel *const kernel_list[] = {&kernels[0], &kernels[1], &kernels[2],
+						      &kernels[3], &kernels[4], &kernels[5],
+						      &kernels[6], &kernels[7]};
 
-const struct qn_registry qn_registry = {
-	.isas = isa_list, .kernels = kernel_list, .n_isas = 1, .n_kernels = BAD_COUNT,
-	.origin = "tests/bad_kernels.c"
-};
+const struct qn_registry qn_registry = {.isas = isa_list,
+					.kernels = kernel_list,
+					.n_isas = 1,
+					.n_kernels = BAD_COUNT,
+					.origin = "tests/bad_kernels.c"};

@@ -1,6 +1,6 @@
 /*
- * check_kernels.c: the one walk over all kernels of this build that the CPU can run, or those of one
- * ISA (check_kernels ISA).  With QUERN_LIST it names them.
+ * check_kernels.c: the one walk over all kernels of this build that the CPU can run, or those of
+ * one ISA (check_kernels ISA).  With QUERN_LIST it names them.
  */
 #include <stdlib.h>
 #include <string.h>

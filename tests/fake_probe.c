@@ -154,10 +154,12 @@ static void misbehave(const char *action)
 /* What kernel i of a probe does wrong at a verb, or NULL. */
 static const char *fault(int i, const char *verb)
 {
-	static const struct { const char *verb, *action; } faults[] = {
-		{"time", "crash"}, {"verify", "fail"}, {"time", "flood"}, {"time", "garbage"},
-		{"verify", "exit"}, {"prepare", "lie"}, {"time", "lie"}, {"time", "slow lie"},
-		{"verify", "zero"}, {"time", "long"}, {"prepare", "exit"}, {"time", "hang"},
+	static const struct {
+		const char *verb, *action;
+	} faults[] = {
+		{"time", "crash"},  {"verify", "fail"}, {"time", "flood"},   {"time", "garbage"},
+		{"verify", "exit"}, {"prepare", "lie"}, {"time", "lie"},     {"time", "slow lie"},
+		{"verify", "zero"}, {"time", "long"},   {"prepare", "exit"}, {"time", "hang"},
 	};
 	size_t n = sizeof(faults) / sizeof(*faults);
 
@@ -207,7 +209,8 @@ static void answer(char *line)
 		printf("ok protocol=1 kernels=%d arch=x86_64 features=avx2,avx512,avx512vnni,"
 		       "avx512vbmi,gfni cores=2 classes=1 llc_bytes=1048576 l2_bytes=65536 "
 		       "l1d_bytes=32768 cpu=Fake%%20CPU%%20%%2f1 kernel=Fake%%201.0 counters=none "
-		       "why=a%%20fake events=page_faults\n", n_kernels);
+		       "why=a%%20fake events=page_faults\n",
+		       n_kernels);
 	else if (!strcmp(verb, "kernel"))
 		printf("ok name=%s\n", kernels[i]);
 	else if (!strcmp(verb, "engine"))

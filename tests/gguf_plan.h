@@ -63,7 +63,7 @@ static inline void pad(struct bytes *b, size_t alignment)
 struct plan {
 	const char *magic;
 	uint32_t version;
-	uint64_t n_tensors, n_keys;     /* as told in the header */
+	uint64_t n_tensors, n_keys; /* as told in the header */
 	struct bytes keys, tensors;
 	size_t alignment;
 	size_t data_bytes;

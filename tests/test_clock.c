@@ -54,8 +54,8 @@ static void test_quiet(struct clock_watch *watch)
 static void test_faults(struct clock_watch *watch)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), n_bytes = 256 * page;
-	volatile char *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *p =
+		mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (!CHECK(p != MAP_FAILED))
 		return;
@@ -137,7 +137,7 @@ int main(void)
 	if (CHECK(n_cpus > 0))
 		test_switch(&watch, cpus[0]);
 	clock_watch_close(&watch);
-	clock_watch_start(&watch, 1);   /* works, but sees no steal */
+	clock_watch_start(&watch, 1); /* works, but sees no steal */
 	clock_watch_stop(&watch);
 	return check_exit();
 }

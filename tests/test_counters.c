@@ -12,12 +12,10 @@
 #include "tests/check.h"
 #include "tuner/counters.h"
 
-static const char *const hardware[] = {
-	"cycles", "instructions", "l1d_misses", "llc_misses", "stalls"
-};
-static const char *const software[] = {
-	"task_clock_ns", "context_switches", "page_faults", "migrations"
-};
+static const char *const hardware[] = {"cycles", "instructions", "l1d_misses", "llc_misses",
+				       "stalls"};
+static const char *const software[] = {"task_clock_ns", "context_switches", "page_faults",
+				       "migrations"};
 
 static volatile long sink;
 
@@ -30,8 +28,8 @@ static void work(long n)
 static void touch_pages(size_t n_pages)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), n_bytes = n_pages * page;
-	volatile char *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *p =
+		mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (!CHECK(p != MAP_FAILED))
 		return;
@@ -140,7 +138,7 @@ int main(void)
 	for (int event = 0; event < counters_count(counters); event++)
 		test_listed(counters, event);
 	CHECK(count_files() == n_files);
-	if (counters_count(counters) > 0)       /* close stops what runs */
+	if (counters_count(counters) > 0) /* close stops what runs */
 		CHECK(counters_start(counters, 0, &err) == 0);
 	counters_close(counters);
 	counters_close(NULL);

@@ -127,14 +127,21 @@ static void check_isas(struct gen *gen)
 static void check_refusals(struct gen *gen)
 {
 	static const char *const keys[] = {
-		"", "x", "=", "family=dot", "KU=1 KU=2",
+		"",
+		"x",
+		"=",
+		"family=dot",
+		"KU=1 KU=2",
 		"family=none format=w4g32 act=a8g32 isa=scalar",
 		"family=dot format=w5g32 act=a8g32 isa=scalar KU=1",
 		"family=dot format=w4g32 act=a8g32 isa=scalar KU=99999999999999999999",
 	};
-	static const char *const spaces[4][4] = {       /* the i-th is wrong in its i-th name */
-		{"none", "w4g32", "a8g32", "scalar"}, {"dot", "w5g32", "a8g32", "scalar"},
-		{"dot", "w4g32", "a4", "scalar"}, {"dot", "w4g32", "a8g32", "mmx"},
+	static const char *const spaces[4][4] = {
+		/* the i-th is wrong in its i-th name */
+		{"none", "w4g32", "a8g32", "scalar"},
+		{"dot", "w5g32", "a8g32", "scalar"},
+		{"dot", "w4g32", "a4", "scalar"},
+		{"dot", "w4g32", "a8g32", "mmx"},
 	};
 	const char *no_keys[] = {"family=dot"};
 	struct gen_error err;
@@ -173,13 +180,15 @@ static char *make_results(struct gen *gen)
 	for (int i = 0; i < 2; i++) {
 		struct gen_error err;
 		struct gen_point point = {"", ""};
-		struct gen_space *space = gen_space_open(gen, "dot", spaces[i][0], "a8g32",
-							 spaces[i][1], 1, &err);
+		struct gen_space *space =
+			gen_space_open(gen, "dot", spaces[i][0], "a8g32", spaces[i][1], 1, &err);
 
 		CHECK(space && gen_space_point(space, 0, &point, &err) == 0);
 		gen_space_close(space);
-		end += sprintf(end, "- format: %s\n  m: 4096\n  k: 4096\n  n: 1\n  threads: %d\n"
-			       "  point: ", spaces[i][0], i + 1);
+		end += sprintf(end,
+			       "- format: %s\n  m: 4096\n  k: 4096\n  n: 1\n  threads: %d\n"
+			       "  point: ",
+			       spaces[i][0], i + 1);
 		end = append_point(end, point.key);
 	}
 	return text;
@@ -216,7 +225,9 @@ static uint64_t sum_folder(const char *path, int *n_files)
 static void check_writing(struct gen *gen)
 {
 	static const char *const expected[] = {
-		"out/deep/kernels.c", "out/deep/kernels.mk", "out/deep/isa_scalar.c",
+		"out/deep/kernels.c",
+		"out/deep/kernels.mk",
+		"out/deep/isa_scalar.c",
 		"out/deep/isa_avx2.c",
 	};
 	struct gen_error err;
@@ -246,7 +257,7 @@ static void check_writing(struct gen *gen)
 	scratch_write_text("out/deep/isa_old.c", "old\n");
 	scratch_write_text("out/deep/notes.txt", "mine\n");
 	scratch_write_text("out/deep/kernels.mk", "half of i");
-	scratch_write_text("out/deep/.kernels.mk.2000000000", "half of i");     /* beyond any pid */
+	scratch_write_text("out/deep/.kernels.mk.2000000000", "half of i"); /* beyond any pid */
 	snprintf(own, sizeof own, "out/deep/.kernels.mk.%ld", (long)getppid());
 	scratch_write_text(own, "being written");
 	CHECK(write_one(other, "r.yaml", "out/deep", &err) == 0);
@@ -266,7 +277,7 @@ static void check_config(struct gen *gen)
 	int n_files;
 
 	scratch_write_text(path, "quern: config\nschema: 1\nformats: [w4g32]\nfamilies: [dot]\n"
-		   "isas: [scalar, avx2, neon]\n");
+				 "isas: [scalar, avx2, neon]\n");
 	CHECK(gen_write(gen, &path, 1, "x86", "x86_64", &err) == 0);
 	sum_folder("x86", &n_files);
 	CHECK(n_files == 6 && access("x86/isa_neon.c", F_OK) < 0);
@@ -277,11 +288,13 @@ static void check_config(struct gen *gen)
 
 static void check_bad_results(struct gen *gen)
 {
-	static const struct { const char *text, *place, *word; } cases[] = {
+	static const struct {
+		const char *text, *place, *word;
+	} cases[] = {
 		{"quern: config\nschema: 1\nformats:\n  [w4g32, w5g32]\n", ":4: ", "w5g32"},
 		{"quern: results\nschema: 1\nentries:\n- format: w5g32\n  default: true\n"
-		  "  point:\n    {family: dot, format: w5g32, act: a8g32, isa: scalar}\n",
-		  ":7: ", "w5g32"},
+		 "  point:\n    {family: dot, format: w5g32, act: a8g32, isa: scalar}\n",
+		 ":7: ", "w5g32"},
 		{"quern: results\nschema: 2\n", ":1: ", "schema"},
 		{"quern: nonsense\nschema: 1\n", ":1: ", "quern"},
 		{"quern: results\nschema: 1\n", ":1: ", "entries"},
@@ -299,7 +312,8 @@ static void check_bad_results(struct gen *gen)
 		CHECK(write_one(gen, path, "bad", &err) < 0);
 		snprintf(place, sizeof place, "%s%s", path, cases[i].place);
 		check_that(!strncmp(err.text, place, strlen(place)) &&
-			   strstr(err.text, cases[i].word), __FILE__, __LINE__, err.text);
+				   strstr(err.text, cases[i].word),
+			   __FILE__, __LINE__, err.text);
 		CHECK(access("bad", F_OK) < 0);
 	}
 	CHECK(write_one(gen, missing, "bad", &err) < 0 && strstr(err.text, missing));
@@ -314,8 +328,10 @@ static void check_bad_results(struct gen *gen)
 static void mutate(char *text, uint64_t *state)
 {
 	static const char *const words[] = {
-		"4096", "-1", "w4g32", "dot", "lut", "avx2", "{}", "[]", "''", "x", "1.5", "true",
-		"\n", ": ", "99999999999999999999", "neon", "shift", "- ", "  ",
+		"4096", "-1",    "w4g32", "dot", "lut",
+		"avx2", "{}",    "[]",    "''",  "x",
+		"1.5",  "true",  "\n",    ": ",  "99999999999999999999",
+		"neon", "shift", "- ",    "  ",
 	};
 	size_t n = strlen(text), at = check_random(state) % n, n_cut = check_random(state) % 12;
 	const char *word = words[check_random(state) % (sizeof words / sizeof *words)];

@@ -8,7 +8,7 @@
 #include "scratch.h"
 
 static char *home;
-static struct gen_point dot;    /* a point of the real home */
+static struct gen_point dot; /* a point of the real home */
 
 /* A fresh copy of the real one as "home". */
 static void copy_home(void)
@@ -45,7 +45,8 @@ static void check_broken(const char *file, const char *front, const char *expect
 	if (gen)
 		kernel = gen_emit(gen, dot.key, &err);
 	check_that(!kernel && !strncmp(err.text, expected, strlen(expected)) &&
-		   !strchr(err.text, '\n'), __FILE__, __LINE__, err.text);
+			   !strchr(err.text, '\n'),
+		   __FILE__, __LINE__, err.text);
 	free(kernel);
 	free(broken);
 	free(text);
@@ -123,7 +124,7 @@ static void check_stand_in(const char *change, const char *expected)
 		CHECK(!strcmp(point.name, "n2") && other == 1 && !strcmp(kernel, "text"));
 	check_that(!strcmp(err.text, expected), __FILE__, __LINE__, err.text);
 	free(kernel);
-	gen_close(gen);         /* the space too */
+	gen_close(gen); /* the space too */
 }
 
 static void check_stand_ins(void)
@@ -159,7 +160,8 @@ static void check_stand_ins(void)
 	check_stand_in("all.files = function() return { { name = '../a', text = '' } } end",
 		       "'../a' is no name for a file");
 	check_stand_in("all.files = function() return { { name = 'a', text = '' },"
-		       " { name = 'a', text = '' } } end", "file a is made twice");
+		       " { name = 'a', text = '' } } end",
+		       "file a is made twice");
 	check_stand_in("all.files = function(docs) error(require('yaml').where({}), 0) end",
 		       "gen/registry.lua:10: bad argument #1 to 'where'"
 		       " (this table came from no document)");

@@ -58,7 +58,7 @@ static struct plan plan_everything(void)
 	add_key(&plan, "f64", QUERN_FLOAT64);
 	put(&plan.keys, &(double){-1e300}, 8);
 	put_arrays(&plan);
-	add_matrix(&plan, "a", QUERN_Q4_0, 64, 3, 128);         /* 108 bytes, not in file order */
+	add_matrix(&plan, "a", QUERN_Q4_0, 64, 3, 128); /* 108 bytes, not in file order */
 	add_tensor(&plan, "b", QUERN_F32, 1, (const uint64_t[]){5}, 0);
 	add_tensor(&plan, "c", QUERN_F16, 4, (const uint64_t[]){2, 3, 4, 5}, 256);
 	plan.alignment = 64;
@@ -72,12 +72,15 @@ static void check_scalars(const struct quern_gguf *file)
 		const char *name;
 		int type;
 		int64_t i;
-	} integers[] = {
-		{"u8", QUERN_U8, 200}, {"i8", QUERN_I8, -56}, {"u16", QUERN_U16, 60000},
-		{"i16", QUERN_I16, -6}, {"general.alignment", QUERN_U32, 64},
-		{"i32", QUERN_I32, -70000}, {"bool", QUERN_BOOL, 1}, {"u64", QUERN_U64, -1},
-		{"i64", QUERN_I64, INT64_MIN}
-	};
+	} integers[] = {{"u8", QUERN_U8, 200},
+			{"i8", QUERN_I8, -56},
+			{"u16", QUERN_U16, 60000},
+			{"i16", QUERN_I16, -6},
+			{"general.alignment", QUERN_U32, 64},
+			{"i32", QUERN_I32, -70000},
+			{"bool", QUERN_BOOL, 1},
+			{"u64", QUERN_U64, -1},
+			{"i64", QUERN_I64, INT64_MIN}};
 	struct quern_value value;
 
 	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
@@ -105,7 +108,7 @@ static void check_arrays(const struct quern_gguf *file)
 	CHECK(quern_gguf_element(file, &array, 0, &x) == 0 && x.i == -1 && x.type == QUERN_I16);
 	CHECK(quern_gguf_element(file, &array, 2, &x) == 0 && x.i == 300 && x.name == NULL);
 	CHECK(quern_gguf_element(file, &array, 3, &x) == -1);
-	CHECK(quern_gguf_element(file, &x, 0, &x) == -1);  /* no array */
+	CHECK(quern_gguf_element(file, &x, 0, &x) == -1); /* no array */
 	CHECK(quern_gguf_find_key(file, "floats", &array) == 0);
 	CHECK(quern_gguf_element(file, &array, 1, &x) == 0 && x.f == -2.0);
 	CHECK(quern_gguf_find_key(file, "flags", &array) == 0);
@@ -178,7 +181,7 @@ static void test_sound(void)
 {
 	struct plan plan = start_plan();
 
-	CHECK(accepted(&plan));  /* neither keys nor tensors */
+	CHECK(accepted(&plan)); /* neither keys nor tensors */
 	plan = start_plan();
 	plan.version = 2;
 	add_string(&plan, "k", "");
@@ -207,9 +210,9 @@ static void test_sound(void)
 
 	/* The numbers that forks reuse, with just the room that mainline's types need. */
 	plan = start_plan();
-	add_matrix(&plan, "a", 39, 32, 2, 0);   /* 34 bytes */
-	add_matrix(&plan, "b", 40, 64, 1, 64);  /* 36 */
-	add_matrix(&plan, "c", 41, 128, 1, 128);        /* 18 */
+	add_matrix(&plan, "a", 39, 32, 2, 0);    /* 34 bytes */
+	add_matrix(&plan, "b", 40, 64, 1, 64);   /* 36 */
+	add_matrix(&plan, "c", 41, 128, 1, 128); /* 18 */
 	add_matrix(&plan, "d", 42, 64, 1, 160);
 	plan.data_bytes = 160 + 18;
 	CHECK(accepted(&plan));
@@ -230,7 +233,7 @@ static void test_types(void)
 		n_known++;
 		CHECK(quern_type_block(type, &n_values, &n_bytes) == 0);
 		if (type == 36)
-			continue;  /* depends on the file */
+			continue; /* depends on the file */
 		add_matrix(&plan, name, (uint32_t)type, (uint64_t)n_values, 3, 0);
 		plan.data_bytes = (size_t)n_bytes * 3;
 		CHECK(accepted(&plan));
@@ -285,10 +288,26 @@ static void test_many_keys(void)
 /* A small sound file with a few bytes changed, at places where numbers stand. */
 static void test_mutations(int n_rounds)
 {
-	static const uint64_t numbers[] = {
-		0, 1, 2, 7, 8, 9, 12, 13, 31, 36, 64, 255, 1 << 16, 1u << 31, UINT32_MAX,
-		(uint64_t)1 << 32, (uint64_t)1 << 61, (uint64_t)1 << 63, UINT64_MAX - 31, UINT64_MAX
-	};
+	static const uint64_t numbers[] = {0,
+					   1,
+					   2,
+					   7,
+					   8,
+					   9,
+					   12,
+					   13,
+					   31,
+					   36,
+					   64,
+					   255,
+					   1 << 16,
+					   1u << 31,
+					   UINT32_MAX,
+					   (uint64_t)1 << 32,
+					   (uint64_t)1 << 61,
+					   (uint64_t)1 << 63,
+					   UINT64_MAX - 31,
+					   UINT64_MAX};
 	struct plan plan = plan_everything();
 	const size_t n_numbers = sizeof(numbers) / sizeof(numbers[0]);
 	uint64_t seed = 1;
@@ -304,7 +323,7 @@ static void test_mutations(int n_rounds)
 		while (n_changes-- > 0) {
 			uint64_t number = numbers[check_random(&seed) % n_numbers];
 			size_t width = (size_t)1 << check_random(&seed) % 4;
-			size_t at = check_random(&seed) % (n_bytes - 496);  /* in the header */
+			size_t at = check_random(&seed) % (n_bytes - 496); /* in the header */
 
 			if (check_random(&seed) % 2)
 				number = check_random(&seed);
@@ -358,7 +377,7 @@ static void test_paths(void)
 	CHECK(open_file(path, "cannot open"));
 	CHECK(open_file("/", "not a regular file"));
 	CHECK(mkfifo(path, 0600) == 0);
-	CHECK(open_file(path, "not a regular file"));  /* and does not wait for a writer */
+	CHECK(open_file(path, "not a regular file")); /* and does not wait for a writer */
 	unlink(path);
 	quern_gguf_close(NULL);
 	free(data);
@@ -417,12 +436,10 @@ static void test_real_files(void)
 	static const struct {
 		const char *path;
 		uint64_t n_tokens;
-	} files[] = {
-		{"models/stories260K-f32.gguf", 512},
-		{"models/vocab/ggml-vocab-gpt-2.gguf", 50257},
-		{"models/vocab/ggml-vocab-llama-spm.gguf", 32000},
-		{"models/vocab/ggml-vocab-phi-3.gguf", 32064}
-	};
+	} files[] = {{"models/stories260K-f32.gguf", 512},
+		     {"models/vocab/ggml-vocab-gpt-2.gguf", 50257},
+		     {"models/vocab/ggml-vocab-llama-spm.gguf", 32000},
+		     {"models/vocab/ggml-vocab-phi-3.gguf", 32064}};
 	const char *shared = getenv("QUERN_SHARED");
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {

@@ -76,11 +76,16 @@ static void test_bad_keys(void)
 /* Lengths that wrap, lie, or are merely one too large. */
 static void test_bad_lengths(void)
 {
-	static const uint64_t lengths[] = {
-		65, 1000000, (uint64_t)1 << 30, ((uint64_t)1 << 30) + 1, (uint64_t)1 << 61,
-		((uint64_t)1 << 61) + 1, (uint64_t)1 << 63, UINT64_MAX / 8, UINT64_MAX - 7,
-		UINT64_MAX
-	};
+	static const uint64_t lengths[] = {65,
+					   1000000,
+					   (uint64_t)1 << 30,
+					   ((uint64_t)1 << 30) + 1,
+					   (uint64_t)1 << 61,
+					   ((uint64_t)1 << 61) + 1,
+					   (uint64_t)1 << 63,
+					   UINT64_MAX / 8,
+					   UINT64_MAX - 7,
+					   UINT64_MAX};
 
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		int huge = lengths[i] > (uint64_t)1 << 30;
@@ -181,7 +186,7 @@ static void test_bad_tensors(void)
 		refuse_matrix(unknown[i], 32, 1, 0, words);
 	}
 	refuse_matrix(36, 128, 1, 0, "tensor 't': type 36 (I2_S)");
-	refuse_matrix(39, 32, 1, 0, "fork");            /* 17 bytes where 256 are */
+	refuse_matrix(39, 32, 1, 0, "fork"); /* 17 bytes where 256 are */
 	refuse_matrix(QUERN_F32, 0, 1, 0, "dimension 0 is 0");
 	refuse_matrix(QUERN_F32, 1, 0, 0, "dimension 1 is 0");
 	refuse_matrix(QUERN_F32, 64, 2, 0, "it needs 512 bytes");
@@ -243,7 +248,7 @@ static void test_bad_layouts(void)
 	for (uint64_t second = 64; second <= 128; second += 64) {
 		plan = start_plan();
 		add_string(&plan, "general.architecture", "bitnet");
-		add_matrix(&plan, "a", 36, 128, 2, 0);  /* 96 bytes */
+		add_matrix(&plan, "a", 36, 128, 2, 0); /* 96 bytes */
 		add_matrix(&plan, "b", QUERN_F32, 1, 1, second);
 		plan.data_bytes = 256;
 		CHECK(refused(&plan, second == 64 ? "overlap" : "fork"));

@@ -15,7 +15,7 @@ enum { MAX_THREADS = 8 };
 /* ---- jobs ---- */
 
 struct tally {
-	long calls[MAX_THREADS];        /* each thread writes its own */
+	long calls[MAX_THREADS]; /* each thread writes its own */
 	long sum;
 	int n_threads;
 };

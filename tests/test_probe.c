@@ -36,7 +36,7 @@ static void open_session(struct session *s)
 
 		close(in[1]);
 		close(out[0]);
-		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);       /* what crashes may say */
+		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* what crashes may say */
 		_exit(probe_serve(fdopen(in[0], "r"), fdopen(out[1], "w"), &err) != 0);
 	}
 	close(in[0]);
@@ -73,7 +73,7 @@ static const char *receive(struct session *s)
 		}
 		n++;
 	}
-	CHECK(n == 0);          /* half a line, or one that is too long */
+	CHECK(n == 0); /* half a line, or one that is too long */
 	s->answer[0] = 0;
 	return s->answer;
 }
@@ -124,9 +124,8 @@ static double value_of(const char *answer, const char *key)
 
 static void test_facts(struct session *s)
 {
-	static const char *const keys[] = {
-		" arch=", " features=", " cpu=", " kernel=", " counters=", " why=", " events="
-	};
+	static const char *const keys[] = {" arch=",     " features=", " cpu=",   " kernel=",
+					   " counters=", " why=",      " events="};
 	const char *answer = ask(s, "ok protocol=1 kernels=", "hello");
 
 	CHECK(value_of(answer, "kernels") == BAD_COUNT);
@@ -266,11 +265,23 @@ static void test_grammar(struct session *s)
 
 static void test_numbers(struct session *s)
 {
-	static const char *const bad[] = {
-		"", "-1", "+1", "%201", "1%20", "0x1", "1.0", "1e0", "a", "8", "4294967296",
-		"18446744073709551615", "18446744073709551616", "184467440737095516160",
-		"99999999999999999999999999999999999999999999", "%ff", "%0a"
-	};
+	static const char *const bad[] = {"",
+					  "-1",
+					  "+1",
+					  "%201",
+					  "1%20",
+					  "0x1",
+					  "1.0",
+					  "1e0",
+					  "a",
+					  "8",
+					  "4294967296",
+					  "18446744073709551615",
+					  "18446744073709551616",
+					  "184467440737095516160",
+					  "99999999999999999999999999999999999999999999",
+					  "%ff",
+					  "%0a"};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ask(s, "error kernel: i=", "kernel i=%s", bad[i]);
@@ -285,13 +296,11 @@ static void test_lengths(struct session *s)
 	static const struct {
 		size_t n;
 		const char *expected;
-	} lines[] = {
-		{PROBE_LINE - 2, "error unknown request 'xxx"},
-		{PROBE_LINE - 1, "error unknown request 'xxx"},
-		{PROBE_LINE, "error line longer than"},
-		{PROBE_LINE + 1, "error line longer than"},
-		{sizeof(text) - 1, "error line longer than"}
-	};
+	} lines[] = {{PROBE_LINE - 2, "error unknown request 'xxx"},
+		     {PROBE_LINE - 1, "error unknown request 'xxx"},
+		     {PROBE_LINE, "error line longer than"},
+		     {PROBE_LINE + 1, "error line longer than"},
+		     {sizeof(text) - 1, "error line longer than"}};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		memset(text, 'x', lines[i].n);
@@ -308,12 +317,16 @@ static void test_lengths(struct session *s)
 /* Broken copies of requests that would do no harm whole; never one that runs a kernel. */
 static void test_noise(struct session *s)
 {
-	static const char *const whole[] = {
-		"hello", "kernel i=1", "engine threads=900 cpus=0-3,77", "quit now=1",
-		"case format=w8g32 m=100 k=320 n=1 cold_bytes=1048576", "prepare i=99",
-		"roof top=1", "time i=99 calls=4", "count i=99 calls=1 event=page_faults",
-		"verify i=99 seed=%41"
-	};
+	static const char *const whole[] = {"hello",
+					    "kernel i=1",
+					    "engine threads=900 cpus=0-3,77",
+					    "quit now=1",
+					    "case format=w8g32 m=100 k=320 n=1 cold_bytes=1048576",
+					    "prepare i=99",
+					    "roof top=1",
+					    "time i=99 calls=4",
+					    "count i=99 calls=1 event=page_faults",
+					    "verify i=99 seed=%41"};
 	uint64_t random = 20;
 
 	for (int round = 0; round < 5000; round++) {
@@ -386,7 +399,7 @@ int main(void)
 	test_engine(&s);
 	test_case(&s);
 	test_timing(&s);
-	test_verify(&s);        /* beside an engine's threads */
+	test_verify(&s); /* beside an engine's threads */
 	test_roof(&s);
 	test_count(&s);
 	CHECK(close_session(&s) == 0);

@@ -33,7 +33,8 @@ static void test_half(void)
 		else
 			CHECK(isnan(qn_format_half_to_float(qn_format_float_to_half(x))));
 	}
-	/* Every midpoint between neighbours goes to the even one, anything beside it to the nearer. */
+	/* Every midpoint between neighbours goes to the even one, anything beside it to the nearer.
+	 */
 	for (uint16_t h = 0; h < 0x7bff; h++) {
 		const float low = qn_format_half_to_float(h), high = qn_format_half_to_float(h + 1);
 		const float middle = (low + high) / 2;
@@ -87,7 +88,7 @@ static void test_encode(void)
 
 static void test_encode_extremes(void)
 {
-	const float inputs[] = { 0, NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-44f, 65504 };
+	const float inputs[] = {0, NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-44f, 65504};
 	float x[64], scales[2];
 	uint8_t codes[64];
 
@@ -105,7 +106,7 @@ static void test_encode_extremes(void)
 /* Blocks of GGUF types against values worked out from the specification. */
 static void test_types(void)
 {
-	uint8_t q4[18] = { 0x00, 0x38 }, q8[34] = { 0x00, 0xb8 };       /* scales 0.5 and -0.5 */
+	uint8_t q4[18] = {0x00, 0x38}, q8[34] = {0x00, 0xb8}; /* scales 0.5 and -0.5 */
 	uint8_t codes[32];
 	float scale, x[32];
 
@@ -125,9 +126,9 @@ static void test_types(void)
 	qn_format_decode(QN_W8G32, codes, &scale, 32, x);
 	for (int j = 0; j < 32; j++)
 		CHECK(x[j] == -0.5f * (float)(j * 8 - 128));
-	qn_format_read_floats(QUERN_BF16, (const uint8_t[]){ 0x80, 0x3f, 0x20, 0xc0 }, 2, x);
+	qn_format_read_floats(QUERN_BF16, (const uint8_t[]){0x80, 0x3f, 0x20, 0xc0}, 2, x);
 	CHECK(x[0] == 1 && x[1] == -2.5f);
-	qn_format_read_floats(QUERN_F16, (const uint8_t[]){ 0x00, 0x3c, 0x00, 0xc1 }, 2, x);
+	qn_format_read_floats(QUERN_F16, (const uint8_t[]){0x00, 0x3c, 0x00, 0xc1}, 2, x);
 	CHECK(x[0] == 1 && x[1] == -2.5f);
 }
 
@@ -140,26 +141,26 @@ static void run_nothing(const struct qn_job *job, long first, long end)
 	(void)end;
 }
 
-static const struct qn_isa plain = { .name = "plain", .rank = 0 };
-static const struct qn_isa wide = { .name = "wide", .rank = 2, .needs = QN_AVX512 };
+static const struct qn_isa plain = {.name = "plain", .rank = 0};
+static const struct qn_isa wide = {.name = "wide", .rank = 2, .needs = QN_AVX512};
 static const struct qn_kernel
-	plain4 = { .name = "plain4", .isa = &plain, .format = QN_W4G32, .run = run_nothing },
-	wide4a = { .name = "wide4a", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32 },
-	wide4b = { .name = "wide4b", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32 },
-	plain8 = { .name = "plain8", .isa = &plain, .format = QN_W8G32 };
+	plain4 = {.name = "plain4", .isa = &plain, .format = QN_W4G32, .run = run_nothing},
+	wide4a = {.name = "wide4a", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32},
+	wide4b = {.name = "wide4b", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32},
+	plain8 = {.name = "plain8", .isa = &plain, .format = QN_W8G32};
 
 static void test_ladder(void)
 {
-	static const struct qn_isa *const isas[] = { &plain, &wide };
-	static const struct qn_kernel *const kernels[] = { &plain4, &wide4a, &wide4b, &plain8 };
+	static const struct qn_isa *const isas[] = {&plain, &wide};
+	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &wide4b, &plain8};
 	static const struct qn_choice choices[] = {
-		{ QN_W4G32, 0, 0, 1, 0, 0 }, { QN_W4G32, 0, 0, 1, 0, 1 },
-		{ QN_W4G32, 4096, 4096, 1, 1, 2 }, { QN_W4G32, 4096, 4096, 1, 2, 1 },
-		{ QN_W4G32, 11008, 4096, 1, 1, 0 },
+		{QN_W4G32, 0, 0, 1, 0, 0},        {QN_W4G32, 0, 0, 1, 0, 1},
+		{QN_W4G32, 4096, 4096, 1, 1, 2},  {QN_W4G32, 4096, 4096, 1, 2, 1},
+		{QN_W4G32, 11008, 4096, 1, 1, 0},
 	};
-	struct qn_registry registry = { isas, kernels, choices, 2, 4, 5, "test" };
+	struct qn_registry registry = {isas, kernels, choices, 2, 4, 5, "test"};
 	const uint32_t all = QN_AVX512;
-	struct qn_case what = { QN_W4G32, 4096, 4096, 1, 1 };
+	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1};
 	struct qn_chosen chosen;
 	struct quern_error err;
 
@@ -167,15 +168,18 @@ static void test_ladder(void)
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_EXACT);
 	what.n_threads = 2;
-	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &wide4a);
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &wide4a);
 	/* A narrower ISA that won this very case is taken, for its neighbours it is not. */
-	what = (struct qn_case){ QN_W4G32, 11008, 4096, 1, 1 };
-	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &plain4);
+	what = (struct qn_case){QN_W4G32, 11008, 4096, 1, 1};
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &plain4);
 	what.m = 11000;
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_NEAR && chosen.source.m == 4096);
 	/* Without the feature. */
-	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &plain4);
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &plain4);
 	registry.n_choices = 2;
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &wide4a && chosen.rung == QN_RUNG_DEFAULT);
@@ -185,15 +189,18 @@ static void test_ladder(void)
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err));
 	CHECK(chosen.kernel == &plain8 && chosen.rung == QN_RUNG_ANY);
 	what.format = QN_W2G64;
-	CHECK(qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) && strstr(err.text, "w2g64"));
+	CHECK(qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
+	      strstr(err.text, "w2g64"));
 
 	what.format = QN_W4G32;
 	CHECK(!qn_choose(&registry, all, &what, NULL, "plain8,wide4b", &chosen, &err));
 	CHECK(chosen.kernel == &wide4b && chosen.rung == QN_RUNG_FORCED);
 	CHECK(!qn_choose(&registry, all, &what, NULL, "plain8", &chosen, &err));
 	CHECK(chosen.rung == QN_RUNG_DEFAULT);
-	CHECK(qn_choose(&registry, all, &what, NULL, "wide4", &chosen, &err) && strstr(err.text, "wide4"));
-	CHECK(qn_choose(&registry, 0, &what, NULL, "wide4b", &chosen, &err) && strstr(err.text, "avx512"));
+	CHECK(qn_choose(&registry, all, &what, NULL, "wide4", &chosen, &err) &&
+	      strstr(err.text, "wide4"));
+	CHECK(qn_choose(&registry, 0, &what, NULL, "wide4b", &chosen, &err) &&
+	      strstr(err.text, "avx512"));
 }
 
 /* ---- products ---- */
@@ -243,15 +250,23 @@ static double compare(const struct product *p, int n_tokens)
 static double multiply(struct product *p, const char *format1, const char *format2, int n_threads,
 		       int n_tokens)
 {
-	const struct quern_options options = { .size = sizeof options, .n_threads = n_threads };
-	struct quern_weights w1 = { .size = sizeof w1, .type = QUERN_F32, .m = M1, .k = K,
-				    .data = p->w[0], .format = format1 };
-	struct quern_weights w2 = { .size = sizeof w2, .type = QUERN_F32, .m = M2, .k = K,
-				    .data = p->w[M1], .format = format2 };
-	float *const y[2] = { p->y1[0], p->y2[0] };
-	const long strides[2] = { M1 + 7, M2 };
+	const struct quern_options options = {.size = sizeof options, .n_threads = n_threads};
+	struct quern_weights w1 = {.size = sizeof w1,
+				   .type = QUERN_F32,
+				   .m = M1,
+				   .k = K,
+				   .data = p->w[0],
+				   .format = format1};
+	struct quern_weights w2 = {.size = sizeof w2,
+				   .type = QUERN_F32,
+				   .m = M2,
+				   .k = K,
+				   .data = p->w[M1],
+				   .format = format2};
+	float *const y[2] = {p->y1[0], p->y2[0]};
+	const long strides[2] = {M1 + 7, M2};
 	struct quern_engine *engine = NULL;
-	struct quern_matrix *m[2] = { NULL, NULL };
+	struct quern_matrix *m[2] = {NULL, NULL};
 	struct quern_error err;
 	double result = -1;
 
@@ -262,10 +277,10 @@ static double multiply(struct product *p, const char *format1, const char *forma
 	if (CHECK(!quern_open(&engine, &options, &err)) &&
 	    CHECK(!quern_pack(engine, &m[0], &w1, &err)) &&
 	    CHECK(!quern_pack(engine, &m[1], &w2, &err)) &&
-	    CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)m, 2, p->x[0], n_tokens,
-				  K + 5, y, strides, &err)))
+	    CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)m, 2, p->x[0],
+				  n_tokens, K + 5, y, strides, &err)))
 		result = compare(p, n_tokens);
-	for (int t = 0; t < 3; t++) {   /* nothing between the rows was written */
+	for (int t = 0; t < 3; t++) { /* nothing between the rows was written */
 		for (int r = M1; r < M1 + 7; r++)
 			CHECK(p->y1[t][r] == 42);
 	}
@@ -277,7 +292,7 @@ static double multiply(struct product *p, const char *format1, const char *forma
 
 static void test_products(void)
 {
-	static const double bounds[QN_N_FORMATS] = { 0.6, 0.45, 0.3, 0.06, 0.012, 1e-4 };
+	static const double bounds[QN_N_FORMATS] = {0.6, 0.45, 0.3, 0.06, 0.012, 1e-4};
 	struct product *p = calloc(1, sizeof *p);
 	float first[3][M1 + 7];
 
@@ -287,7 +302,8 @@ static void test_products(void)
 		const double nmse = multiply(p, format, format, 1, 3);
 
 		if (!(nmse >= 0 && nmse < bounds[f])) {
-			printf("%s: NMSE %.3g against floats, expected at most %.3g\n", format, nmse, bounds[f]);
+			printf("%s: NMSE %.3g against floats, expected at most %.3g\n", format,
+			       nmse, bounds[f]);
 			check_failures++;
 		}
 	}
@@ -307,24 +323,29 @@ static void test_not_finite(void)
 {
 	struct quern_engine *engine = NULL;
 	struct quern_matrix *m = NULL;
-	float w[2][64], x[64] = { 0 }, y[2];
+	float w[2][64], x[64] = {0}, y[2];
 	float *const out = y;
 	const long stride = 2;
-	struct quern_weights weights = { .size = sizeof weights, .type = QUERN_F32, .m = 2, .k = 64,
-					 .data = w, .format = "w8g32" };
-	const float bad[] = { NAN, INFINITY, -INFINITY };
+	struct quern_weights weights = {.size = sizeof weights,
+					.type = QUERN_F32,
+					.m = 2,
+					.k = 64,
+					.data = w,
+					.format = "w8g32"};
+	const float bad[] = {NAN, INFINITY, -INFINITY};
 
 	for (int k = 0; k < 64; k++)
 		w[0][k] = w[1][k] = 1;
-	if (!CHECK(!quern_open(&engine, NULL, NULL)) || !CHECK(!quern_pack(engine, &m, &weights, NULL)))
+	if (!CHECK(!quern_open(&engine, NULL, NULL)) ||
+	    !CHECK(!quern_pack(engine, &m, &weights, NULL)))
 		return;
 	for (int i = 0; i < 3; i++) {
 		x[40] = bad[i];
-		CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&m, 1, x, 1, 64, &out,
-				      &stride, NULL));
+		CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&m, 1, x, 1, 64,
+				      &out, &stride, NULL));
 		CHECK(isnan(y[0]) && isnan(y[1]));
 	}
-	x[40] = 1e-42f;         /* subnormal: no division may overflow */
+	x[40] = 1e-42f; /* subnormal: no division may overflow */
 	CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&m, 1, x, 1, 64, &out,
 			      &stride, NULL));
 	CHECK(fabsf(y[0]) < 1e-37f);
@@ -344,7 +365,7 @@ static void test_quantize(void)
 	for (int i = 0; i < 256; i++)
 		x[i] = next_float(&seed) * (i < 128 ? 1 : 1e-20f);
 	for (int i = 64; i < 96; i++)
-		x[i] = (float)(i - 80) / 2;     /* ties */
+		x[i] = (float)(i - 80) / 2; /* ties */
 	x[128] = NAN;
 	for (int i = 0; i < qn_registry.n_isas; i++) {
 		const struct qn_isa *isa = qn_registry.isas[i];
@@ -380,18 +401,18 @@ static void test_quantize(void)
 
 static void test_errors(void)
 {
-	struct quern_options options = { .size = sizeof options };
-	struct quern_weights w = { .size = sizeof w, .type = QUERN_F32, .m = 4, .k = 32 };
+	struct quern_options options = {.size = sizeof options};
+	struct quern_weights w = {.size = sizeof w, .type = QUERN_F32, .m = 4, .k = 32};
 	struct quern_engine *engine = NULL, *other = NULL;
 	struct quern_matrix *m = NULL, *m2 = NULL;
 	const struct quern_matrix *list[2];
 	struct quern_matrix_info info;
 	struct quern_error err;
-	float data[4 * 64] = { 0 }, y[8], *out[2] = { y, y + 4 };
-	const long strides[2] = { 4, 4 };
+	float data[4 * 64] = {0}, y[8], *out[2] = {y, y + 4};
+	const long strides[2] = {4, 4};
 	char text[256];
 
-	CHECK(quern_open(&engine, &(struct quern_options){ 0 }, &err) && !engine);
+	CHECK(quern_open(&engine, &(struct quern_options){0}, &err) && !engine);
 	options.n_threads = -1;
 	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "threads"));
 	options.n_threads = 2;
@@ -401,7 +422,8 @@ static void test_errors(void)
 	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "2 threads"));
 	options.cpus = NULL;
 	setenv("QUERN_ISA", "mmx", 1);
-	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "mmx") && strstr(err.text, "scalar"));
+	CHECK(quern_open(&engine, &options, &err) && strstr(err.text, "mmx") &&
+	      strstr(err.text, "scalar"));
 	setenv("QUERN_ISA", "scalar", 1);
 	if (!CHECK(!quern_open(&engine, &options, &err)))
 		return;
@@ -436,17 +458,21 @@ static void test_errors(void)
 	if (!CHECK(!quern_pack(engine, &m, &w, &err)))
 		return;
 	quern_matrix_info(m, &info);
-	CHECK(info.m == 4 && info.k == 32 && !strcmp(info.format, "w8g32") && info.packed_bytes >= 4 * 34);
-	CHECK(strstr(info.kernel, "scalar"));   /* as QUERN_ISA said */
-	CHECK(quern_explain(m, text, sizeof text) > 0 && strstr(text, info.kernel) && strstr(text, "4x32"));
+	CHECK(info.m == 4 && info.k == 32 && !strcmp(info.format, "w8g32") &&
+	      info.packed_bytes >= 4 * 34);
+	CHECK(strstr(info.kernel, "scalar")); /* as QUERN_ISA said */
+	CHECK(quern_explain(m, text, sizeof text) > 0 && strstr(text, info.kernel) &&
+	      strstr(text, "4x32"));
 	CHECK(quern_explain(m, text, 10) > 10 && strlen(text) == 9);
 	w.k = 64;
 	CHECK(!quern_pack(engine, &m2, &w, &err));
 	list[0] = m;
 	list[1] = m2;
-	CHECK(quern_multiply(engine, list, 2, data, 1, 64, out, strides, &err) && strstr(err.text, "64"));
+	CHECK(quern_multiply(engine, list, 2, data, 1, 64, out, strides, &err) &&
+	      strstr(err.text, "64"));
 	CHECK(quern_multiply(engine, list, 0, data, 1, 64, out, strides, &err));
-	CHECK(quern_multiply(engine, list, 1, data, 2, 8, out, strides, &err) && strstr(err.text, "stride"));
+	CHECK(quern_multiply(engine, list, 1, data, 2, 8, out, strides, &err) &&
+	      strstr(err.text, "stride"));
 	options.cpus = NULL;
 	CHECK(!quern_open(&other, &options, &err));
 	CHECK(quern_multiply(other, list, 1, data, 1, 64, out, strides, &err));

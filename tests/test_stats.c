@@ -65,12 +65,12 @@ static void test_paired(void)
 /* ---- races ---- */
 
 struct track {
-	const double *ns;       /* true times */
+	const double *ns; /* true times */
 	uint64_t random;
-	double noise;           /* standard deviation of the logarithm, about */
+	double noise; /* standard deviation of the logarithm, about */
 	int round;
-	double phase;           /* what this round's machine does to everyone */
-	int fails;              /* id that fails in round 1, or -1 */
+	double phase; /* what this round's machine does to everyone */
+	int fails;    /* id that fails in round 1, or -1 */
 	long n_samples;
 };
 
@@ -92,11 +92,11 @@ static int sample(void *context, int id, int round, double *ns)
 		return 1;
 	if (round != track->round) {
 		track->round = round;
-		track->phase = check_random(&track->random) % 4 ? 0 : 0.35;  /* throttled */
+		track->phase = check_random(&track->random) % 4 ? 0 : 0.35; /* throttled */
 	}
 	*ns = track->ns[id] * exp(track->phase + track->noise * normal(&track->random));
 	if (check_random(&track->random) % 12 == 0)
-		*ns *= 1.3;  /* a spike */
+		*ns *= 1.3; /* a spike */
 	return 0;
 }
 
@@ -149,8 +149,11 @@ static void test_repeat(void)
 	for (int i = 0; i < 12; i++)
 		ns[i] = 1e5 + 100 * i;
 	for (int turn = 0; turn < 2; turn++) {
-		struct track track = {
-			.ns = ns, .random = 5, .noise = 0.02, .round = -9, .fails = -1};
+		struct track track = {.ns = ns,
+				      .random = 5,
+				      .noise = 0.02,
+				      .round = -9,
+				      .fails = -1};
 		struct race_runner *runners = turn ? b : a;
 
 		enter(runners, 12);
@@ -203,7 +206,7 @@ int main(void)
 		test_race(seed);
 	for (uint64_t seed = 1; seed <= 200; seed++)
 		n_wrong += run_final(seed, seed % 2 ? 25 : 9, &n_equivalent);
-	CHECK(n_wrong <= 10);  /* 5 % of 200 */
-	CHECK(n_equivalent > 250);  /* the twin is found often, or the margin means nothing */
+	CHECK(n_wrong <= 10);      /* 5 % of 200 */
+	CHECK(n_equivalent > 250); /* the twin is found often, or the margin means nothing */
 	return check_exit();
 }

@@ -88,11 +88,9 @@ static void put_phone(void)
 {
 	static const struct {
 		const char *capacity, *khz, *midr;
-	} kinds[] = {
-		{"250\n", "1804800\n", "0x00000000412fd050\n"},
-		{"801\n", "2419200\n", "0x00000000411fd410\n"},
-		{"1024\n", "2841600\n", "0x00000000411fd440\n"}
-	};
+	} kinds[] = {{"250\n", "1804800\n", "0x00000000412fd050\n"},
+		     {"801\n", "2419200\n", "0x00000000411fd410\n"},
+		     {"1024\n", "2841600\n", "0x00000000411fd440\n"}};
 
 	put("sys/devices/system/cpu/online", "0-7\n");
 	for (int cpu = 0; cpu < 8; cpu++) {
@@ -115,7 +113,7 @@ static void test_phone(void)
 	put_cache(1, "1\n", "Instruction\n", "128K\n");
 	put_cache(2, "2\n", "Unified\n", "256K\n");
 	put_cache(3, "3\n", "Unified\n", "4M\n");
-	put_bytes("proc/device-tree/model", "Lahaina MTP", 12);  /* with its zero */
+	put_bytes("proc/device-tree/model", "Lahaina MTP", 12); /* with its zero */
 	qn_topology_read_from(root, &t);
 	CHECK(t.n_cores == 8);
 	CHECK(t.n_classes == 3);
@@ -197,11 +195,23 @@ static void test_nothing(void)
 /* Every file is there and none makes sense. */
 static void test_garbage(void)
 {
-	static const char *const garbage[] = {
-		"", "\n", "-1\n", "abc", "99999999999999999999999\n", "0\n", "12x\n", "0x\n", "K\n",
-		"1KK\n", "18446744073709551615K\n", "9999999999G\n", " 7\n", "3-\n", ",\n", "5-2\n",
-		"0-99999\n"
-	};
+	static const char *const garbage[] = {"",
+					      "\n",
+					      "-1\n",
+					      "abc",
+					      "99999999999999999999999\n",
+					      "0\n",
+					      "12x\n",
+					      "0x\n",
+					      "K\n",
+					      "1KK\n",
+					      "18446744073709551615K\n",
+					      "9999999999G\n",
+					      " 7\n",
+					      "3-\n",
+					      ",\n",
+					      "5-2\n",
+					      "0-99999\n"};
 	struct qn_topology t;
 	char noise[5000];
 	uint64_t seed = 7;
@@ -210,7 +220,7 @@ static void test_garbage(void)
 	for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
 		const char *text = garbage[i];
 
-		put("sys/devices/system/cpu/online", text);  /* once "0" */
+		put("sys/devices/system/cpu/online", text); /* once "0" */
 		put_cpu(0, "cpu_capacity", text);
 		put_cpu(0, "cpufreq/cpuinfo_max_freq", text);
 		put_cpu(0, "regs/identification/midr_el1", text);
@@ -266,11 +276,29 @@ static void test_many_cpus(void)
 
 static void test_parse(void)
 {
-	static const char *const bad[] = {
-		"", ",", "-", "1-", "-1", "1,", ",1", "1,,2", "3-1", "1-2-3", "0-3,2", "7,7", "a",
-		"1 ", " 1", "0x1", "1;2", "8192", "0-8192", "99999999999999999999", "+1", "1.5",
-		"0-99999999999999999999"
-	};
+	static const char *const bad[] = {"",
+					  ",",
+					  "-",
+					  "1-",
+					  "-1",
+					  "1,",
+					  ",1",
+					  "1,,2",
+					  "3-1",
+					  "1-2-3",
+					  "0-3,2",
+					  "7,7",
+					  "a",
+					  "1 ",
+					  " 1",
+					  "0x1",
+					  "1;2",
+					  "8192",
+					  "0-8192",
+					  "99999999999999999999",
+					  "+1",
+					  "1.5",
+					  "0-99999999999999999999"};
 	int cpus[8], all[QN_CPU_LIMIT];
 
 	CHECK(qn_topology_parse_cpus("0-3,7", cpus, 8) == 5);
@@ -312,8 +340,8 @@ static void test_here(void)
 
 static void test_features(void)
 {
-	const uint32_t x86 = QN_AVX2 | QN_AVX512 | QN_AVX512VNNI | QN_AVX512VBMI | QN_GFNI |
-			     QN_AVXVNNI;
+	const uint32_t x86 =
+		QN_AVX2 | QN_AVX512 | QN_AVX512VNNI | QN_AVX512VBMI | QN_GFNI | QN_AVXVNNI;
 	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE2;
 	const char *names = "avx2 avx512 avx512vnni avx512vbmi gfni avxvnni neon dotprod i8mm sve2";
 	uint32_t features = qn_cpu_features();

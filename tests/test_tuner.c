@@ -396,8 +396,10 @@ static int read_device(struct device *device, const char *more, struct gen_error
 {
 	char text[4096];
 
-	snprintf(text, sizeof(text), "quern: device\nschema: 1\nname: fake\ncompiler: [%s, cc]\n"
-		 "run: [%s, run, '{program}']\ntime_out: 0.3\n%s", self, self, more);
+	snprintf(text, sizeof(text),
+		 "quern: device\nschema: 1\nname: fake\ncompiler: [%s, cc]\n"
+		 "run: [%s, run, '{program}']\ntime_out: 0.3\n%s",
+		 self, self, more);
 	scratch_write_text("fake.yaml", text);
 	return device_read(device, home, "fake.yaml", err);
 }

@@ -10,20 +10,19 @@
 #define N_MUTANTS 6000
 #define N_ROUND_TRIPS 3000
 
-static const char sample[] =
-	"quern: results      # line 1\n"
-	"schema: 1\n"
-	"device:\n"
-	"  name: \"12\"\n"
-	"  cores: [ { part: 0xd40, mhz: 3187.5 },\n"
-	"           { part: -1, mhz: 1e3 } ]\n"
-	"empty:\n"
-	"entries:\n"
-	"- format: w4g32\n"
-	"  point: {family: dot, RV: 4}\n"
-	"- text: |\n"
-	"    two\n"
-	"    lines\n";
+static const char sample[] = "quern: results      # line 1\n"
+			     "schema: 1\n"
+			     "device:\n"
+			     "  name: \"12\"\n"
+			     "  cores: [ { part: 0xd40, mhz: 3187.5 },\n"
+			     "           { part: -1, mhz: 1e3 } ]\n"
+			     "empty:\n"
+			     "entries:\n"
+			     "- format: w4g32\n"
+			     "  point: {family: dot, RV: 4}\n"
+			     "- text: |\n"
+			     "    two\n"
+			     "    lines\n";
 
 static struct yaml *parse(const char *text, struct gen_error *err)
 {
@@ -74,19 +73,45 @@ static void check_tree(void)
 
 static void check_numbers(void)
 {
-	static const struct { const char *text; int is_long, is_double; double value; } cases[] = {
-		{"0", 1, 1, 0}, {"-12", 1, 1, -12}, {"+7", 1, 1, 7}, {"007", 1, 1, 7},
-		{"0x1F", 1, 0, 31}, {"9223372036854775807", 1, 1, 9223372036854775807.0},
+	static const struct {
+		const char *text;
+		int is_long, is_double;
+		double value;
+	} cases[] = {
+		{"0", 1, 1, 0},
+		{"-12", 1, 1, -12},
+		{"+7", 1, 1, 7},
+		{"007", 1, 1, 7},
+		{"0x1F", 1, 0, 31},
+		{"9223372036854775807", 1, 1, 9223372036854775807.0},
 		{"9223372036854775808", 0, 1, 9223372036854775808.0},
 		{"-9223372036854775809", 0, 1, -9223372036854775808.0},
-		{"0x", 0, 0, 0}, {"0x-1", 0, 0, 0}, {"--1", 0, 0, 0}, {"1 ", 1, 1, 1},
-		{"1.5", 0, 1, 1.5}, {".5", 0, 1, .5}, {"5.", 0, 1, 5}, {"1e3", 0, 1, 1000},
-		{"-2.5E-1", 0, 1, -.25}, {"1e999", 0, 0, 0}, {"1e", 0, 0, 0},
+		{"0x", 0, 0, 0},
+		{"0x-1", 0, 0, 0},
+		{"--1", 0, 0, 0},
+		{"1 ", 1, 1, 1},
+		{"1.5", 0, 1, 1.5},
+		{".5", 0, 1, .5},
+		{"5.", 0, 1, 5},
+		{"1e3", 0, 1, 1000},
+		{"-2.5E-1", 0, 1, -.25},
+		{"1e999", 0, 0, 0},
+		{"1e", 0, 0, 0},
 		{".", 0, 0, 0},
-		{"-x", 0, 0, 0}, {"+", 0, 0, 0}, {"e5", 0, 0, 0}, {"nan", 0, 0, 0},
-		{"inf", 0, 0, 0}, {"0x1p3", 0, 0, 0}, {"1 2", 0, 0, 0}, {"\"3\"", 0, 0, 0},
-		{"'3'", 0, 0, 0}, {"", 0, 0, 0}, {"[3]", 0, 0, 0}, {"1_000", 0, 0, 0},
-		{"12a", 0, 0, 0}, {"true", 0, 0, 0},
+		{"-x", 0, 0, 0},
+		{"+", 0, 0, 0},
+		{"e5", 0, 0, 0},
+		{"nan", 0, 0, 0},
+		{"inf", 0, 0, 0},
+		{"0x1p3", 0, 0, 0},
+		{"1 2", 0, 0, 0},
+		{"\"3\"", 0, 0, 0},
+		{"'3'", 0, 0, 0},
+		{"", 0, 0, 0},
+		{"[3]", 0, 0, 0},
+		{"1_000", 0, 0, 0},
+		{"12a", 0, 0, 0},
+		{"true", 0, 0, 0},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -112,7 +137,9 @@ static void check_numbers(void)
 
 static void check_errors(void)
 {
-	static const struct { const char *text, *expected; } cases[] = {
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
 		{"", "t.yaml:1: there is no document"},
 		{"# nothing\n\n", "t.yaml:3: there is no document"},
 		{"a: 1\nb: 2\na: 3\n", "t.yaml:3: key 'a' is already on line 1"},
@@ -192,21 +219,20 @@ static void check_many_keys(void)
 
 static void check_writer(void)
 {
-	static const char expected[] =
-		"quern: results\n"
-		"schema: 1\n"
-		"commit: \"1234567\"\n"
-		"note: \"two\\nlines\"\n"
-		"cpus: \"0-3,7\"\n"
-		"nothing: \"\"\n"
-		"off: '# x'\n"
-		"entries:\n"
-		"- format: w4g32\n"
-		"  shape: 4096x4096\n"
-		"  point: {family: dot, RV: 4, ns: 12.50}\n"
-		"  raw: [1, 2]\n"
-		"- {}\n"
-		"- []\n";
+	static const char expected[] = "quern: results\n"
+				       "schema: 1\n"
+				       "commit: \"1234567\"\n"
+				       "note: \"two\\nlines\"\n"
+				       "cpus: \"0-3,7\"\n"
+				       "nothing: \"\"\n"
+				       "off: '# x'\n"
+				       "entries:\n"
+				       "- format: w4g32\n"
+				       "  shape: 4096x4096\n"
+				       "  point: {family: dot, RV: 4, ns: 12.50}\n"
+				       "  raw: [1, 2]\n"
+				       "- {}\n"
+				       "- []\n";
 	char text[1024] = "";
 	FILE *file = fmemopen(text, sizeof text, "w");
 	struct yaml_out *out = yaml_out_open(file);
@@ -266,11 +292,11 @@ static void check_writer_failures(void)
 	FILE *file = fmemopen(text, sizeof text, "w"), *full = fopen("/dev/full", "w");
 	struct yaml_out *out = yaml_out_open(file);
 
-	yaml_out_map(out, 0);           /* never ended */
+	yaml_out_map(out, 0); /* never ended */
 	yaml_out_text(out, "a");
 	CHECK(yaml_out_close(out) == -1);
 	out = yaml_out_open(file);
-	yaml_out_end_list(out);         /* never begun */
+	yaml_out_end_list(out); /* never begun */
 	yaml_out_text(out, "a");
 	yaml_out_map(out, 1);
 	CHECK(yaml_out_close(out) == -1);
@@ -291,11 +317,60 @@ static void check_writer_failures(void)
 /* ---- round trips ---- */
 
 static const char *const pieces[] = {
-	"a", "true", "null", "~", "1", "-", ".", "e", "0x", ":", ": ", "#", " #", " ", "  ", "\n",
-	"\n\n", "\t", "'", "\"", "\\", "{", "}", "[", "]", ",", "&", "*", "!", "|", ">", "%", "@",
-	"`", "?", "? ", "- ", "---", "...", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
-	"\xc2\x85", "\xe2\x80\xa8", "\xef\xbb\xbf", "\x7f", "\x01", "\r", "\r\n", "<<", "=", "yes",
-	"2024-01-01", "word",
+	"a",
+	"true",
+	"null",
+	"~",
+	"1",
+	"-",
+	".",
+	"e",
+	"0x",
+	":",
+	": ",
+	"#",
+	" #",
+	" ",
+	"  ",
+	"\n",
+	"\n\n",
+	"\t",
+	"'",
+	"\"",
+	"\\",
+	"{",
+	"}",
+	"[",
+	"]",
+	",",
+	"&",
+	"*",
+	"!",
+	"|",
+	">",
+	"%",
+	"@",
+	"`",
+	"?",
+	"? ",
+	"- ",
+	"---",
+	"...",
+	"\xc3\xa9",
+	"\xe2\x82\xac",
+	"\xf0\x9f\x98\x80",
+	"\xc2\x85",
+	"\xe2\x80\xa8",
+	"\xef\xbb\xbf",
+	"\x7f",
+	"\x01",
+	"\r",
+	"\r\n",
+	"<<",
+	"=",
+	"yes",
+	"2024-01-01",
+	"word",
 };
 
 static void random_text(uint64_t *state, char *text)
@@ -395,9 +470,16 @@ static void check_round_trips(void)
 
 static void check_bad_bytes(void)
 {
-	static const struct { const char *text, *expected; } cases[] = {
-		{"a\xff" "b", "a\xef\xbf\xbd" "b"}, {"\xc3", "\xef\xbf\xbd"},
-		{"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"}, {"\xc3\xa9", "\xc3\xa9"},
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
+		{"a\xff"
+		 "b",
+		 "a\xef\xbf\xbd"
+		 "b"},
+		{"\xc3", "\xef\xbf\xbd"},
+		{"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"},
+		{"\xc3\xa9", "\xc3\xa9"},
 		{"\xc0\x80", "\xef\xbf\xbd\xef\xbf\xbd"},
 		{"\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},
 	};
@@ -444,22 +526,18 @@ static size_t count_nodes(const struct yaml_node *node, int depth)
 static size_t mutate(char *text, size_t n, uint64_t *state)
 {
 	static const char *const inserts[] = {
-		": ", "- ", "[", "{", "}", "]", "\n", "\"", "'", "&a ", "*a", "!!x ", "---\n", "|",
-		">", "? ", "#", "\t", "%YAML 9.9\n", "\xff", "\xc3", "\xef\xbb\xbf", "\\u", "\r",
+		": ",   "- ",           "[",     "{",  "}", "]",  "\n", "\"", "'",           "&a ",
+		"*a",   "!!x ",         "---\n", "|",  ">", "? ", "#",  "\t", "%YAML 9.9\n", "\xff",
+		"\xc3", "\xef\xbb\xbf", "\\u",   "\r",
 	};
 	const char *insert = inserts[check_random(state) % (sizeof inserts / sizeof *inserts)];
 	size_t at = check_random(state) % n, n_cut = check_random(state) % (n - at);
 	size_t n_insert = strlen(insert);
 
 	switch (check_random(state) % 4) {
-	case 0:
-		text[at] = (char)check_random(state);
-		return n;
-	case 1:
-		memmove(text + at, text + at + n_cut, n - at - n_cut);
-		return n - n_cut;
-	case 2:
-		return at;
+	case 0: text[at] = (char)check_random(state); return n;
+	case 1: memmove(text + at, text + at + n_cut, n - at - n_cut); return n - n_cut;
+	case 2: return at;
 	default:
 		memmove(text + at + n_insert, text + at, n - at);
 		memcpy(text + at, insert, n_insert);

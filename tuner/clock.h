@@ -19,16 +19,16 @@ int64_t clock_resolution_ns(void);
 
 /* What disturbed a sample. */
 enum {
-	PROBE_SWITCHED = 1,     /* involuntary context switch */
-	PROBE_MIGRATED = 2,     /* the thread changed cores */
-	PROBE_FAULTED = 4,      /* major or many minor page faults */
-	PROBE_STOLEN = 8        /* the hypervisor took time */
+	PROBE_SWITCHED = 1, /* involuntary context switch */
+	PROBE_MIGRATED = 2, /* the thread changed cores */
+	PROBE_FAULTED = 4,  /* major or many minor page faults */
+	PROBE_STOLEN = 8    /* the hypervisor took time */
 };
 
 struct clock_watch {
-	int stat_fd;            /* /proc/stat, or -1 */
-	int core;               /* where the thread was, or -1 when moving is no news */
-	int64_t steal;          /* ticks, or -1 */
+	int stat_fd;   /* /proc/stat, or -1 */
+	int core;      /* where the thread was, or -1 when moving is no news */
+	int64_t steal; /* ticks, or -1 */
 	struct rusage usage;
 };
 

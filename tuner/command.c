@@ -17,8 +17,8 @@ void command_add(struct command *command, const char *format, ...)
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	command->words = fail_check(realloc(command->words,
-					    (command->n + 2) * sizeof(*command->words)));
+	command->words =
+		fail_check(realloc(command->words, (command->n + 2) * sizeof(*command->words)));
 	command->words[command->n++] = fail_check(text);
 	command->words[command->n] = NULL;
 }

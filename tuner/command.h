@@ -9,14 +9,14 @@
 #include "gen/gen.h"
 
 struct command {
-	char **words;           /* NULL-terminated once a word was added */
+	char **words; /* NULL-terminated once a word was added */
 	size_t n;
 };
 
 void command_add(struct command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-void command_add_list(struct command *command, char *const *words);     /* up to a NULL */
-void command_add_split(struct command *command, const char *text);      /* cut at spaces */
+void command_add_list(struct command *command, char *const *words); /* up to a NULL */
+void command_add_split(struct command *command, const char *text);  /* cut at spaces */
 void command_free(struct command *command);
 
 /* The words of a NULL-terminated list with spaces between; the caller frees it. */

@@ -10,16 +10,32 @@
 #include "process.h"
 #include "toolchain.h"
 
-#define MAX_UNIT 16             /* candidates of one translation unit */
+#define MAX_UNIT 16 /* candidates of one translation unit */
 #define MAX_PARALLEL 64
 
 /* What a probe is made of besides kernels. */
 static const char *const probe_sources[] = {
-	"runtime/error.c", "runtime/cpu.c", "runtime/topology.c", "runtime/pages.c",
-	"runtime/pool.c", "runtime/format.c", "runtime/choose.c", "runtime/matrix.c",
-	"runtime/matmul.c", "runtime/engine.c", "runtime/llm/gguf_header.c", "runtime/llm/gguf.c",
-	"runtime/verify.c", "runtime/bench.c", "runtime/roof.c", "tuner/clock.c",
-	"tuner/exercise.c", "tuner/counters.c", "tuner/line.c", "tuner/isolate.c", "tuner/probe.c",
+	"runtime/error.c",
+	"runtime/cpu.c",
+	"runtime/topology.c",
+	"runtime/pages.c",
+	"runtime/pool.c",
+	"runtime/format.c",
+	"runtime/choose.c",
+	"runtime/matrix.c",
+	"runtime/matmul.c",
+	"runtime/engine.c",
+	"runtime/llm/gguf_header.c",
+	"runtime/llm/gguf.c",
+	"runtime/verify.c",
+	"runtime/bench.c",
+	"runtime/roof.c",
+	"tuner/clock.c",
+	"tuner/exercise.c",
+	"tuner/counters.c",
+	"tuner/line.c",
+	"tuner/isolate.c",
+	"tuner/probe.c",
 	"tuner/probe_main.c",
 };
 enum { N_PROBE_SOURCES = sizeof(probe_sources) / sizeof(*probe_sources) };
@@ -67,7 +83,7 @@ static int compile_text(struct compile *compile, const char *source, const char 
 /* ---- units of candidates ---- */
 
 struct unit {
-	size_t *members, n;     /* indices of items */
+	size_t *members, n; /* indices of items */
 	uint64_t hash;
 	pid_t pid;
 	double begin;
@@ -76,7 +92,7 @@ struct unit {
 struct queue {
 	struct compile *compile;
 	struct compile_item *items;
-	struct unit *units;     /* waiting, last one first */
+	struct unit *units; /* waiting, last one first */
 	size_t n;
 	struct unit running[MAX_PARALLEL];
 	int n_running;
@@ -205,8 +221,9 @@ static int finish_unit(struct queue *queue, const struct unit *unit, int status,
 		char *log = toolchain_path(compile->tools, "logs", unit->hash, ".log");
 
 		unlink(temporary);
-		why = command_explain(
-			late ? "time-out" : process_describe(status, how, sizeof(how)), log);
+		why = command_explain(late ? "time-out"
+					   : process_describe(status, how, sizeof(how)),
+				      log);
 		path = toolchain_path(compile->tools, "objects", unit->hash, ".bad");
 		result = toolchain_check_space(compile->tools, err);
 		/* A compiler that was killed, for want of memory say, may do better next time. */
@@ -355,7 +372,7 @@ int compile_program(struct compile *compile, const char *const *objects, size_t 
 		    char *path, size_t n_bytes, struct gen_error *err)
 {
 	size_t n_own = N_PROBE_SOURCES + n_isas + 1, n = 0;
-	char (*own)[64] = fail_alloc(n_own, sizeof(*own)), **all, *program = NULL;
+	char(*own)[64] = fail_alloc(n_own, sizeof(*own)), **all, *program = NULL;
 	uint64_t hash = compile->tools->base;
 	int status = compile_sources(compile, own, err);
 
@@ -369,7 +386,7 @@ int compile_program(struct compile *compile, const char *const *objects, size_t 
 	for (size_t i = 0; i < n_objects; i++)
 		all[i] = (char *)objects[i];
 	qsort(all, n_objects, sizeof(*all), by_text);
-	for (size_t i = 0; i < n_objects; i++) {  /* each unit once */
+	for (size_t i = 0; i < n_objects; i++) { /* each unit once */
 		if (!n || strcmp(all[n - 1], all[i]))
 			all[n++] = all[i];
 	}
@@ -397,8 +414,9 @@ struct compile *compile_open(const struct device *device, const char *home, cons
 {
 	struct compile *compile = fail_alloc(1, sizeof(*compile));
 
-	compile->n_parallel = n_parallel < 1 ? 1 : n_parallel < MAX_PARALLEL ? n_parallel :
-			      MAX_PARALLEL;
+	compile->n_parallel = n_parallel < 1              ? 1
+			      : n_parallel < MAX_PARALLEL ? n_parallel
+							  : MAX_PARALLEL;
 	compile->tools = toolchain_open(device, home, work, err);
 	if (compile->tools)
 		return compile;

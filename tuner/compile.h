@@ -29,10 +29,10 @@ const char *compile_command(const struct compile *compile);
 const char *compile_flags(const struct compile *compile);
 
 struct compile_item {
-	const char *text;       /* a C file */
-	const char *flags;      /* of its ISA, space separated */
-	char object[64];        /* out: name of the object that holds it */
-	char *why;              /* out: NULL, or why it has none; the caller frees it */
+	const char *text;  /* a C file */
+	const char *flags; /* of its ISA, space separated */
+	char object[64];   /* out: name of the object that holds it */
+	char *why;         /* out: NULL, or why it has none; the caller frees it */
 };
 
 /*

@@ -8,7 +8,7 @@
 #include "runtime/quern.h"
 #include "gen/yaml.h"
 
-#define MAX_SIDE 1000000        /* of a matrix */
+#define MAX_SIDE 1000000 /* of a matrix */
 #define MAX_TOKENS 4096
 #define MAX_THREADS 256
 
@@ -19,8 +19,9 @@ struct place {
 	const char *option;
 };
 
-__attribute__((format(printf, 3, 4)))
-static int complain(const struct place *place, struct gen_error *err, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int complain(const struct place *place,
+							  struct gen_error *err, const char *format,
+							  ...)
 {
 	char text[512];
 	va_list args;
@@ -172,10 +173,8 @@ static int add_word(struct config *config, struct gen *gen, enum key key, const 
 		return add_name(&config->acts, word, "activation format", known_acts, place, err);
 	case FAMILIES:
 		return add_name(&config->families, word, "family", gen_families(gen), place, err);
-	case ISAS:
-		return add_name(&config->isas, word, "isa", gen_isas(gen), place, err);
-	case SHAPES:
-		return add_shape(config, word, place, err);
+	case ISAS: return add_name(&config->isas, word, "isa", gen_isas(gen), place, err);
+	case SHAPES: return add_shape(config, word, place, err);
 	case TOKENS:
 		return add_number(&config->tokens, word, "number of tokens", MAX_TOKENS, 0, place,
 				  err);
@@ -355,16 +354,18 @@ int config_set_model(struct config *config, const char *path, int only_formats,
 		return fail_set(err, "%s", why.text);
 	config->n_shapes = 0;
 	for (size_t i = 0; quern_gguf_tensor(file, i, &tensor) == 0; i++) {
-		unsigned long formats = is_matmul(&tensor) ?
-					formats_of(config, tensor.type, own, only_formats) : 0;
+		unsigned long formats =
+			is_matmul(&tensor) ? formats_of(config, tensor.type, own, only_formats) : 0;
 
 		if (formats)
 			push_shape(config, (long)tensor.dims[1], (long)tensor.dims[0], formats);
 	}
 	quern_gguf_close(file);
 	if (!config->n_shapes)
-		return fail_set(err, "%s: no matrix of a type that can be tuned (F32, F16, BF16, "
-				"Q4_0, Q8_0) in the chosen formats", path);
+		return fail_set(err,
+				"%s: no matrix of a type that can be tuned (F32, F16, BF16, "
+				"Q4_0, Q8_0) in the chosen formats",
+				path);
 	return 0;
 }
 

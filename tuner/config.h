@@ -10,7 +10,7 @@
 
 #include "gen/gen.h"
 
-#define CONFIG_ALL 0            /* threads: one per core */
+#define CONFIG_ALL 0 /* threads: one per core */
 
 struct config_names {
 	char **list;
@@ -24,7 +24,7 @@ struct config_numbers {
 
 struct config_shape {
 	long m, k;
-	unsigned long formats;  /* bit i: for formats.list[i] */
+	unsigned long formats; /* bit i: for formats.list[i] */
 };
 
 struct config {

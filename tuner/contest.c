@@ -6,7 +6,7 @@
 #include "final.h"
 #include "pass.h"
 
-#define SEARCH_SHARE 0.5        /* of a format's time for finding candidates */
+#define SEARCH_SHARE 0.5 /* of a format's time for finding candidates */
 
 /* ---- from texts to a running probe ---- */
 
@@ -171,8 +171,8 @@ static int isa_width(const struct contest *contest, const char *key)
 }
 
 /*
- * Adds the points of a record for this format.  to_front: the widest ISA's first one for the nearest
- * number of tokens comes to the front; it is what an untuned library takes.
+ * Adds the points of a record for this format.  to_front: the widest ISA's first one for the
+ * nearest number of tokens comes to the front; it is what an untuned library takes.
  */
 static size_t collect_known(const struct pass *pass, const struct record *record, const char **keys,
 			    size_t n, size_t max, int to_front)
@@ -183,7 +183,8 @@ static size_t collect_known(const struct pass *pass, const struct record *record
 	for (size_t i = 0; record && i < record->n_entries && n < max; i++) {
 		const struct record_entry *entry = &record->entries[i];
 		int width = isa_width(pass->contest, entry->key);
-		double far = fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)pass->place.n));
+		double far =
+			fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)pass->place.n));
 		size_t j = 0;
 
 		if (strcmp(entry->format, pass->format) || !width)
@@ -231,8 +232,11 @@ static int first_point(struct pass *pass, struct gen_point *point)
 				return -1;
 		}
 	}
-	return widest ? 0 : fail_set(pass->err, "%s: no family of the config has a legal point on "
-				     "this device", pass->format);
+	return widest ? 0
+		      : fail_set(pass->err,
+				 "%s: no family of the config has a legal point on "
+				 "this device",
+				 pass->format);
 }
 
 static int start_search(struct pass *pass)
@@ -325,8 +329,12 @@ static void set_place(struct pass *pass, const struct config_shape *shape, long 
 	struct show *show = pass->contest->show;
 
 	pass->place = (struct session_case){
-		.format = pass->format, .m = shape->m, .k = shape->k, .n = n,
-		.threads = (int)threads, .cold_bytes = pass->contest->cold_bytes,
+		.format = pass->format,
+		.m = shape->m,
+		.k = shape->k,
+		.n = n,
+		.threads = (int)threads,
+		.cold_bytes = pass->contest->cold_bytes,
 	};
 	snprintf(show->place, sizeof(show->place), "%s %ldx%ld n%ld t%ld", pass->format, shape->m,
 		 shape->k, n, threads);
@@ -400,11 +408,14 @@ int contest_format(struct contest *contest, size_t format, size_t n_left, struct
 		double n_searches = (double)(n_left * config->tokens.n - i);
 		long n_tokens = config->tokens.list[i];
 		struct pass pass = {
-			.contest = contest, .format = config->formats.list[format], .err = err,
+			.contest = contest,
+			.format = config->formats.list[format],
+			.err = err,
 		};
 
-		pass.search = search_open(contest->gen, config, pass.format, n_tokens, contest->isas,
-					  contest->n_isas, contest->journal, contest->seed, err);
+		pass.search =
+			search_open(contest->gen, config, pass.format, n_tokens, contest->isas,
+				    contest->n_isas, contest->journal, contest->seed, err);
 		if (!pass.search)
 			return -1;
 		contest->n_legal += search_n_legal(pass.search);

@@ -19,9 +19,9 @@
 
 /* How much to do; from --budget. */
 struct contest_effort {
-	long n_random;          /* random candidates of a format */
-	int n_generations;      /* races with neighbours */
-	int n_carry;            /* candidates that every case gets */
+	long n_random;     /* random candidates of a format */
+	int n_generations; /* races with neighbours */
+	int n_carry;       /* candidates that every case gets */
 	int first_rounds, case_rounds, final_rounds, least_rounds;
 };
 
@@ -37,19 +37,19 @@ struct contest {
 	struct compile *compile;
 	struct journal *journal;
 	struct session *session;
-	struct record *record;          /* grows */
-	const struct record *defaults, *earlier;        /* where known good points come from */
+	struct record *record;                   /* grows */
+	const struct record *defaults, *earlier; /* where known good points come from */
 	struct show *show;
 	const struct search_isa *isas;
 	size_t n_isas;
-	const char *events;     /* "cycles,instructions"; empty: none are counted */
+	const char *events; /* "cycles,instructions"; empty: none are counted */
 	unsigned long long seed;
 	long long cold_bytes;
 	struct contest_effort effort;
-	double deadline;        /* in seconds of journal_elapsed */
-	struct config_numbers threads;  /* numbers only */
-	long n_legal;           /* points of all formats so far */
-	struct contest_roof *roofs;     /* all readings so far */
+	double deadline;               /* in seconds of journal_elapsed */
+	struct config_numbers threads; /* numbers only */
+	long n_legal;                  /* points of all formats so far */
+	struct contest_roof *roofs;    /* all readings so far */
 	size_t n_roofs;
 };
 

@@ -35,10 +35,10 @@
 
 struct event {
 	const char *name;
-	const char *papi[2];            /* names to try in this order */
-	uint32_t type;                  /* of struct perf_event_attr */
+	const char *papi[2]; /* names to try in this order */
+	uint32_t type;       /* of struct perf_event_attr */
 	uint64_t config;
-	uint64_t pmuv3;                 /* AArch64 */
+	uint64_t pmuv3; /* AArch64 */
 	const struct exercise *exercise;
 };
 
@@ -49,14 +49,14 @@ struct counters {
 		enum source source;
 		const char *papi_name;
 		char why[120];
-	} state[MAX_EVENTS];            /* by index into events */
-	int listed[MAX_EVENTS];         /* the events that passed */
+	} state[MAX_EVENTS];    /* by index into events */
+	int listed[MAX_EVENTS]; /* the events that passed */
 	int n_listed;
 	int has_papi;
 	int papi_set;
-	int fd;                         /* of the running event, or -1 */
+	int fd; /* of the running event, or -1 */
 	enum source running;
-	void *memory;                   /* of the exercises */
+	void *memory; /* of the exercises */
 };
 
 /* ---- events ---- */
@@ -66,24 +66,60 @@ struct counters {
  * on Arm.  PMUv3: CPU_CYCLES, INST_RETIRED, L1D_CACHE_REFILL, LL_CACHE_MISS_RD, STALL_BACKEND.
  */
 static const struct event events[] = {
-	{"cycles", {"PAPI_TOT_CYC", "perf::CYCLES"},
-	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES, 0x11, &exercise_cycles},
-	{"instructions", {"PAPI_TOT_INS", "perf::INSTRUCTIONS"},
-	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS, 0x08, &exercise_instructions},
-	{"l1d_misses", {"PAPI_L1_DCM", "perf::L1-DCACHE-LOAD-MISSES"},
-	 PERF_TYPE_HW_CACHE, READ_MISSES(L1D), 0x03, &exercise_misses},
-	{"llc_misses", {"PAPI_L3_TCM", "perf::LLC-LOAD-MISSES"},
-	 PERF_TYPE_HW_CACHE, READ_MISSES(LL), 0x37, &exercise_misses},
-	{"stalls", {"PAPI_RES_STL", "perf::STALLED-CYCLES-BACKEND"},
-	 PERF_TYPE_HARDWARE, PERF_COUNT_HW_STALLED_CYCLES_BACKEND, 0x24, &exercise_stalls},
-	{"task_clock_ns", {NULL, NULL},
-	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK, 0, &exercise_spin},
-	{"context_switches", {NULL, NULL},
-	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES, 0, &exercise_naps},
-	{"page_faults", {NULL, NULL},
-	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS, 0, &exercise_faults},
-	{"migrations", {NULL, NULL},
-	 PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_MIGRATIONS, 0, &exercise_moves},
+	{"cycles",
+	 {"PAPI_TOT_CYC", "perf::CYCLES"},
+	 PERF_TYPE_HARDWARE,
+	 PERF_COUNT_HW_CPU_CYCLES,
+	 0x11,
+	 &exercise_cycles},
+	{"instructions",
+	 {"PAPI_TOT_INS", "perf::INSTRUCTIONS"},
+	 PERF_TYPE_HARDWARE,
+	 PERF_COUNT_HW_INSTRUCTIONS,
+	 0x08,
+	 &exercise_instructions},
+	{"l1d_misses",
+	 {"PAPI_L1_DCM", "perf::L1-DCACHE-LOAD-MISSES"},
+	 PERF_TYPE_HW_CACHE,
+	 READ_MISSES(L1D),
+	 0x03,
+	 &exercise_misses},
+	{"llc_misses",
+	 {"PAPI_L3_TCM", "perf::LLC-LOAD-MISSES"},
+	 PERF_TYPE_HW_CACHE,
+	 READ_MISSES(LL),
+	 0x37,
+	 &exercise_misses},
+	{"stalls",
+	 {"PAPI_RES_STL", "perf::STALLED-CYCLES-BACKEND"},
+	 PERF_TYPE_HARDWARE,
+	 PERF_COUNT_HW_STALLED_CYCLES_BACKEND,
+	 0x24,
+	 &exercise_stalls},
+	{"task_clock_ns",
+	 {NULL, NULL},
+	 PERF_TYPE_SOFTWARE,
+	 PERF_COUNT_SW_TASK_CLOCK,
+	 0,
+	 &exercise_spin},
+	{"context_switches",
+	 {NULL, NULL},
+	 PERF_TYPE_SOFTWARE,
+	 PERF_COUNT_SW_CONTEXT_SWITCHES,
+	 0,
+	 &exercise_naps},
+	{"page_faults",
+	 {NULL, NULL},
+	 PERF_TYPE_SOFTWARE,
+	 PERF_COUNT_SW_PAGE_FAULTS,
+	 0,
+	 &exercise_faults},
+	{"migrations",
+	 {NULL, NULL},
+	 PERF_TYPE_SOFTWARE,
+	 PERF_COUNT_SW_CPU_MIGRATIONS,
+	 0,
+	 &exercise_moves},
 };
 
 #define N_EVENTS ((int)(sizeof(events) / sizeof(events[0])))
@@ -161,7 +197,7 @@ static void fill_attr(const struct event *event, struct perf_event_attr *attr)
 	attr->type = pmu >= 0 ? (uint32_t)pmu : PERF_TYPE_RAW;
 	attr->config = event->pmuv3;
 #else
-	if (pmu >= 0)           /* several kinds of cores: PERF_PMU_TYPE_SHIFT is 32 */
+	if (pmu >= 0) /* several kinds of cores: PERF_PMU_TYPE_SHIFT is 32 */
 		attr->config |= (uint64_t)pmu << 32;
 #endif
 }
@@ -171,16 +207,17 @@ static int explain_refusal(int code, struct quern_error *err)
 	char level[16] = "unknown";
 
 	switch (code) {
-	case ENOENT: case ENODEV: case EOPNOTSUPP:
+	case ENOENT:
+	case ENODEV:
+	case EOPNOTSUPP:
 		return qn_error_set(err, "the kernel offers no such counter (a machine without "
-				    "a PMU, or a virtual one)");
-	case EACCES: case EPERM:
+					 "a PMU, or a virtual one)");
+	case EACCES:
+	case EPERM:
 		read_text("/proc/sys", "kernel", "perf_event_paranoid", level, sizeof(level));
 		return qn_error_set(err, "not permitted (perf_event_paranoid is %s)", level);
-	case ENOSYS:
-		return qn_error_set(err, "the kernel has no perf_event_open");
-	default:
-		return qn_error_set(err, "perf_event_open: %s", strerror(code));
+	case ENOSYS: return qn_error_set(err, "the kernel has no perf_event_open");
+	default: return qn_error_set(err, "perf_event_open: %s", strerror(code));
 	}
 }
 
@@ -211,7 +248,7 @@ static int start_perf(struct counters *counters, int i, struct quern_error *err)
 
 static int stop_perf(struct counters *counters, uint64_t *value, struct quern_error *err)
 {
-	uint64_t got[3];        /* value, ns enabled, ns running */
+	uint64_t got[3]; /* value, ns enabled, ns running */
 	ssize_t n;
 
 	ioctl(counters->fd, PERF_EVENT_IOC_DISABLE, 0);
@@ -315,9 +352,9 @@ static int stop_papi(struct counters *counters, uint64_t *value, struct quern_er
 
 static int start_event(struct counters *counters, int i, struct quern_error *err)
 {
-	int result = counters->state[i].source == PAPI ?
-		start_papi(counters, counters->state[i].papi_name, err) :
-		start_perf(counters, i, err);
+	int result = counters->state[i].source == PAPI
+			     ? start_papi(counters, counters->state[i].papi_name, err)
+			     : start_perf(counters, i, err);
 
 	counters->running = result == 0 ? counters->state[i].source : ABSENT;
 	return result;
@@ -343,7 +380,7 @@ static int test_event(struct counters *counters, int i, struct quern_error *err)
 
 	if (start_event(counters, i, err) < 0)
 		return -1;
-	if (exercise->set_up) {         /* again, without the set-up */
+	if (exercise->set_up) { /* again, without the set-up */
 		counters_stop(counters, &value, NULL);
 		exercise->set_up(&counters->memory);
 		if (start_event(counters, i, err) < 0)

@@ -18,7 +18,7 @@
 #include "process.h"
 #include "gen/yaml.h"
 
-#define PROGRAM "{program}"     /* in the words of `run` */
+#define PROGRAM "{program}" /* in the words of `run` */
 
 /* ---- files ---- */
 
@@ -57,9 +57,12 @@ static int read_seconds(const struct yaml *yaml, const struct yaml_node *node, c
 static int read_key(struct device *device, const struct yaml *yaml, const struct yaml_node *key,
 		    const struct yaml_node *value, struct gen_error *err)
 {
-	struct { const char *name; char ***words; } lists[] = {
-		{"compiler", &device->compiler}, {"flags", &device->flags},
-		{"link", &device->link}, {"papi", &device->papi}, {"run", &device->run},
+	struct {
+		const char *name;
+		char ***words;
+	} lists[] = {
+		{"compiler", &device->compiler}, {"flags", &device->flags}, {"link", &device->link},
+		{"papi", &device->papi},         {"run", &device->run},
 	};
 	long number;
 
@@ -156,8 +159,8 @@ int device_read(struct device *device, const char *home, const char *name, struc
 {
 	size_t n = strlen(name);
 	int is_path = strchr(name, '/') || (n > 5 && !strcmp(name + n - 5, ".yaml"));
-	char *path = is_path ? fail_text("%s", name) :
-			       fail_text("%s/tuner/devices/%s.yaml", home, name);
+	char *path =
+		is_path ? fail_text("%s", name) : fail_text("%s/tuner/devices/%s.yaml", home, name);
 	struct yaml *yaml;
 	int status;
 
@@ -190,10 +193,10 @@ void device_free(struct device *device)
 /* ---- the conversation ---- */
 
 struct device_probe {
-	pid_t pid;              /* 0: dead */
-	int in, out;            /* its standard input and output */
+	pid_t pid;   /* 0: dead */
+	int in, out; /* its standard input and output */
 	char line[PROBE_LINE + 2];
-	size_t n;               /* bytes in line */
+	size_t n; /* bytes in line */
 };
 
 static void close_pair(int pair[2])
@@ -214,9 +217,9 @@ static char **run_words(const struct device *device, const char *program)
 	for (size_t i = 0; i < n; i++) {
 		const char *word = device->run[i], *mark = strstr(word, PROGRAM);
 
-		words[i] = !mark ? fail_text("%s", word) :
-			fail_text("%.*s%s%s", (int)(mark - word), word, program,
-				  mark + strlen(PROGRAM));
+		words[i] = !mark ? fail_text("%s", word)
+				 : fail_text("%.*s%s%s", (int)(mark - word), word, program,
+					     mark + strlen(PROGRAM));
 	}
 	return words;
 }
@@ -281,7 +284,7 @@ void device_stop(struct device_probe *probe)
 	if (!probe)
 		return;
 	if (probe->pid) {
-		close(probe->in);  /* end of input: the probe exits */
+		close(probe->in); /* end of input: the probe exits */
 		if (process_wait(probe->pid, 1, &status)) {
 			/* Whatever it left behind goes too; the group may be gone already. */
 			kill(-probe->pid, SIGKILL);
@@ -357,8 +360,13 @@ static int send_line(struct device_probe *probe, const char *request, double end
 
 static enum device_outcome read_outcome(struct device_probe *probe, char *answer)
 {
-	static const struct { const char *word; enum device_outcome outcome; } words[] = {
-		{"ok", DEVICE_OK}, {"fail", DEVICE_FAIL}, {"error", DEVICE_ERROR},
+	static const struct {
+		const char *word;
+		enum device_outcome outcome;
+	} words[] = {
+		{"ok", DEVICE_OK},
+		{"fail", DEVICE_FAIL},
+		{"error", DEVICE_ERROR},
 	};
 
 	for (size_t i = 0; i < 3; i++) {
@@ -422,8 +430,9 @@ enum device_outcome device_ask(struct device_probe *probe, double seconds, const
 	if (sent < 0)
 		return bury(probe, answer);
 	device_kill(probe);
-	snprintf(answer, PROBE_LINE, process_stopping() > 1 ? "stopped by the user" :
-		 "hang no answer within %g s", seconds);
+	snprintf(answer, PROBE_LINE,
+		 process_stopping() > 1 ? "stopped by the user" : "hang no answer within %g s",
+		 seconds);
 	return DEVICE_DEAD;
 }
 

@@ -10,9 +10,9 @@
 #include "clock.h"
 #include "runtime/error.h"
 
-#define N_STEPS 1000000         /* of the counting loop, 2 instructions each */
-#define N_CHASED 16384          /* dependent loads that miss every cache */
-#define CHASE_STRIDE 256        /* bytes: beyond every line and its neighbour */
+#define N_STEPS 1000000  /* of the counting loop, 2 instructions each */
+#define N_CHASED 16384   /* dependent loads that miss every cache */
+#define CHASE_STRIDE 256 /* bytes: beyond every line and its neighbour */
 #define N_PAGES 64
 #define N_NAPS 8
 #define N_MOVES 8
@@ -105,8 +105,8 @@ static int run_naps(void **memory, struct quern_error *err)
 static int run_faults(void **memory, struct quern_error *err)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), n_bytes = N_PAGES * page;
-	volatile char *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile char *p =
+		mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)memory;
 	if (p == MAP_FAILED)

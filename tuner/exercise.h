@@ -12,7 +12,7 @@
 
 /* What to do, and what is then a plausible count, given the time it took. */
 struct exercise {
-	void (*set_up)(void **memory);  /* may be NULL; not counted */
+	void (*set_up)(void **memory); /* may be NULL; not counted */
 	int (*run)(void **memory, struct quern_error *err);
 	double low, low_per_ns, high, high_per_ns;
 };

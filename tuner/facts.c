@@ -17,9 +17,10 @@ static int find_portable(struct gen *gen, const struct config *config, struct ge
 		if (strcmp(isa->arch, "any"))
 			continue;
 		for (size_t f = 0; f < config->families.n; f++) {
-			struct gen_space *space = gen_space_open(
-				gen, config->families.list[f], config->formats.list[0],
-				config->acts.list[0], isa->name, 1, err);
+			struct gen_space *space =
+				gen_space_open(gen, config->families.list[f],
+					       config->formats.list[0], config->acts.list[0],
+					       isa->name, 1, err);
 			int found = space && gen_space_count(space) > 0;
 
 			if (!space)
@@ -71,16 +72,24 @@ out:
 
 static int take(struct facts *facts, const char *answer, struct gen_error *err)
 {
-	struct { const char *key; char *text; size_t n_bytes; } texts[] = {
-		{"cpu", facts->cpu, sizeof(facts->cpu)}, {"kernel", facts->os, sizeof(facts->os)},
+	struct {
+		const char *key;
+		char *text;
+		size_t n_bytes;
+	} texts[] = {
+		{"cpu", facts->cpu, sizeof(facts->cpu)},
+		{"kernel", facts->os, sizeof(facts->os)},
 		{"arch", facts->arch, sizeof(facts->arch)},
 		{"features", facts->features, sizeof(facts->features)},
 		{"counters", facts->counters, sizeof(facts->counters)},
 		{"why", facts->why, sizeof(facts->why)},
 		{"events", facts->events, sizeof(facts->events)},
 	};
-	struct { const char *key; long *value; } numbers[] = {
-		{"cores", &facts->cores}, {"classes", &facts->classes},
+	struct {
+		const char *key;
+		long *value;
+	} numbers[] = {
+		{"cores", &facts->cores},         {"classes", &facts->classes},
 		{"l1d_bytes", &facts->l1d_bytes}, {"l2_bytes", &facts->l2_bytes},
 		{"llc_bytes", &facts->llc_bytes},
 	};

@@ -15,11 +15,11 @@
 
 struct facts {
 	char cpu[160], os[160], arch[32];
-	char features[512];     /* space separated */
+	char features[512]; /* space separated */
 	long cores, classes, l1d_bytes, l2_bytes, llc_bytes;
-	char counters[16];      /* "papi", "perf" or "none" */
-	char why[512];          /* events that are not counted, and why; may be empty */
-	char events[512];       /* separated by commas; may be empty */
+	char counters[16]; /* "papi", "perf" or "none" */
+	char why[512];     /* events that are not counted, and why; may be empty */
+	char events[512];  /* separated by commas; may be empty */
 };
 
 int facts_learn(struct facts *facts, struct gen *gen, const struct config *config,

@@ -15,8 +15,8 @@
 #include "gen/gen.h"
 
 /* Writes one sentence to *err; returns -1. */
-__attribute__((format(printf, 2, 3)))
-static inline int fail_set(struct gen_error *err, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static inline int fail_set(struct gen_error *err,
+								 const char *format, ...)
 {
 	va_list args;
 
@@ -49,8 +49,7 @@ static inline void *fail_grow(void *list, size_t n, size_t size)
 	return fail_check(realloc(list, (n ? 2 * n : 1) * size));
 }
 
-__attribute__((format(printf, 1, 2)))
-static inline char *fail_text(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static inline char *fail_text(const char *format, ...)
 {
 	char *text;
 	va_list args;

@@ -59,8 +59,8 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 
 			pass_show(pass, "counting %s", event);
 			status = session_count(pass->contest->session, &pass->place,
-					       pass_name(pass, &runners[i]),
-					       event, pass->calls, &value, &error);
+					       pass_name(pass, &runners[i]), event, pass->calls,
+					       &value, &error);
 			if (!status && i == winner)
 				record_add_counter(entry, event, value / (double)pass->calls);
 		}
@@ -151,7 +151,7 @@ static size_t find_base(const struct race_runner *runners, size_t n, size_t base
 		if (runners[i].id == (int)base)
 			return i;
 	}
-	return 0;  /* the default failed here: the best takes its part */
+	return 0; /* the default failed here: the best takes its part */
 }
 
 static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
@@ -165,8 +165,7 @@ static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
 	struct record_entry *entry;
 	double bytes = 0;
 
-	if (session_prepare(contest->session, &pass->place,
-			    pass_name(pass, &runners[winner]),
+	if (session_prepare(contest->session, &pass->place, pass_name(pass, &runners[winner]),
 			    &bytes, &error) < 0) {
 		*pass->err = error.fatal;
 		return -1;

@@ -55,13 +55,12 @@ static void limit_memory(void)
 /* The parent's time-out comes first; these also end a child whose parent is gone. */
 static void enter_isolation(unsigned seconds)
 {
-	static const int signals[] = {
-		SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGALRM, SIGXCPU, SIGPIPE
-	};
+	static const int signals[] = {SIGSEGV, SIGBUS,  SIGILL,  SIGFPE, SIGABRT,
+				      SIGTRAP, SIGALRM, SIGXCPU, SIGPIPE};
 	int null = open("/dev/null", O_RDWR);
 	sigset_t none;
 
-	if (null >= 0) {        /* the protocol's streams are the parent's alone */
+	if (null >= 0) { /* the protocol's streams are the parent's alone */
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
 	}
@@ -165,7 +164,7 @@ enum isolate_result isolate_verify(const struct qn_kernel *kernel, uint64_t seed
 	}
 	n = await_message(ends[0], seconds, &message);
 	close(ends[0]);
-	kill(child, SIGKILL);   /* it may have closed its pipe and live on; the dead do not mind */
+	kill(child, SIGKILL); /* it may have closed its pipe and live on; the dead do not mind */
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	if (n == sizeof(message))

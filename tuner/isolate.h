@@ -15,8 +15,8 @@
 
 enum isolate_result {
 	ISOLATE_OK,
-	ISOLATE_FAILED,         /* the kernel's fault: "crash ...", "hang ..." or "wrong ..." */
-	ISOLATE_ERROR           /* the child could not be made */
+	ISOLATE_FAILED, /* the kernel's fault: "crash ...", "hang ..." or "wrong ..." */
+	ISOLATE_ERROR   /* the child could not be made */
 };
 
 /*

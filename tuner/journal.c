@@ -24,9 +24,9 @@ struct entry {
 struct journal {
 	int fd;
 	char *path;
-	struct entry *table;    /* open addressing, n_slots a power of two */
+	struct entry *table; /* open addressing, n_slots a power of two */
 	size_t n_slots, n_used, n_taken;
-	double opened, before;  /* clock at opening; seconds spent earlier */
+	double opened, before; /* clock at opening; seconds spent earlier */
 	double synced;
 };
 
@@ -62,7 +62,7 @@ static void keep(struct journal *journal, const char *question, const char *answ
 	}
 	entry = find_slot(journal, question);
 	if (entry->question)
-		return;  /* the first answer stands */
+		return; /* the first answer stands */
 	entry->question = fail_text("%s", question);
 	entry->answer = fail_text("%s", answer);
 	journal->n_used++;
@@ -90,9 +90,9 @@ static char *read_string(char **p)
 			continue;
 		}
 		switch (*++from) {
-		case '"': case '\\': case '/':
-			*to++ = *from;
-			break;
+		case '"':
+		case '\\':
+		case '/': *to++ = *from; break;
 		case 'u':
 			for (int i = 1; i <= 4; i++) {
 				if (!from[i] || !strchr("0123456789abcdefABCDEF", from[i]))
@@ -103,8 +103,7 @@ static char *read_string(char **p)
 			*to++ = (char)code;
 			from += 4;
 			break;
-		default:
-			return NULL;
+		default: return NULL;
 		}
 	}
 	*p = from + 1;
@@ -276,7 +275,7 @@ static int load(struct journal *journal, char *text, size_t n_bytes,
 
 		end = memchr(line, '\n', n_bytes - (size_t)(line - text));
 		if (!end)
-			return 1;  /* torn */
+			return 1; /* torn */
 		last = end + 1 == text + n_bytes;
 		*end = 0;
 		if (strlen(line) != (size_t)(end - line))
@@ -286,7 +285,8 @@ static int load(struct journal *journal, char *text, size_t n_bytes,
 			if (status == 0)
 				return 0;
 			if (status < 0)
-				return fail_set(err, "%s:1: this is not a journal of quern tune; "
+				return fail_set(err,
+						"%s:1: this is not a journal of quern tune; "
 						"remove it or give --output another name",
 						journal->path);
 			*good = (size_t)(end + 1 - text);
@@ -302,11 +302,13 @@ static int load(struct journal *journal, char *text, size_t n_bytes,
 		keep(journal, question, answer);
 		*good = (size_t)(end + 1 - text);
 		continue;
-damaged:
+	damaged:
 		if (last)
 			return 1;
-		return fail_set(err, "%s:%ld: the journal is damaged here; repair the line or "
-				"start anew with --fresh", journal->path, number);
+		return fail_set(err,
+				"%s:%ld: the journal is damaged here; repair the line or "
+				"start anew with --fresh",
+				journal->path, number);
 	}
 	return 1;
 }

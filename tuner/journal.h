@@ -37,7 +37,7 @@ const char *journal_find(const struct journal *journal, const char *question);
 int journal_add(struct journal *journal, const char *question, const char *answer,
 		struct gen_error *err);
 
-size_t journal_n_taken(const struct journal *journal);  /* answers found at opening */
+size_t journal_n_taken(const struct journal *journal); /* answers found at opening */
 
 /* Seconds spent on this search, earlier runs included. */
 double journal_elapsed(const struct journal *journal);

@@ -52,8 +52,10 @@ static int split_pair(struct line *line, char *text, struct quern_error *err)
 	if (line->n_pairs == LINE_MAX_PAIRS)
 		return qn_error_set(err, "%.40s: more than %d keys", line->word, LINE_MAX_PAIRS);
 	if (unescape(value) < 0)
-		return qn_error_set(err, "%.40s: key '%.40s': '%%' wants two hexadecimal digits, "
-				    "not both 0", line->word, text);
+		return qn_error_set(err,
+				    "%.40s: key '%.40s': '%%' wants two hexadecimal digits, "
+				    "not both 0",
+				    line->word, text);
 	line->pairs[line->n_pairs].key = text;
 	line->pairs[line->n_pairs++].value = value;
 	return 0;
@@ -168,7 +170,7 @@ int line_number(const struct line *line, const char *key, uint64_t min, uint64_t
 
 void line_put(struct line_out *out, const char *format, ...)
 {
-	size_t room = sizeof(out->text) - 1 - out->n;    /* the last byte is the newline's */
+	size_t room = sizeof(out->text) - 1 - out->n; /* the last byte is the newline's */
 	va_list args;
 	int n;
 

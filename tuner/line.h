@@ -18,9 +18,9 @@
 
 struct line {
 	char text[PROBE_LINE];
-	const char *word;       /* these point into text */
+	const char *word; /* these point into text */
 	struct {
-		const char *key, *value;        /* value is unescaped */
+		const char *key, *value; /* value is unescaped */
 	} pairs[LINE_MAX_PAIRS];
 	int n_pairs;
 };
@@ -48,8 +48,7 @@ struct line_out {
 };
 
 /* Appends; bytes that may not stand in a line become '?'. */
-void line_put(struct line_out *out, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void line_put(struct line_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends " key=value" with the value escaped, "-" for an empty one. */
 void line_put_value(struct line_out *out, const char *key, const char *value);

@@ -27,12 +27,22 @@ static const char usage[] =
 	"  -h, --help\n";
 
 static const struct contest_effort quick = {
-	.n_random = 26, .n_generations = 1, .n_carry = 12, .first_rounds = 4, .case_rounds = 3,
-	.final_rounds = 25, .least_rounds = 9,
+	.n_random = 26,
+	.n_generations = 1,
+	.n_carry = 12,
+	.first_rounds = 4,
+	.case_rounds = 3,
+	.final_rounds = 25,
+	.least_rounds = 9,
 };
 static const struct contest_effort normal = {
-	.n_random = 64, .n_generations = 8, .n_carry = 24, .first_rounds = 5, .case_rounds = 5,
-	.final_rounds = 25, .least_rounds = 15,
+	.n_random = 64,
+	.n_generations = 8,
+	.n_carry = 24,
+	.first_rounds = 5,
+	.case_rounds = 5,
+	.final_rounds = 25,
+	.least_rounds = 15,
 };
 
 static int set_budget(struct options *options, const char *text)
@@ -77,61 +87,53 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 enum { SEED = 256, FRESH };
 
 static const struct option long_options[] = {
-	{"budget", required_argument, NULL, 'b'}, {"seed", required_argument, NULL, SEED},
-	{"threads", required_argument, NULL, 't'}, {"formats", required_argument, NULL, 'f'},
-	{"shapes", required_argument, NULL, 's'}, {"model", required_argument, NULL, 'm'},
-	{"device", required_argument, NULL, 'd'}, {"output", required_argument, NULL, 'o'},
-	{"work", required_argument, NULL, 'w'}, {"jobs", required_argument, NULL, 'j'},
-	{"fresh", no_argument, NULL, FRESH}, {"help", no_argument, NULL, 'h'}, {0},
+	{"budget", required_argument, NULL, 'b'},
+	{"seed", required_argument, NULL, SEED},
+	{"threads", required_argument, NULL, 't'},
+	{"formats", required_argument, NULL, 'f'},
+	{"shapes", required_argument, NULL, 's'},
+	{"model", required_argument, NULL, 'm'},
+	{"device", required_argument, NULL, 'd'},
+	{"output", required_argument, NULL, 'o'},
+	{"work", required_argument, NULL, 'w'},
+	{"jobs", required_argument, NULL, 'j'},
+	{"fresh", no_argument, NULL, FRESH},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 static int set_option(struct options *options, int option, char **argv)
 {
 	unsigned long long number;
 
-	if (optarg && !*optarg)  /* --output '' or --output= ? */
+	if (optarg && !*optarg) /* --output '' or --output= ? */
 		return misuse("option '%s' needs a value",
 			      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
 	switch (option) {
 	case 'b':
-		return set_budget(options, optarg) < 0 ?
-		       misuse("--budget '%s' must be quick, normal or seconds from 1", optarg) : 0;
+		return set_budget(options, optarg) < 0
+			       ? misuse("--budget '%s' must be quick, normal or seconds from 1",
+					optarg)
+			       : 0;
 	case SEED:
-		return set_number(&options->seed, optarg, 1ull << 62) < 0 ?
-		       misuse("--seed '%s' must be a whole number", optarg) : 0;
+		return set_number(&options->seed, optarg, 1ull << 62) < 0
+			       ? misuse("--seed '%s' must be a whole number", optarg)
+			       : 0;
 	case 'j':
 		if (set_number(&number, optarg, 64) < 0 || !number)
 			return misuse("--jobs '%s' must be 1 to 64", optarg);
 		options->jobs = (int)number;
 		return 0;
-	case 't':
-		options->threads = optarg;
-		return 0;
-	case 'f':
-		options->formats = optarg;
-		return 0;
-	case 's':
-		options->shapes = optarg;
-		return 0;
-	case 'm':
-		options->model = optarg;
-		return 0;
-	case 'd':
-		options->device = optarg;
-		return 0;
-	case 'o':
-		options->output = optarg;
-		return 0;
-	case 'w':
-		options->work = optarg;
-		return 0;
-	case FRESH:
-		options->fresh = 1;
-		return 0;
-	case ':':
-		return misuse("option '%s' needs a value", argv[optind - 1]);
-	default:
-		return misuse("unknown option '%s'", argv[optind - 1]);
+	case 't': options->threads = optarg; return 0;
+	case 'f': options->formats = optarg; return 0;
+	case 's': options->shapes = optarg; return 0;
+	case 'm': options->model = optarg; return 0;
+	case 'd': options->device = optarg; return 0;
+	case 'o': options->output = optarg; return 0;
+	case 'w': options->work = optarg; return 0;
+	case FRESH: options->fresh = 1; return 0;
+	case ':': return misuse("option '%s' needs a value", argv[optind - 1]);
+	default: return misuse("unknown option '%s'", argv[optind - 1]);
 	}
 }
 

@@ -181,8 +181,8 @@ int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 		int prepared;
 
 		pass_show(pass, "packing %zu of %zu", i + 1, n);
-		prepared = session_prepare(pass->contest->session, &pass->place, name, &bytes,
-					   &error);
+		prepared =
+			session_prepare(pass->contest->session, &pass->place, name, &bytes, &error);
 		if (prepared < 0) {
 			*pass->err = error.fatal;
 			return -1;

@@ -17,16 +17,16 @@ struct pass {
 	struct contest *contest;
 	const char *format;
 	struct search *search;
-	size_t base;            /* the default's candidate */
+	size_t base; /* the default's candidate */
 	size_t carry[PASS_MAX_CARRY + 1];
 	size_t n_carry;
-	double deadline;        /* of this format */
+	double deadline; /* of this format */
 
 	/* Of the race that is under way. */
 	struct session_case place;
 	const char *stage;
 	long calls;
-	long *n_flagged;        /* of the final, by candidate; NULL: not counted */
+	long *n_flagged; /* of the final, by candidate; NULL: not counted */
 	struct gen_error *err;
 };
 

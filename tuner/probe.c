@@ -24,7 +24,7 @@
 #include "runtime/topology.h"
 
 #define VERIFY_SECONDS 20
-#define ROOF_SWEEPS 7           /* of one answer, about 20 ms */
+#define ROOF_SWEEPS 7 /* of one answer, about 20 ms */
 #define MAX_DIM ((uint64_t)1 << 24)
 #define MAX_CALLS 100000000
 
@@ -33,16 +33,16 @@ struct probe {
 	uint32_t features;
 	struct counters *counters;
 	struct clock_watch watch;
-	int64_t sample_ns;              /* that a sample should fill */
+	int64_t sample_ns; /* that a sample should fill */
 	unsigned verify_seconds;
-	cpu_set_t home;                 /* affinity mask at the start */
+	cpu_set_t home; /* affinity mask at the start */
 	int has_home;
 
-	struct quern_engine *engine;    /* these three: NULL until asked for */
+	struct quern_engine *engine; /* these three: NULL until asked for */
 	struct qn_bench *bench;
 	struct qn_roof_state *roof;
 	int n_threads, is_pinned;
-	int format;                     /* of the case */
+	int format; /* of the case */
 };
 
 enum result { DONE, FAIL, ERROR, QUIT };
@@ -58,8 +58,8 @@ static unsigned read_verify_seconds(void)
 	char *end;
 	unsigned long seconds = text ? strtoul(text, &end, 10) : 0;
 
-	return text && *end == 0 && seconds >= 1 && seconds <= 3600 ? (unsigned)seconds :
-		VERIFY_SECONDS;
+	return text && *end == 0 && seconds >= 1 && seconds <= 3600 ? (unsigned)seconds
+								    : VERIFY_SECONDS;
 }
 
 static int open_probe(struct probe *probe, struct quern_error *err)
@@ -191,8 +191,8 @@ static const char *arch_name(void)
 #endif
 }
 
-static enum result answer_hello(struct probe *probe, const struct line *line,
-				struct line_out *out, struct quern_error *err)
+static enum result answer_hello(struct probe *probe, const struct line *line, struct line_out *out,
+				struct quern_error *err)
 {
 	const struct qn_topology *topology = &probe->topology;
 	struct utsname name;
@@ -214,8 +214,8 @@ static enum result answer_hello(struct probe *probe, const struct line *line,
 	return DONE;
 }
 
-static enum result answer_kernel(struct probe *probe, const struct line *line,
-				 struct line_out *out, struct quern_error *err)
+static enum result answer_kernel(struct probe *probe, const struct line *line, struct line_out *out,
+				 struct quern_error *err)
 {
 	const struct qn_kernel *kernel = find_kernel(line, err);
 
@@ -236,8 +236,8 @@ static void pin_self(int cpu)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-static enum result answer_engine(struct probe *probe, const struct line *line,
-				 struct line_out *out, struct quern_error *err)
+static enum result answer_engine(struct probe *probe, const struct line *line, struct line_out *out,
+				 struct quern_error *err)
 {
 	const char *list = line_value(line, "cpus");
 	struct quern_options options = {.size = sizeof(options)};
@@ -249,8 +249,10 @@ static enum result answer_engine(struct probe *probe, const struct line *line,
 	if (strcmp(list, "-") != 0) {
 		n_cpus = qn_topology_parse_cpus(list, cpus, QN_MAX_CPUS);
 		if (n_cpus < 1 || (n_threads != 0 && n_threads != (uint64_t)n_cpus)) {
-			qn_error_set(err, "engine: cpus=%.80s: must name one cpu a thread, like "
-				     "0-3,7, each once", list);
+			qn_error_set(err,
+				     "engine: cpus=%.80s: must name one cpu a thread, like "
+				     "0-3,7, each once",
+				     list);
 			return ERROR;
 		}
 		options.cpus = list;
@@ -270,8 +272,8 @@ static enum result answer_engine(struct probe *probe, const struct line *line,
 	return DONE;
 }
 
-static enum result answer_verify(struct probe *probe, const struct line *line,
-				 struct line_out *out, struct quern_error *err)
+static enum result answer_verify(struct probe *probe, const struct line *line, struct line_out *out,
+				 struct quern_error *err)
 {
 	const struct qn_kernel *kernel = find_kernel(line, err);
 	enum result result;
@@ -284,19 +286,14 @@ static enum result answer_verify(struct probe *probe, const struct line *line,
 	if (result != DONE)
 		return result;
 	switch (isolate_verify(kernel, seed, probe->verify_seconds, &nmse, err)) {
-	case ISOLATE_OK:
-		line_put(out, " nmse=%.9g", nmse);
-		return DONE;
-	case ISOLATE_FAILED:
-		return FAIL;
-	default:
-		return ERROR;
+	case ISOLATE_OK: line_put(out, " nmse=%.9g", nmse); return DONE;
+	case ISOLATE_FAILED: return FAIL;
+	default: return ERROR;
 	}
 }
 
 /* Codes, activations, outputs and copies should leave some memory to the rest of the machine. */
-static int check_memory(uint64_t m, uint64_t k, uint64_t n, uint64_t cold,
-			struct quern_error *err)
+static int check_memory(uint64_t m, uint64_t k, uint64_t n, uint64_t cold, struct quern_error *err)
 {
 	double need = (double)m * (double)k + 4.0 * (double)n * (double)(m + k) + (double)cold;
 	double have = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
@@ -424,8 +421,8 @@ static enum result answer_roof(struct probe *probe, const struct line *line, str
 	return DONE;
 }
 
-static enum result answer_count(struct probe *probe, const struct line *line,
-				struct line_out *out, struct quern_error *err)
+static enum result answer_count(struct probe *probe, const struct line *line, struct line_out *out,
+				struct quern_error *err)
 {
 	const struct qn_kernel *kernel;
 	enum result result = find_runnable(probe, line, &kernel, err);
@@ -437,7 +434,7 @@ static enum result answer_count(struct probe *probe, const struct line *line,
 		return result;
 	if (line_number(line, "calls", 1, MAX_CALLS, &n_calls, err) < 0)
 		return ERROR;
-	if (probe->n_threads != 1) {    /* counters follow the calling thread */
+	if (probe->n_threads != 1) { /* counters follow the calling thread */
 		qn_error_set(err, "counters need threads=1");
 		return ERROR;
 	}
@@ -465,18 +462,16 @@ static enum result answer_quit(struct probe *probe, const struct line *line, str
 static const struct {
 	const char *word, *keys;
 	verb_fn *answer;
-} verbs[] = {
-	{"hello", "", answer_hello},
-	{"kernel", "i", answer_kernel},
-	{"engine", "threads cpus", answer_engine},
-	{"verify", "i seed", answer_verify},
-	{"case", "format m k n cold_bytes", answer_case},
-	{"prepare", "i", answer_prepare},
-	{"time", "i calls", answer_time},
-	{"roof", "", answer_roof},
-	{"count", "i calls event", answer_count},
-	{"quit", "", answer_quit}
-};
+} verbs[] = {{"hello", "", answer_hello},
+	     {"kernel", "i", answer_kernel},
+	     {"engine", "threads cpus", answer_engine},
+	     {"verify", "i seed", answer_verify},
+	     {"case", "format m k n cold_bytes", answer_case},
+	     {"prepare", "i", answer_prepare},
+	     {"time", "i calls", answer_time},
+	     {"roof", "", answer_roof},
+	     {"count", "i calls event", answer_count},
+	     {"quit", "", answer_quit}};
 
 /* ---- loop ---- */
 

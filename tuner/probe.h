@@ -41,8 +41,8 @@
 
 #include <stdio.h>
 
-#include "clock.h"              /* PROBE_SWITCHED, ... */
-#include "line.h"               /* PROBE_LINE */
+#include "clock.h" /* PROBE_SWITCHED, ... */
+#include "line.h"  /* PROBE_LINE */
 #include "runtime/quern.h"
 
 #define PROBE_PROTOCOL 1

@@ -11,7 +11,7 @@ int main(int argc, char **argv)
 	(void)argv;
 	if (argc > 1) {
 		fprintf(stderr, "quern: quern-probe takes no arguments; it reads requests, "
-			"one a line (try: echo hello | quern-probe)\n");
+				"one a line (try: echo hello | quern-probe)\n");
 		return 2;
 	}
 	if (probe_serve(stdin, stdout, &err) < 0) {

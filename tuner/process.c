@@ -63,7 +63,7 @@ static void run_child(const char *const *argv, const int fds[3], const char *tem
 
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)  /* died before the line above? */
+	if (getppid() != parent) /* died before the line above? */
 		_exit(127);
 	for (int number = 1; number < 32; number++)
 		sigaction(number, &standard, NULL);
@@ -99,7 +99,7 @@ pid_t process_start(const char *const *argv, int in, int out, int err_fd, const 
 		close(report[0]);
 		return fail_set(err, "cannot start '%s': %s", argv[0], strerror(errno));
 	}
-	setpgid(pid, pid);  /* also here: it may be killed before it ran */
+	setpgid(pid, pid); /* also here: it may be killed before it ran */
 	do
 		n = read(report[0], &error, sizeof(error));
 	while (n < 0 && errno == EINTR);

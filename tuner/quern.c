@@ -63,8 +63,8 @@ static int is_home(const char *path)
 }
 
 /*
- * The data of an installed program lie beside it, wherever both were moved; those of a build are in the
- * source tree.
+ * The data of an installed program lie beside it, wherever both were moved; those of a build are in
+ * the source tree.
  */
 static const char *find_home(void)
 {
@@ -138,14 +138,9 @@ static int run_gen(int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
 		switch (option) {
-		case 'o':
-			dir = optarg;
-			break;
-		case 'a':
-			arch = optarg;
-			break;
-		case 'h':
-			return print(usage);
+		case 'o': dir = optarg; break;
+		case 'a': arch = optarg; break;
+		case 'h': return print(usage);
 		case ':':
 			return complain(MISUSED, "gen: option '%s' needs a value",
 					argv[optind - 1]);
@@ -195,12 +190,13 @@ static int run_run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static const struct { const char *name; int (*run)(int argc, char **argv); } commands[] = {
-		{"gen", run_gen},
-		{"tune", run_tune},
-		{"run", run_run},
-		{"version", run_version}, {"--version", run_version},
-		{"help", run_help}, {"--help", run_help}, {"-h", run_help},
+	static const struct {
+		const char *name;
+		int (*run)(int argc, char **argv);
+	} commands[] = {
+		{"gen", run_gen},         {"tune", run_tune},         {"run", run_run},
+		{"version", run_version}, {"--version", run_version}, {"help", run_help},
+		{"--help", run_help},     {"-h", run_help},
 	};
 
 	if (argc < 2)

@@ -15,13 +15,13 @@
 #define RACE_MAX_ROUNDS 64
 
 struct race_runner {
-	int id;                 /* the caller's */
-	int keep;               /* never dropped for being slow */
-	int out;                /* dropped, or it failed */
-	double warm_ns;         /* one call, cold */
+	int id;         /* the caller's */
+	int keep;       /* never dropped for being slow */
+	int out;        /* dropped, or it failed */
+	double warm_ns; /* one call, cold */
 	double log_ns[RACE_MAX_ROUNDS];
-	int n;                  /* samples */
-	double score;           /* median of log_ns */
+	int n;        /* samples */
+	double score; /* median of log_ns */
 };
 
 /*
@@ -45,9 +45,9 @@ long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elit
 	      race_sample_fn *sample, void *context);
 
 struct race_verdict {
-	double ratio;           /* median of the time over the best one's, paired by round */
-	int is_equivalent;      /* shown to be within 1.5 % of the best (sign test, Holm) */
-	double over_base;       /* like ratio, over the base's time */
+	double ratio;      /* median of the time over the best one's, paired by round */
+	int is_equivalent; /* shown to be within 1.5 % of the best (sign test, Holm) */
+	double over_base;  /* like ratio, over the base's time */
 };
 
 /* Judges n runners with equally many samples; returns the index of the best. */

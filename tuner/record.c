@@ -7,55 +7,83 @@
 #include "gen/folder.h"
 #include "gen/yaml.h"
 
-#define FIELD(kind, name, path) {name, RECORD_##kind, offsetof(struct record, path), 0}
-#define CEILING(kind, name, path) {name, RECORD_##kind, offsetof(struct record_ceiling, path), 0}
+#define FIELD(kind, name, path) \
+	{ \
+		name, RECORD_##kind, offsetof(struct record, path), 0 \
+	}
+#define CEILING(kind, name, path) \
+	{ \
+		name, RECORD_##kind, offsetof(struct record_ceiling, path), 0 \
+	}
 #define ENTRY(kind, name, path, is_measured) \
-	{name, RECORD_##kind, offsetof(struct record_entry, path), is_measured}
+	{ \
+		name, RECORD_##kind, offsetof(struct record_entry, path), is_measured \
+	}
 
 const struct record_field record_device_fields[] = {
-	FIELD(TEXT, "name", device.name), FIELD(TEXT, "cpu", device.cpu),
-	FIELD(TEXT, "os", device.os), FIELD(TEXT, "arch", device.arch),
-	FIELD(TEXT, "features", device.features), FIELD(LONG, "cores", device.cores),
-	FIELD(LONG, "classes", device.classes), FIELD(LONG, "l1d_bytes", device.l1d_bytes),
-	FIELD(LONG, "l2_bytes", device.l2_bytes), FIELD(LONG, "llc_bytes", device.llc_bytes),
+	FIELD(TEXT, "name", device.name),
+	FIELD(TEXT, "cpu", device.cpu),
+	FIELD(TEXT, "os", device.os),
+	FIELD(TEXT, "arch", device.arch),
+	FIELD(TEXT, "features", device.features),
+	FIELD(LONG, "cores", device.cores),
+	FIELD(LONG, "classes", device.classes),
+	FIELD(LONG, "l1d_bytes", device.l1d_bytes),
+	FIELD(LONG, "l2_bytes", device.l2_bytes),
+	FIELD(LONG, "llc_bytes", device.llc_bytes),
 	{0},
 };
 
 const struct record_field record_compiler_fields[] = {
-	FIELD(TEXT, "command", compiler.command), FIELD(TEXT, "version", compiler.version),
-	FIELD(TEXT, "flags", compiler.flags), {0},
+	FIELD(TEXT, "command", compiler.command),
+	FIELD(TEXT, "version", compiler.version),
+	FIELD(TEXT, "flags", compiler.flags),
+	{0},
 };
 
 const struct record_field record_generator_fields[] = {
-	FIELD(TEXT, "version", generator.version), FIELD(TEXT, "templates", generator.templates),
+	FIELD(TEXT, "version", generator.version),
+	FIELD(TEXT, "templates", generator.templates),
 	{0},
 };
 
 const struct record_field record_protocol_fields[] = {
-	FIELD(TEXT, "budget", protocol.budget), FIELD(WIDE, "seed", protocol.seed),
-	FIELD(LONG, "rounds", protocol.rounds), FIELD(LONG, "cold_bytes", protocol.cold_bytes),
+	FIELD(TEXT, "budget", protocol.budget),     FIELD(WIDE, "seed", protocol.seed),
+	FIELD(LONG, "rounds", protocol.rounds),     FIELD(LONG, "cold_bytes", protocol.cold_bytes),
 	FIELD(DOUBLE, "seconds", protocol.seconds), FIELD(LONG, "tried", protocol.tried),
 	FIELD(LONG, "verified", protocol.verified), {0},
 };
 
 const struct record_field record_ceiling_fields[] = {
-	CEILING(INT, "threads", threads), CEILING(DOUBLE, "dram_gbps", dram_gbps),
-	CEILING(INT, "streams", streams), CEILING(INT, "huge_pages", huge_pages),
+	CEILING(INT, "threads", threads),          CEILING(DOUBLE, "dram_gbps", dram_gbps),
+	CEILING(INT, "streams", streams),          CEILING(INT, "huge_pages", huge_pages),
 	CEILING(DOUBLE, "int8_gmacs", int8_gmacs), {0},
 };
 
 const struct record_field record_entry_fields[] = {
-	ENTRY(FORMAT, "format", format, 0), ENTRY(LONG, "m", m, 1), ENTRY(LONG, "k", k, 1),
-	ENTRY(LONG, "n", n, 0), ENTRY(INT, "threads", threads, 1), ENTRY(NAME, "kernel", kernel, 0),
-	ENTRY(DOUBLE, "median_us", median_us, 1), ENTRY(DOUBLE, "ci_low_us", ci_low_us, 1),
-	ENTRY(DOUBLE, "ci_high_us", ci_high_us, 1), ENTRY(DOUBLE, "gbps", gbps, 1),
-	ENTRY(DOUBLE, "roof_fraction", roof_fraction, 1), ENTRY(DOUBLE, "nmse", nmse, 1),
-	ENTRY(NAME, "default_kernel", default_kernel, 1), ENTRY(DOUBLE, "speedup", speedup, 1),
-	ENTRY(LONG, "samples", samples, 1), ENTRY(LONG, "flagged", flagged, 1), {0},
+	ENTRY(FORMAT, "format", format, 0),
+	ENTRY(LONG, "m", m, 1),
+	ENTRY(LONG, "k", k, 1),
+	ENTRY(LONG, "n", n, 0),
+	ENTRY(INT, "threads", threads, 1),
+	ENTRY(NAME, "kernel", kernel, 0),
+	ENTRY(DOUBLE, "median_us", median_us, 1),
+	ENTRY(DOUBLE, "ci_low_us", ci_low_us, 1),
+	ENTRY(DOUBLE, "ci_high_us", ci_high_us, 1),
+	ENTRY(DOUBLE, "gbps", gbps, 1),
+	ENTRY(DOUBLE, "roof_fraction", roof_fraction, 1),
+	ENTRY(DOUBLE, "nmse", nmse, 1),
+	ENTRY(NAME, "default_kernel", default_kernel, 1),
+	ENTRY(DOUBLE, "speedup", speedup, 1),
+	ENTRY(LONG, "samples", samples, 1),
+	ENTRY(LONG, "flagged", flagged, 1),
+	{0},
 };
 
 const struct record_field record_top_fields[] = {
-	FIELD(BOOL, "complete", complete), FIELD(TEXT, "counters", counters), {0},
+	FIELD(BOOL, "complete", complete),
+	FIELD(TEXT, "counters", counters),
+	{0},
 };
 
 /* ---- lists ---- */
@@ -94,8 +122,8 @@ void record_add_counter(struct record_entry *entry, const char *name, double val
 
 struct record_ceiling *record_add_ceiling(struct record *record)
 {
-	record->ceilings = fail_grow(record->ceilings, record->n_ceilings,
-				     sizeof(*record->ceilings));
+	record->ceilings =
+		fail_grow(record->ceilings, record->n_ceilings, sizeof(*record->ceilings));
 	memset(&record->ceilings[record->n_ceilings], 0, sizeof(*record->ceilings));
 	return &record->ceilings[record->n_ceilings++];
 }
@@ -150,24 +178,13 @@ static void write_fields(struct yaml_out *out, const struct record_field *fields
 			continue;
 		yaml_out_text(out, fields->name);
 		switch (fields->kind) {
-		case RECORD_TEXT:
-			yaml_out_text(out, *(char *const *)from);
-			break;
-		case RECORD_NAME: case RECORD_FORMAT:
-			yaml_out_text(out, from);
-			break;
-		case RECORD_LONG:
-			yaml_out_format(out, "%ld", *(const long *)from);
-			break;
-		case RECORD_WIDE:
-			yaml_out_format(out, "%lld", *(const long long *)from);
-			break;
-		case RECORD_INT:
-			yaml_out_format(out, "%d", *(const int *)from);
-			break;
-		case RECORD_DOUBLE:
-			yaml_out_format(out, "%.6g", *(const double *)from);
-			break;
+		case RECORD_TEXT: yaml_out_text(out, *(char *const *)from); break;
+		case RECORD_NAME:
+		case RECORD_FORMAT: yaml_out_text(out, from); break;
+		case RECORD_LONG: yaml_out_format(out, "%ld", *(const long *)from); break;
+		case RECORD_WIDE: yaml_out_format(out, "%lld", *(const long long *)from); break;
+		case RECORD_INT: yaml_out_format(out, "%d", *(const int *)from); break;
+		case RECORD_DOUBLE: yaml_out_format(out, "%.6g", *(const double *)from); break;
 		case RECORD_BOOL:
 			yaml_out_format(out, "%s", *(const int *)from ? "true" : "false");
 			break;

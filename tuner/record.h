@@ -18,18 +18,18 @@ struct record_value {
 
 struct record_entry {
 	char format[32];
-	int is_default;         /* no shape and no measurements */
+	int is_default; /* no shape and no measurements */
 	long m, k, n;
 	int threads;
-	char kernel[64];        /* name; may be empty in a default */
-	char key[512];          /* its point as a key of gen.h */
+	char kernel[64]; /* name; may be empty in a default */
+	char key[512];   /* its point as a key of gen.h */
 	double median_us, ci_low_us, ci_high_us, gbps, roof_fraction, nmse;
 	char default_kernel[64];
-	double speedup;         /* of the kernel over the default, paired */
+	double speedup; /* of the kernel over the default, paired */
 	long samples, flagged;
-	char **equivalent;      /* names, without the winner's */
+	char **equivalent; /* names, without the winner's */
 	size_t n_equivalent;
-	struct record_value *counters;  /* of one call */
+	struct record_value *counters; /* of one call */
 	size_t n_counters;
 };
 
@@ -51,8 +51,12 @@ struct record {
 		char *name, *cpu, *os, *arch, *features;
 		long cores, classes, l1d_bytes, l2_bytes, llc_bytes;
 	} device;
-	struct { char *command, *version, *flags; } compiler;
-	struct { char *version, *templates; } generator;
+	struct {
+		char *command, *version, *flags;
+	} compiler;
+	struct {
+		char *version, *templates;
+	} generator;
 	struct {
 		char *budget;
 		long long seed;
@@ -61,7 +65,7 @@ struct record {
 		struct record_failure *failed;
 		size_t n_failed;
 	} protocol;
-	char *counters;         /* "papi: cycles, ..." or "none: why" */
+	char *counters; /* "papi: cycles, ..." or "none: why" */
 	struct record_ceiling *ceilings;
 	size_t n_ceilings;
 	struct record_entry *entries;

@@ -12,20 +12,21 @@
 #include "record.h"
 
 enum record_kind {
-	RECORD_TEXT,            /* char * */
-	RECORD_NAME,            /* char[64], not empty */
-	RECORD_FORMAT,          /* char[32], not empty */
-	RECORD_LONG, RECORD_INT,        /* not negative */
-	RECORD_WIDE,            /* long long */
-	RECORD_DOUBLE,          /* not negative */
-	RECORD_BOOL             /* int */
+	RECORD_TEXT,   /* char * */
+	RECORD_NAME,   /* char[64], not empty */
+	RECORD_FORMAT, /* char[32], not empty */
+	RECORD_LONG,
+	RECORD_INT,    /* not negative */
+	RECORD_WIDE,   /* long long */
+	RECORD_DOUBLE, /* not negative */
+	RECORD_BOOL    /* int */
 };
 
 struct record_field {
 	const char *name;
 	enum record_kind kind;
 	size_t offset;
-	int is_measured;        /* of an entry: absent from defaults */
+	int is_measured; /* of an entry: absent from defaults */
 };
 
 extern const struct record_field record_top_fields[], record_device_fields[],

@@ -43,8 +43,8 @@ static int read_number(const struct reader *in, const struct record_field *field
 	if (yaml_long(node, &whole) < 0 || (whole < 0 && field->kind != RECORD_WIDE) ||
 	    (field->kind == RECORD_INT && whole > 1 << 20))
 		return yaml_complain(in->yaml, node, in->err, "'%s' must be a whole number%s",
-				     field->name, field->kind == RECORD_WIDE ? "" :
-				     ", not negative");
+				     field->name,
+				     field->kind == RECORD_WIDE ? "" : ", not negative");
 	if (field->kind == RECORD_INT)
 		*(int *)to = (int)whole;
 	else if (field->kind == RECORD_LONG)
@@ -66,10 +66,8 @@ static int read_field(const struct reader *in, const struct record_field *field,
 					     field->name);
 		*(char **)to = fail_text("%s", node->text);
 		return 0;
-	case RECORD_NAME:
-		return read_text(in, node, field->name, to, 64);
-	case RECORD_FORMAT:
-		return read_text(in, node, field->name, to, 32);
+	case RECORD_NAME: return read_text(in, node, field->name, to, 64);
+	case RECORD_FORMAT: return read_text(in, node, field->name, to, 32);
 	case RECORD_BOOL:
 		if (node->kind != YAML_SCALAR || node->quoted ||
 		    (strcmp(node->text, "true") && strcmp(node->text, "false")))
@@ -77,8 +75,7 @@ static int read_field(const struct reader *in, const struct record_field *field,
 					     field->name);
 		*(int *)to = !strcmp(node->text, "true");
 		return 0;
-	default:
-		return read_number(in, field, node, to);
+	default: return read_number(in, field, node, to);
 	}
 }
 
@@ -174,7 +171,10 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 			   void *base)
 {
 	static const struct record_field default_field = {
-		"default", RECORD_BOOL, offsetof(struct record_entry, is_default), 0,
+		"default",
+		RECORD_BOOL,
+		offsetof(struct record_entry, is_default),
+		0,
 	};
 	struct record_entry *entry = base;
 	double value;
@@ -228,8 +228,8 @@ static int read_entry(const struct reader *in, const struct yaml_node *node, str
 		int given = yaml_get(node, field->name) != NULL;
 
 		if (field->is_measured && given && entry->is_default)
-			return yaml_complain(in->yaml, node, in->err,
-					     "a default entry has no '%s'", field->name);
+			return yaml_complain(in->yaml, node, in->err, "a default entry has no '%s'",
+					     field->name);
 	}
 	if (!*entry->key || !*entry->format)
 		return yaml_complain(in->yaml, node, in->err, "the entry has no '%s'",
@@ -252,9 +252,10 @@ static int read_list(const struct reader *in, const struct yaml_node *node, cons
 	if (node->kind != YAML_SEQUENCE)
 		return yaml_complain(in->yaml, node, in->err, "'%s' must be a list", key);
 	for (size_t i = 0; i < node->n; i++) {
-		if (!strcmp(key, "entries") ? read_entry(in, node->items[i], record) :
-		    read_mapping(in, node->items[i], "a ceiling", record_ceiling_fields, NULL,
-				 record_add_ceiling(record)))
+		if (!strcmp(key, "entries")
+			    ? read_entry(in, node->items[i], record)
+			    : read_mapping(in, node->items[i], "a ceiling", record_ceiling_fields,
+					   NULL, record_add_ceiling(record)))
 			return -1;
 	}
 	return 0;
@@ -287,7 +288,8 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 		const struct record_field *fields;
 		read_more_fn *more;
 	} parts[] = {
-		{"device", record_device_fields, NULL}, {"compiler", record_compiler_fields, NULL},
+		{"device", record_device_fields, NULL},
+		{"compiler", record_compiler_fields, NULL},
 		{"generator", record_generator_fields, NULL},
 		{"protocol", record_protocol_fields, read_failures},
 	};
@@ -305,8 +307,10 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 		return read_list(in, node, key, record) < 0 ? -1 : 1;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
 		if (!strcmp(key, parts[i].name))
-			return read_mapping(in, node, key, parts[i].fields, parts[i].more,
-					    record) < 0 ? -1 : 1;
+			return read_mapping(in, node, key, parts[i].fields, parts[i].more, record) <
+					       0
+				       ? -1
+				       : 1;
 	}
 	return 0;
 }

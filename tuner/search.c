@@ -5,13 +5,13 @@
 #include "search.h"
 
 #define MAX_NEIGHBOURS 256
-#define MAX_TRIES 64            /* draws for one new point */
+#define MAX_TRIES 64 /* draws for one new point */
 
 struct space {
 	struct gen_space *space;
 	const struct search_isa *isa;
-	char head[128];         /* "family=dot format=w4g32 act=a8g32 isa=avx512" */
-	long wanted;            /* random points still to be drawn from it */
+	char head[128]; /* "family=dot format=w4g32 act=a8g32 isa=avx512" */
+	long wanted;    /* random points still to be drawn from it */
 };
 
 struct search {
@@ -53,8 +53,8 @@ static int open_spaces(struct search *search, const struct config *config, const
 }
 
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
-			   long n_tokens, const struct search_isa *isas, size_t n_isas, struct journal *journal,
-			   uint64_t seed, struct gen_error *err)
+			   long n_tokens, const struct search_isa *isas, size_t n_isas,
+			   struct journal *journal, uint64_t seed, struct gen_error *err)
 {
 	struct search *search = fail_alloc(1, sizeof(*search));
 

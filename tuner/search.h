@@ -17,19 +17,19 @@
 /* An instruction set that the device has. */
 struct search_isa {
 	struct gen_isa info;
-	char *text;             /* its C file */
-	int n_features;         /* what it needs; more is wider */
+	char *text;     /* its C file */
+	int n_features; /* what it needs; more is wider */
 };
 
 struct search_candidate {
 	struct gen_point point;
 	struct gen_space *space;
-	long index;             /* in its space */
+	long index; /* in its space */
 	const struct search_isa *isa;
-	char *text;             /* emitted C; the owner may free it and set NULL */
+	char *text; /* emitted C; the owner may free it and set NULL */
 	uint64_t fingerprint;
-	char object[64];        /* of compile.h */
-	int failed;             /* does not compile, verify or run */
+	char object[64]; /* of compile.h */
+	int failed;      /* does not compile, verify or run */
 	double nmse;
 };
 
@@ -37,8 +37,8 @@ struct search;
 
 /* Opens the spaces of all families and activation formats of the config for a format and tokens. */
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
-			   long n_tokens, const struct search_isa *isas, size_t n_isas, struct journal *journal,
-			   uint64_t seed, struct gen_error *err);
+			   long n_tokens, const struct search_isa *isas, size_t n_isas,
+			   struct journal *journal, uint64_t seed, struct gen_error *err);
 void search_close(struct search *search);
 
 long search_n_legal(const struct search *search);

@@ -7,7 +7,7 @@
 #include "process.h"
 #include "session.h"
 
-#define SLOW 6                  /* slow requests get so many times the device's time-out */
+#define SLOW 6 /* slow requests get so many times the device's time-out */
 
 struct session {
 	const struct device *device;
@@ -15,30 +15,30 @@ struct session {
 	unsigned long long seed;
 	char *log_path;
 
-	char *program;          /* that is to be asked */
-	char **names;           /* its kernels, by index in the probe once that is running */
+	char *program; /* that is to be asked */
+	char **names;  /* its kernels, by index in the probe once that is running */
 	int n_names;
 
 	/* State of the running probe. */
-	struct device_probe *probe;     /* NULL: not running */
-	int threads;            /* of its engine; 0: none */
-	char place[160];        /* its case; empty: none */
+	struct device_probe *probe; /* NULL: not running */
+	int threads;                /* of its engine; 0: none */
+	char place[160];            /* its case; empty: none */
 	unsigned char *prepared;
-	char wrong_place[160];  /* a case that cannot be opened, and why */
+	char wrong_place[160]; /* a case that cannot be opened, and why */
 	char wrong_why[256];
 
-	double seconds;         /* average of a time request */
+	double seconds; /* average of a time request */
 };
 
 /* What a question needs, and how its answer is checked. */
 struct question {
-	const char *key;        /* in the journal */
-	const char *verb;       /* to the probe: verb, " i=KERNEL" when there is one, rest */
-	const char *name;       /* of the kernel; NULL: none */
+	const char *key;  /* in the journal */
+	const char *verb; /* to the probe: verb, " i=KERNEL" when there is one, rest */
+	const char *name; /* of the kernel; NULL: none */
 	const char *rest;
-	int threads;            /* 0: no engine needed */
-	const struct session_case *place;       /* NULL: none needed */
-	int with_weights;       /* packed before */
+	int threads;                      /* 0: no engine needed */
+	const struct session_case *place; /* NULL: none needed */
+	int with_weights;                 /* packed before */
 	double time_out_s;
 	int (*check)(const char *answer, double wall_s, long calls);
 	long calls;
@@ -330,8 +330,9 @@ static int ask_probe(struct session *session, const struct question *question, c
 		double spent = process_now() - begin;
 
 		if (!strcmp(question->verb, "time"))
-			session->seconds = session->seconds > 0 ?
-					   0.95 * session->seconds + 0.05 * spent : spent;
+			session->seconds = session->seconds > 0
+						   ? 0.95 * session->seconds + 0.05 * spent
+						   : spent;
 		snprintf(text, PROBE_LINE + 8, "ok %s", answer);
 		return 0;
 	}
@@ -389,7 +390,11 @@ int session_verify(struct session *session, const char *name, double *nmse,
 	char *key = fail_text("verify %s", name), *rest = fail_text(" seed=%llu", session->seed);
 	char answer[PROBE_LINE + 1];
 	struct question question = {
-		.key = key, .verb = "verify", .name = name, .rest = rest, .check = check_verify,
+		.key = key,
+		.verb = "verify",
+		.name = name,
+		.rest = rest,
+		.check = check_verify,
 		.time_out_s = SLOW * session->device->time_out_s,
 	};
 	int status = ask(session, &question, answer, error);
@@ -414,8 +419,13 @@ int session_prepare(struct session *session, const struct session_case *place, c
 {
 	char *key = case_key("prepare", place, name, ""), answer[PROBE_LINE + 1];
 	struct question question = {
-		.key = key, .verb = "prepare", .name = name, .rest = "", .threads = place->threads,
-		.place = place, .check = check_prepare,
+		.key = key,
+		.verb = "prepare",
+		.name = name,
+		.rest = "",
+		.threads = place->threads,
+		.place = place,
+		.check = check_prepare,
 		.time_out_s = SLOW * session->device->time_out_s,
 	};
 	int status = ask(session, &question, answer, error);
@@ -432,10 +442,9 @@ static int check_time(const char *answer, double wall_s, long calls)
 	long long ns, told, flags;
 
 	return device_value_long(answer, "ns", &ns) == 0 && ns > 0 &&
-	       device_value_long(answer, "calls", &told) == 0 && told > 0 &&
-	       told <= 1000000000 && (!calls || told == calls) &&
-	       device_value_long(answer, "flags", &flags) == 0 && flags >= 0 && flags < 16 &&
-	       (double)ns <= 1.1e9 * wall_s + 1e6;
+	       device_value_long(answer, "calls", &told) == 0 && told > 0 && told <= 1000000000 &&
+	       (!calls || told == calls) && device_value_long(answer, "flags", &flags) == 0 &&
+	       flags >= 0 && flags < 16 && (double)ns <= 1.1e9 * wall_s + 1e6;
 }
 
 int session_time(struct session *session, const struct session_case *place, const char *name,
@@ -445,8 +454,15 @@ int session_time(struct session *session, const struct session_case *place, cons
 	char *more = fail_text(" %s %d", stage, round), *key = case_key("time", place, name, more);
 	char *rest = fail_text(" calls=%ld", calls), answer[PROBE_LINE + 1];
 	struct question question = {
-		.key = key, .verb = "time", .name = name, .rest = rest, .threads = place->threads,
-		.place = place, .with_weights = 1, .check = check_time, .calls = calls,
+		.key = key,
+		.verb = "time",
+		.name = name,
+		.rest = rest,
+		.threads = place->threads,
+		.place = place,
+		.with_weights = 1,
+		.check = check_time,
+		.calls = calls,
 		.time_out_s = session->device->time_out_s,
 	};
 	int status = ask(session, &question, answer, error);
@@ -482,7 +498,11 @@ int session_roof(struct session *session, int threads, const char *number,
 {
 	char *key = fail_text("roof t%d %s", threads, number), answer[PROBE_LINE + 1];
 	struct question question = {
-		.key = key, .verb = "roof", .rest = "", .threads = threads, .check = check_roof,
+		.key = key,
+		.verb = "roof",
+		.rest = "",
+		.threads = threads,
+		.check = check_roof,
 		.time_out_s = SLOW * session->device->time_out_s,
 	};
 	int status = ask(session, &question, answer, error);
@@ -514,8 +534,14 @@ int session_count(struct session *session, const struct session_case *place, con
 	char *more = fail_text(" %s", event), *key = case_key("count", place, name, more);
 	char *rest = fail_text(" calls=%ld event=%s", calls, event), answer[PROBE_LINE + 1];
 	struct question question = {
-		.key = key, .verb = "count", .name = name, .rest = rest, .threads = place->threads,
-		.place = place, .with_weights = 1, .check = check_count,
+		.key = key,
+		.verb = "count",
+		.name = name,
+		.rest = rest,
+		.threads = place->threads,
+		.place = place,
+		.with_weights = 1,
+		.check = check_count,
 		.time_out_s = session->device->time_out_s,
 	};
 	int status = ask(session, &question, answer, error);

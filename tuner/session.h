@@ -29,13 +29,15 @@ struct session_roof {
 };
 
 struct session_sample {
-	long long ns;           /* of all calls */
+	long long ns; /* of all calls */
 	long calls;
-	int flags;              /* PROBE_* */
+	int flags; /* PROBE_* */
 };
 
-/* 0: answered; SESSION_FAILED: the candidate failed, *why says how; -1: the run cannot go on, or
- * the user stops (process_stopping), *err says why. */
+/*
+ * 0: answered; SESSION_FAILED: the candidate failed, *why says how; -1: the run cannot go on, or
+ * the user stops (process_stopping), *err says why.
+ */
 #define SESSION_FAILED 1
 
 struct session_error {

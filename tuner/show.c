@@ -28,8 +28,8 @@ static int columns(const struct show *show)
 {
 	struct winsize size;
 
-	return ioctl(fileno(show->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ?
-	       size.ws_col : 80;
+	return ioctl(fileno(show->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col
+										    : 80;
 }
 
 void show_progress(struct show *show)

@@ -14,16 +14,16 @@
 struct show {
 	FILE *out;
 	int is_terminal;
-	double drawn;           /* when the line was last drawn */
-	int is_dirty;           /* the line is on the screen */
+	double drawn; /* when the line was last drawn */
+	int is_dirty; /* the line is on the screen */
 
 	/* Set by the run. */
-	char place[96];         /* "w4g32 4096x4096 1 thread" */
-	char what[64];          /* "compiling 26 kernels" */
-	char best[160];         /* "dot_... 312.4 us 30.1 GB/s" */
+	char place[96]; /* "w4g32 4096x4096 1 thread" */
+	char what[64];  /* "compiling 26 kernels" */
+	char best[160]; /* "dot_... 312.4 us 30.1 GB/s" */
 	long tried, invalid;
 	size_t n_cases, cases_done;
-	double left_s;          /* of the time budget */
+	double left_s; /* of the time budget */
 };
 
 void show_open(struct show *show, FILE *out);

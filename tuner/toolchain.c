@@ -11,15 +11,14 @@
 #include "toolchain.h"
 #include "gen/folder.h"
 
-#define LEAST_MB 8.0            /* of free disk, for one run of a compiler */
+#define LEAST_MB 8.0 /* of free disk, for one run of a compiler */
 
 /* ---- files ---- */
 
 char *toolchain_path(const struct toolchain *tools, const char *folder, uint64_t hash,
-		       const char *suffix)
+		     const char *suffix)
 {
-	return fail_text("%s/%s/%016llx%s", tools->work, folder, (unsigned long long)hash,
-			 suffix);
+	return fail_text("%s/%s/%016llx%s", tools->work, folder, (unsigned long long)hash, suffix);
 }
 
 int toolchain_write_text(const char *path, const char *text, struct gen_error *err)
@@ -159,8 +158,10 @@ int toolchain_check_space(const struct toolchain *tools, struct gen_error *err)
 	free_mb = 1e-6 * (double)space.f_bavail * (double)space.f_frsize;
 	if (free_mb >= LEAST_MB)
 		return 0;
-	return fail_set(err, "the disk of %s has only %.1f MB left, too little for a compiler; "
-			"free some or give --work another place", tools->work, free_mb);
+	return fail_set(err,
+			"the disk of %s has only %.1f MB left, too little for a compiler; "
+			"free some or give --work another place",
+			tools->work, free_mb);
 }
 
 /* ---- opening ---- */

@@ -17,10 +17,10 @@
 struct toolchain {
 	const struct device *device;
 	char *home, *work, *tmp;
-	char *version, *command, *flags;        /* each as one line */
-	int lock;               /* on the work folder; -1: not held */
+	char *version, *command, *flags; /* each as one line */
+	int lock;                        /* on the work folder; -1: not held */
 	int has_papi;
-	uint64_t base;          /* hash of the compiler, its flags and all headers */
+	uint64_t base; /* hash of the compiler, its flags and all headers */
 };
 
 /* Makes and locks the work folder, asks the compiler for its version and tries PAPI. */

@@ -15,7 +15,7 @@
 #include "runtime/quern.h"
 #include "tune.h"
 
-#define PROTOCOL "1"            /* of the search; a change makes earlier journals worthless */
+#define PROTOCOL "1" /* of the search; a change makes earlier journals worthless */
 
 /* Everything that a run opens. */
 struct run {
@@ -34,7 +34,7 @@ struct run {
 	struct show show;
 	struct contest contest;
 	char *output, *work, *templates;
-	int is_misused;         /* an option has a wrong list */
+	int is_misused; /* an option has a wrong list */
 };
 
 /* ---- preparing ---- */
@@ -42,8 +42,8 @@ struct run {
 static int read_what(struct run *run, struct gen_error *err)
 {
 	const struct options *options = run->options;
-	char *path = options->config ? fail_text("%s", options->config) :
-		     fail_text("%s/tuner/configs/default.yaml", run->home);
+	char *path = options->config ? fail_text("%s", options->config)
+				     : fail_text("%s/tuner/configs/default.yaml", run->home);
 	int status = config_read(&run->config, run->gen, path, err);
 
 	free(path);
@@ -57,7 +57,8 @@ static int read_what(struct run *run, struct gen_error *err)
 		return -1;
 	}
 	return options->model ? config_set_model(&run->config, options->model,
-						 options->formats != NULL, err) : 0;
+						 options->formats != NULL, err)
+			      : 0;
 }
 
 /* Texts of the generator: whatever changes them may change every kernel. */
@@ -171,8 +172,8 @@ static int open_journal(struct run *run, struct gen_error *err)
 			  device->os, device->arch, device->features, device->cores,
 			  device->llc_bytes);
 	struct journal_fact header[] = {
-		{"config", config}, {"seed", seed}, {"protocol", protocol}, {"templates", texts},
-		{"compiler", compiler}, {"device", facts},
+		{"config", config},   {"seed", seed},         {"protocol", protocol},
+		{"templates", texts}, {"compiler", compiler}, {"device", facts},
 	};
 	if (folder_make_above(path, err) == 0)
 		run->journal = journal_open(path, header, sizeof(header) / sizeof(*header),
@@ -257,8 +258,8 @@ static void fill_contest(struct run *run)
 	run->contest.effort = options->effort;
 	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
 	 */
-	run->contest.cold_bytes = (options->effort.n_generations > 1 ? 4 : 2) *
-				  (long long)run->facts.llc_bytes;
+	run->contest.cold_bytes =
+		(options->effort.n_generations > 1 ? 4 : 2) * (long long)run->facts.llc_bytes;
 }
 
 static int prepare(struct run *run, double begin, struct gen_error *err)
@@ -281,12 +282,12 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 	status = facts_learn(&run->facts, run->gen, &run->config, run->compile, &run->device, log,
 			     err);
 	free(log);
-	if (status < 0 || facts_list_isas(&run->facts, run->gen, &run->config, &run->isas,
-					  &run->n_isas, err) < 0)
+	if (status < 0 ||
+	    facts_list_isas(&run->facts, run->gen, &run->config, &run->isas, &run->n_isas, err) < 0)
 		return -1;
 	name = slug(run->facts.cpu);
-	run->output = options->output ? fail_text("%s", options->output) :
-		      fail_text("results/%s.yaml", name);
+	run->output = options->output ? fail_text("%s", options->output)
+				      : fail_text("results/%s.yaml", name);
 	free(name);
 	hash = hash_folder(hash_folder(HASH_START, run->home, "templates"), run->home, "gen");
 	run->templates = fail_text("%016llx", (unsigned long long)hash);
@@ -315,8 +316,10 @@ static void describe(struct run *run)
 	if (!strcmp(facts->counters, "none"))
 		show_say(&run->show, "counters: none%s%s; going on without them",
 			 *facts->why ? ": " : "", facts->why);
-	show_say(&run->show, "%zu case%s (format, shape, tokens, threads), %.0f s; Ctrl-C is safe, "
-		 "the same command goes on", n, n == 1 ? "" : "s", run->options->seconds);
+	show_say(&run->show,
+		 "%zu case%s (format, shape, tokens, threads), %.0f s; Ctrl-C is safe, "
+		 "the same command goes on",
+		 n, n == 1 ? "" : "s", run->options->seconds);
 }
 
 static int run_formats(struct run *run, struct gen_error *err)
@@ -369,8 +372,9 @@ static int run_all(struct run *run, struct gen_error *err)
 	finish_record(run, !status);
 	if (!status && !run->record.n_entries)
 		status = fail_set(&why, "nothing could be measured: %s",
-				  run->record.protocol.n_failed ?
-				  run->record.protocol.failed[0].reason : "there are no cases");
+				  run->record.protocol.n_failed
+					  ? run->record.protocol.failed[0].reason
+					  : "there are no cases");
 	if (run->record.n_entries &&
 	    record_write(&run->record, run->output, status ? &ignored : err) < 0)
 		return status ? fail_set(err, "%s; and %s", why.text, ignored.text) : -1;

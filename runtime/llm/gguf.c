@@ -99,11 +99,11 @@ static const void *find_name(const struct qn_gguf_index *index, const char *name
 
 /* ---- access ---- */
 
-const uint8_t qn_gguf_scalar_bytes[QUERN_FLOAT64 + 1] = {
-	[QUERN_U8] = 1, [QUERN_I8] = 1, [QUERN_U16] = 2, [QUERN_I16] = 2, [QUERN_U32] = 4,
-	[QUERN_I32] = 4, [QUERN_FLOAT32] = 4, [QUERN_BOOL] = 1, [QUERN_STRING] = 0,
-	[QUERN_ARRAY] = 0, [QUERN_U64] = 8, [QUERN_I64] = 8, [QUERN_FLOAT64] = 8
-};
+const uint8_t qn_gguf_scalar_bytes[QUERN_FLOAT64 + 1] =
+	{[QUERN_U8] = 1,     [QUERN_I8] = 1,    [QUERN_U16] = 2,     [QUERN_I16] = 2,
+	 [QUERN_U32] = 4,    [QUERN_I32] = 4,   [QUERN_FLOAT32] = 4, [QUERN_BOOL] = 1,
+	 [QUERN_STRING] = 0, [QUERN_ARRAY] = 0, [QUERN_U64] = 8,     [QUERN_I64] = 8,
+	 [QUERN_FLOAT64] = 8};
 
 void qn_gguf_load(int type, const uint8_t *p, struct quern_value *value)
 {
@@ -134,11 +134,8 @@ void qn_gguf_load(int type, const uint8_t *p, struct quern_value *value)
 		memcpy(&x, p, sizeof(x.f32));
 		value->f = x.f32;
 		break;
-	case QUERN_FLOAT64:
-		memcpy(&value->f, p, sizeof(value->f));
-		break;
-	default:  /* unsigned, I64 and BOOL */
-		memcpy(&value->u, p, qn_gguf_scalar_bytes[type]);
+	case QUERN_FLOAT64: memcpy(&value->f, p, sizeof(value->f)); break;
+	default: /* unsigned, I64 and BOOL */ memcpy(&value->u, p, qn_gguf_scalar_bytes[type]);
 	}
 }
 
@@ -225,21 +222,42 @@ int quern_gguf_element(const struct quern_gguf *file, const struct quern_value *
 static const struct type {
 	const char *name;
 	uint16_t n_values, n_bytes;
-} types[] = {
-	[0] = {"F32", 1, 4}, {"F16", 1, 2},
-	[2] = {"Q4_0", 32, 18}, {"Q4_1", 32, 20},
-	[6] = {"Q5_0", 32, 22}, {"Q5_1", 32, 24}, {"Q8_0", 32, 34}, {"Q8_1", 32, 36},
-	[10] = {"Q2_K", 256, 84}, {"Q3_K", 256, 110}, {"Q4_K", 256, 144}, {"Q5_K", 256, 176},
-	[14] = {"Q6_K", 256, 210}, {"Q8_K", 256, 292},
-	[16] = {"IQ2_XXS", 256, 66}, {"IQ2_XS", 256, 74}, {"IQ3_XXS", 256, 98},
-	[19] = {"IQ1_S", 256, 50}, {"IQ4_NL", 32, 18}, {"IQ3_S", 256, 110},
-	[22] = {"IQ2_S", 256, 82}, {"IQ4_XS", 256, 136},
-	[24] = {"I8", 1, 1}, {"I16", 1, 2}, {"I32", 1, 4}, {"I64", 1, 8}, {"F64", 1, 8},
-	[29] = {"IQ1_M", 256, 56}, {"BF16", 1, 2},
-	[34] = {"TQ1_0", 256, 54}, {"TQ2_0", 256, 66},
-	[36] = {"I2_S", 4, 1},          /* of BitNet files, where 32 bytes with a scale follow */
-	[39] = {"MXFP4", 32, 17}, {"NVFP4", 64, 36}, {"Q1_0", 128, 18}, {"Q2_0", 64, 18}
-};
+} types[] = {[0] = {"F32", 1, 4},
+	     {"F16", 1, 2},
+	     [2] = {"Q4_0", 32, 18},
+	     {"Q4_1", 32, 20},
+	     [6] = {"Q5_0", 32, 22},
+	     {"Q5_1", 32, 24},
+	     {"Q8_0", 32, 34},
+	     {"Q8_1", 32, 36},
+	     [10] = {"Q2_K", 256, 84},
+	     {"Q3_K", 256, 110},
+	     {"Q4_K", 256, 144},
+	     {"Q5_K", 256, 176},
+	     [14] = {"Q6_K", 256, 210},
+	     {"Q8_K", 256, 292},
+	     [16] = {"IQ2_XXS", 256, 66},
+	     {"IQ2_XS", 256, 74},
+	     {"IQ3_XXS", 256, 98},
+	     [19] = {"IQ1_S", 256, 50},
+	     {"IQ4_NL", 32, 18},
+	     {"IQ3_S", 256, 110},
+	     [22] = {"IQ2_S", 256, 82},
+	     {"IQ4_XS", 256, 136},
+	     [24] = {"I8", 1, 1},
+	     {"I16", 1, 2},
+	     {"I32", 1, 4},
+	     {"I64", 1, 8},
+	     {"F64", 1, 8},
+	     [29] = {"IQ1_M", 256, 56},
+	     {"BF16", 1, 2},
+	     [34] = {"TQ1_0", 256, 54},
+	     {"TQ2_0", 256, 66},
+	     [36] = {"I2_S", 4, 1}, /* of BitNet files, where 32 bytes with a scale follow */
+	     [39] = {"MXFP4", 32, 17},
+	     {"NVFP4", 64, 36},
+	     {"Q1_0", 128, 18},
+	     {"Q2_0", 64, 18}};
 
 static const struct type *find_type(int type)
 {

@@ -15,8 +15,8 @@ struct qn_gguf_mark {
 };
 
 struct qn_gguf_entry {
-	struct quern_tensor tensor;     /* first, so that an entry starts with its name */
-	uint64_t offset;                /* from the start of the data section */
+	struct quern_tensor tensor; /* first, so that an entry starts with its name */
+	uint64_t offset;            /* from the start of the data section */
 };
 
 /* Pointers to records that start with their name, in the order of the names. */
@@ -26,12 +26,12 @@ struct qn_gguf_index {
 };
 
 struct quern_gguf {
-	void *map;                      /* NULL: the caller owns the bytes */
+	void *map; /* NULL: the caller owns the bytes */
 	size_t map_bytes;
 	struct quern_value *keys;
-	struct qn_gguf_entry *entries;  /* tensors */
+	struct qn_gguf_entry *entries; /* tensors */
 	struct qn_gguf_index keys_by_name, entries_by_name;
-	struct qn_gguf_chunk *arena;    /* names, indices, marks and the two tables above */
+	struct qn_gguf_chunk *arena; /* names, indices, marks and the two tables above */
 };
 
 struct qn_gguf_chunk {

@@ -18,24 +18,24 @@
 #define DAMAGED "it is cut off or damaged"
 
 enum {
-	KEY_BYTES = 14,         /* a key has at least: length, one letter, type, one byte */
-	TENSOR_BYTES = 33,      /* length, one letter, n_dims, one dim, type, offset */
+	KEY_BYTES = 14,    /* a key has at least: length, one letter, type, one byte */
+	TENSOR_BYTES = 33, /* length, one letter, n_dims, one dim, type, offset */
 	MAX_KEY_NAME = 65535,
 	MAX_TENSOR_NAME = 63,
 	MAX_ELEMENTS = 1 << 30, /* of an array, and bytes of a string */
 	TYPE_I2_S = 36,
-	I2_S_SCALE_BYTES = 32,  /* behind the codes */
-	LAST_SURE_TYPE = 35,    /* forks use larger numbers for types of their own */
+	I2_S_SCALE_BYTES = 32, /* behind the codes */
+	LAST_SURE_TYPE = 35,   /* forks use larger numbers for types of their own */
 	FILE_TYPE_I2_S = 40
 };
 
 struct reader {
 	struct quern_gguf *file;
 	const uint8_t *start, *p, *end;
-	const char *name;               /* of the file */
-	const char *part;               /* "key" or "tensor"; NULL outside of both */
-	uint64_t number;                /* of the key or tensor, from 1 */
-	const char *item;               /* its name once known */
+	const char *name; /* of the file */
+	const char *part; /* "key" or "tensor"; NULL outside of both */
+	uint64_t number;  /* of the key or tensor, from 1 */
+	const char *item; /* its name once known */
 	struct quern_error *err;
 };
 
@@ -53,8 +53,8 @@ static const char *show(char text[64], const char *name)
 }
 
 /* "file: tensor 3 'name': sentence". */
-__attribute__((format(printf, 2, 3)))
-static int fail(const struct reader *r, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int fail(const struct reader *r, const char *format,
+						      ...)
 {
 	char sentence[200], item[64], place[128] = "";
 	size_t length = strlen(r->name), cut = length > 80 ? length - 80 : 0;
@@ -305,7 +305,7 @@ static int check_type(struct reader *r, uint32_t type)
 		return 0;
 	if (type == TYPE_I2_S)
 		return fail(r, "type 36 (I2_S) stands only in BitNet files, which have "
-			    "general.architecture bitnet... or general.file_type 40");
+			       "general.architecture bitnet... or general.file_type 40");
 	if (is_removed(type))
 		return fail(r, "type %u was removed from GGUF; convert the model again", type);
 	return fail(r, "type %u is not known; it may be a fork's own", type);
@@ -380,8 +380,10 @@ static int check_room(struct reader *r, const struct qn_gguf_entry *entry,
 		return fail(r, "it needs %llu bytes, the file has %llu for it; " DAMAGED,
 			    (unsigned long long)tensor->n_bytes, (unsigned long long)room);
 	if (tensor->type > LAST_SURE_TYPE && room - tensor->n_bytes >= alignment)
-		return fail(r, "type %d is %s of %llu bytes, but the file has %llu for it; the "
-			    "type may be a fork's own", tensor->type, quern_type_name(tensor->type),
+		return fail(r,
+			    "type %d is %s of %llu bytes, but the file has %llu for it; the "
+			    "type may be a fork's own",
+			    tensor->type, quern_type_name(tensor->type),
 			    (unsigned long long)tensor->n_bytes, (unsigned long long)room);
 	return 0;
 }
@@ -428,8 +430,10 @@ static int place_tensors(struct reader *r, uint64_t alignment)
 static int check_version(const struct reader *r, uint32_t version)
 {
 	if (version != 0 && (version & 0xffff) == 0)
-		return fail(r, "byte-swapped version %u: the file is big-endian; convert it to "
-			    "little-endian", __builtin_bswap32(version));
+		return fail(r,
+			    "byte-swapped version %u: the file is big-endian; convert it to "
+			    "little-endian",
+			    __builtin_bswap32(version));
 	if (version == 1)
 		return fail(r, "GGUF version 1; convert the model to version 3");
 	if (version != 2 && version != 3)
@@ -520,7 +524,7 @@ int qn_gguf_parse(const void *data, size_t n_bytes, const char *name, struct que
 	struct reader r = {.start = data, .p = data, .name = name, .err = err};
 
 	*file = NULL;
-	r.end = n_bytes ? r.start + n_bytes : r.start;  /* data may be NULL */
+	r.end = n_bytes ? r.start + n_bytes : r.start; /* data may be NULL */
 	r.file = calloc(1, sizeof(*r.file));
 	if (!r.file)
 		return fail_memory(&r);
@@ -531,4 +535,3 @@ int qn_gguf_parse(const void *data, size_t n_bytes, const char *name, struct que
 	*file = r.file;
 	return 0;
 }
-

@@ -25,8 +25,8 @@ static const struct {
 	const char *format;
 	double bound;
 } cases[] = {
-	{ "w8g32", 2e-4 },
-	{ "w4g32", 3e-2 },
+	{"w8g32", 2e-4},
+	{"w4g32", 3e-2},
 };
 
 static uint64_t seed = 1;
@@ -61,13 +61,17 @@ static int check_matrix(struct quern_engine *engine, const struct quern_tensor *
 {
 	const long k = (long)tensor->dims[0], m = (long)tensor->dims[1];
 	const struct quern_weights weights = {
-		.size = sizeof weights, .type = tensor->type, .m = m, .k = k, .data = tensor->data,
+		.size = sizeof weights,
+		.type = tensor->type,
+		.m = m,
+		.k = k,
+		.data = tensor->data,
 		.format = format,
 	};
 	float *x = malloc(sizeof *x * N_TOKENS * k), *y = malloc(sizeof *y * N_TOKENS * m);
 	float *one = malloc(sizeof *one * m);
 	struct quern_matrix *matrix = NULL;
-	struct quern_error err = { "out of memory" };
+	struct quern_error err = {"out of memory"};
 	char text[512];
 	double error;
 	int rc = -1;
@@ -76,20 +80,20 @@ static int check_matrix(struct quern_engine *engine, const struct quern_tensor *
 		goto out;
 	for (long i = 0; i < N_TOKENS * k; i++)
 		x[i] = next_random();
-	if (quern_multiply(engine, (const struct quern_matrix *[]){ matrix }, 1, x, N_TOKENS, k,
-			   (float *[]){ y }, (long[]){ m }, &err) < 0 ||
-	    quern_multiply(engine, (const struct quern_matrix *[]){ matrix }, 1, x, 1, k,
-			   (float *[]){ one }, (long[]){ m }, &err) < 0)
+	if (quern_multiply(engine, (const struct quern_matrix *[]){matrix}, 1, x, N_TOKENS, k,
+			   (float *[]){y}, (long[]){m}, &err) < 0 ||
+	    quern_multiply(engine, (const struct quern_matrix *[]){matrix}, 1, x, 1, k,
+			   (float *[]){one}, (long[]){m}, &err) < 0)
 		goto out;
 	error = relative_error(tensor->data, x, y, m, k);
 	quern_explain(matrix, text, sizeof text);
 	printf("%s: nmse %.2e, %s\n", tensor->name, error, text);
 	snprintf(err.text, sizeof err.text, "nmse %.2e is above %.0e", error, bound);
-	rc = error <= bound ? 0 : -1;   /* also when it is no number */
+	rc = error <= bound ? 0 : -1; /* also when it is no number */
 	for (long i = 0; rc == 0 && i < m; i++) {
 		if (one[i] != y[i]) {
-			snprintf(err.text, sizeof err.text, "row %ld differs between 1 and %d tokens", i,
-				 N_TOKENS);
+			snprintf(err.text, sizeof err.text,
+				 "row %ld differs between 1 and %d tokens", i, N_TOKENS);
 			rc = -1;
 		}
 	}
