@@ -74,14 +74,14 @@ static inline struct qn_acts qn_token(const struct qn_acts *x, long token, size_
 {
 	const long t = token < x->n_tokens ? token : x->n_tokens - 1, groups = x->k / QN_GROUP;
 
-	return (struct qn_acts){.n_tokens = 1,
-				.k = x->k,
-				.q = x->q + t * x->k,
-				.scale = x->scale + t * groups,
-				.sum = x->sum + t * groups,
-				.prepared = prepared_bytes ? x->prepared + (size_t)(t * groups) *
-										   prepared_bytes
-							   : NULL};
+	return (struct qn_acts){
+		.n_tokens = 1,
+		.k = x->k,
+		.q = x->q + t * x->k,
+		.scale = x->scale + t * groups,
+		.sum = x->sum + t * groups,
+		.prepared = prepared_bytes ? x->prepared + (size_t)(t * groups) * prepared_bytes : NULL,
+	};
 }
 
 /* Y = W X. */
