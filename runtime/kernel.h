@@ -80,7 +80,8 @@ static inline struct qn_acts qn_token(const struct qn_acts *x, long token, size_
 		.q = x->q + t * x->k,
 		.scale = x->scale + t * groups,
 		.sum = x->sum + t * groups,
-		.prepared = prepared_bytes ? x->prepared + (size_t)(t * groups) * prepared_bytes : NULL,
+		.prepared =
+			prepared_bytes ? x->prepared + (size_t)(t * groups) * prepared_bytes : NULL,
 	};
 }
 
