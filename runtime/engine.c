@@ -143,6 +143,25 @@ static void read_row(const struct packing *p, long row, float *floats, uint8_t *
 	}
 }
 
+/* Packs panels until none is left, through a panel of codes and scales and a row of floats. */
+static void pack_panels(struct packing *p, uint8_t *codes, float *scales, float *floats)
+{
+	const struct quern_matrix *matrix = p->matrix;
+	const long rows = matrix->kernel->layout.panel_rows;
+	const long padded_k = qn_matrix_padded_k(matrix), n_scales = qn_matrix_n_scales(matrix);
+	long panel;
+
+	while ((panel = atomic_fetch_add(&p->next_panel, 1)) < matrix->n_panels) {
+		memset(codes, 0, (size_t)(rows * padded_k));
+		memset(scales, 0, (size_t)(rows * n_scales) * sizeof(float));
+		for (long r = 0; r < rows && panel * rows + r < matrix->m; r++)
+			read_row(p, panel * rows + r, floats, codes + r * padded_k,
+				 scales + r * n_scales);
+		qn_matrix_pack_panel(matrix, codes, scales,
+				     matrix->packed + (size_t)panel * matrix->panel_bytes);
+	}
+}
+
 static void pack_thread(void *arg, int thread, int n_threads)
 {
 	struct packing *p = arg;
@@ -152,22 +171,13 @@ static void pack_thread(void *arg, int thread, int n_threads)
 	uint8_t *codes = malloc((size_t)(rows * padded_k));
 	float *scales = malloc((size_t)(rows * n_scales) * sizeof(float));
 	float *floats = malloc((size_t)matrix->k * sizeof(float));
-	long panel;
 
 	(void)thread;
 	(void)n_threads;
-	if (!codes || !scales || !floats)
+	if (codes && scales && floats)
+		pack_panels(p, codes, scales, floats);
+	else
 		atomic_store(&p->failed, 1);
-	while (!atomic_load(&p->failed) &&
-	       (panel = atomic_fetch_add(&p->next_panel, 1)) < matrix->n_panels) {
-		memset(codes, 0, (size_t)(rows * padded_k));
-		memset(scales, 0, (size_t)(rows * n_scales) * sizeof(float));
-		for (long r = 0; r < rows && panel * rows + r < matrix->m; r++)
-			read_row(p, panel * rows + r, floats, codes + r * padded_k,
-				 scales + r * n_scales);
-		qn_matrix_pack_panel(matrix, codes, scales,
-				     matrix->packed + (size_t)panel * matrix->panel_bytes);
-	}
 	free(codes);
 	free(scales);
 	free(floats);

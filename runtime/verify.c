@@ -102,7 +102,8 @@ static int trial_alloc(struct trial *t, const struct qn_kernel *kernel, long m, 
 	if (!t->matrix.packed || !t->codes || !t->scales || !t->x || !t->q || !t->act_scale ||
 	    !t->sum || !t->prepared || !t->scratch || !t->guarded) {
 		trial_free(t);
-		return qn_error_set(err, "no memory to verify a kernel at %ldx%ld", m, k);
+		qn_error_set(err, "no memory to verify a kernel at %ldx%ld", m, k);
+		return -1;
 	}
 	return 0;
 }

@@ -162,7 +162,7 @@ static int open_journal(struct run *run, struct gen_error *err)
 	int has_end = n > 5 && !strcmp(run->output + n - 5, ".yaml");
 	char *path = fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), run->output);
 	char *log = fail_text("%s/logs/probe.log", run->work), *config = config_text(&run->config);
-	char *protocol = fail_text("%s %s", PROTOCOL, options->budget), note[256];
+	char *protocol = fail_text("%s %s", PROTOCOL, options->budget), note[256] = "";
 	char *seed = fail_text("%llu", options->seed), *compiler, *facts;
 	const char *texts = run->templates;
 
