@@ -125,6 +125,11 @@ void qn_roof_sample(struct qn_roof_state *s)
 	s->peaks[slot] = rounds * (double)w.macs;
 }
 
+void qn_roof_reset(struct qn_roof_state *s)
+{
+	s->n_samples = 0;
+}
+
 static int compare_rates(const void *a, const void *b)
 {
 	const double x = *(const double *)a, y = *(const double *)b;

@@ -21,10 +21,11 @@ int qn_roof_open(struct qn_roof_state **state, struct quern_engine *engine,
 void qn_roof_close(struct qn_roof_state *state);
 
 /*
- * One sweep of some milliseconds.  Rates are medians over all sweeps so far, as the times of
- * kernels are; interleave the two.
+ * One sweep of some milliseconds.  Rates are medians over the sweeps since the last reset, as the
+ * times of kernels are; interleave the two, for shared machines drift.
  */
 void qn_roof_sample(struct qn_roof_state *state);
+void qn_roof_reset(struct qn_roof_state *state);
 void qn_roof_get(const struct qn_roof_state *state, struct qn_roof *roof);
 
 #endif

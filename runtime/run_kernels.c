@@ -43,7 +43,8 @@ struct result {
 	const struct qn_kernel *kernel;
 	double median_us, low_us, high_us; /* of one call */
 	double gbps, gmacs, roof_fraction, nmse;
-	const char *roof;
+	double roof_rate; /* of the roof that binds, measured beside the case */
+	const char *roof, *roof_unit;
 };
 
 /* ---- options ---- */
@@ -251,6 +252,8 @@ static void fill_result(struct result *r, const int64_t *ns, long n_calls, size_
 	dram = r->gbps / roof->dram_gbps;
 	compute = r->gmacs / roof->int8_gmacs;
 	r->roof = dram >= compute ? "dram" : "compute";
+	r->roof_unit = dram >= compute ? "GB/s" : "GMAC/s";
+	r->roof_rate = dram >= compute ? roof->dram_gbps : roof->int8_gmacs;
 	r->roof_fraction = dram >= compute ? dram : compute;
 }
 
@@ -268,6 +271,7 @@ static int measure(struct quern_engine *engine, struct qn_roof_state *roofs, str
 			  err) ||
 	    count_calls(bench, r->kernel, &n_calls, err))
 		goto out;
+	qn_roof_reset(roofs);
 	for (int i = 0; i < N_ROUNDS; i++) {
 		if (qn_bench_run(bench, r->kernel, n_calls, &ns[i], err))
 			goto out;
@@ -298,18 +302,19 @@ static void print_result(const struct result *r, int json)
 		       c->n_threads, r->kernel->name, r->median_us, r->low_us, r->high_us, r->gbps,
 		       r->gmacs, r->roof, r->roof_fraction, r->nmse);
 	else
-		printf("%-6s %6ldx%-6ld %3ld %3d  %-40s %8.1f %8.1f-%-8.1f %6.1f %7.1f %4.0f%% %-7s %.1e\n",
+		printf("%-6s %6ldx%-6ld %3ld %3d  %-40s %8.1f %8.1f-%-8.1f %6.1f %7.1f %4.0f%% of %5.1f "
+		       "%-6s %.1e\n",
 		       format, c->m, c->k, c->n_tokens, c->n_threads, r->kernel->name, r->median_us,
-		       r->low_us, r->high_us, r->gbps, r->gmacs, 100 * r->roof_fraction, r->roof,
-		       r->nmse);
+		       r->low_us, r->high_us, r->gbps, r->gmacs, 100 * r->roof_fraction,
+		       r->roof_rate, r->roof_unit, r->nmse);
 	fflush(stdout);
 }
 
 static void print_head(void)
 {
-	printf("%-6s %6sx%-6s %3s %3s  %-40s %8s %8s-%-8s %6s %7s %5s %-7s %s\n", "format", "M",
-	       "K", "N", "thr", "kernel", "us", "ci low", "high", "GB/s", "GMAC/s", "roof", "of",
-	       "NMSE");
+	printf("%-6s %6sx%-6s %3s %3s  %-40s %8s %8s-%-8s %6s %7s %5s %-15s %s\n", "format", "M",
+	       "K", "N", "thr", "kernel", "us", "ci low", "high", "GB/s", "GMAC/s", "share",
+	       "of the roof", "NMSE");
 }
 
 static int list_kernels(void)
@@ -334,12 +339,10 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 	const char *forced = o->kernels ? o->kernels : getenv("QUERN_KERNEL");
 	struct quern_engine *engine = NULL;
 	struct qn_roof_state *roofs = NULL;
-	struct qn_roof roof;
 	int status = -1;
 
 	if (quern_open(&engine, &options, err) || qn_roof_open(&roofs, engine, err))
 		goto out;
-	qn_roof_sample(roofs);
 	for (int f = 0; f < o->n_formats; f++) {
 		for (int s = 0; s < o->n_shapes; s++) {
 			struct result r = {.what = {o->formats[f], o->shapes[s].m, o->shapes[s].k,
@@ -358,11 +361,6 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 			print_result(&r, o->json);
 		}
 	}
-	qn_roof_get(roofs, &roof);
-	if (!o->json)
-		printf("roofs with %d thread%s: DRAM %.1f GB/s (%d streams, %s pages), int8 %.0f GMAC/s\n",
-		       n_threads, n_threads == 1 ? "" : "s", roof.dram_gbps, roof.n_streams,
-		       roof.huge_pages ? "2 MiB" : "4 KiB", roof.int8_gmacs);
 	status = 0;
 out:
 	qn_roof_close(roofs);

@@ -340,13 +340,39 @@ static void set_place(struct pass *pass, const struct config_shape *shape, long 
 		 shape->k, n, threads);
 }
 
+/*
+ * The share of the roof that binds, by the larger of its readings just before and just after the
+ * case: a shared machine's memory is not equally fast all the time.
+ */
+static double roof_fraction(const struct contest *contest, const struct record_entry *entry)
+{
+	double macs = (double)entry->m * (double)entry->k * (double)entry->n;
+	double gbps = 0, gmacs = 0, dram, compute;
+
+	for (size_t i = contest->n_roofs; i > 0 && i + 2 > contest->n_roofs; i--) {
+		const struct contest_roof *reading = &contest->roofs[i - 1];
+
+		if (reading->threads != entry->threads)
+			break;
+		gbps = fmax(gbps, reading->roof.dram_gbps);
+		gmacs = fmax(gmacs, reading->roof.int8_gmacs);
+	}
+	if (gbps <= 0 || gmacs <= 0)
+		return 0;
+	dram = entry->gbps / gbps;
+	compute = macs / entry->median_us / 1e3 / gmacs;
+	return dram > compute ? dram : compute;
+}
+
 /* Cases of one number of threads, which share an engine. */
 static int run_cases(struct pass *pass, size_t format, long n_tokens, long threads,
 		     size_t *n_cases_left)
 {
 	const struct config *config = pass->contest->config;
+	struct record *record = pass->contest->record;
 
 	for (size_t i = 0; i < config->n_shapes; i++) {
+		size_t n_entries = record->n_entries;
 		char when[64];
 
 		if (!has_format(&config->shapes[i], format))
@@ -356,6 +382,9 @@ static int run_cases(struct pass *pass, size_t format, long n_tokens, long threa
 			 pass->place.n);
 		if (final_run(pass, *n_cases_left) < 0 || pass_roof(pass, when) < 0)
 			return -1;
+		if (record->n_entries > n_entries)
+			record->entries[n_entries].roof_fraction =
+				roof_fraction(pass->contest, &record->entries[n_entries]);
 		--*n_cases_left;
 		pass->contest->show->cases_done++;
 	}

@@ -413,6 +413,7 @@ static enum result answer_roof(struct probe *probe, const struct line *line, str
 		probe->roof = NULL;
 		return ERROR;
 	}
+	qn_roof_reset(probe->roof);
 	for (int i = 0; i < ROOF_SWEEPS; i++)
 		qn_roof_sample(probe->roof);
 	qn_roof_get(probe->roof, &roof);

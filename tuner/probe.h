@@ -25,7 +25,7 @@
  *                                                (T: total; C=0: as many calls as fill 1 ms, up to
  *                                                 2 ms where the clock ticks slowly)
  *   roof                        ok dram_gbps=F streams=N huge=0|1 int8_gmacs=F
- *                                                (of the engine's threads, medians so far)
+ *                                                (of the engine's threads, medians of some sweeps)
  *   count i=I calls=C event=E   ok value=V ns=T  (one event of the calling thread, in a pass of
  *                                                 its own; needs an engine of one thread)
  *   quit                        ok

@@ -337,29 +337,10 @@ static int run_formats(struct run *run, struct gen_error *err)
 	return 0;
 }
 
-/* Fractions of the roof that binds need the roofs of the whole run. */
 static void finish_record(struct run *run, int complete)
 {
-	struct record *record = &run->record;
-
-	record->complete = complete;
-	record->protocol.seconds = journal_elapsed(run->journal);
-	for (size_t i = 0; i < record->n_entries; i++) {
-		struct record_entry *entry = &record->entries[i];
-
-		for (size_t j = 0; j < record->n_ceilings; j++) {
-			const struct record_ceiling *roof = &record->ceilings[j];
-			double macs = (double)entry->m * (double)entry->k * (double)entry->n;
-			double dram, compute;
-
-			if (roof->threads != entry->threads || roof->dram_gbps <= 0 ||
-			    roof->int8_gmacs <= 0)
-				continue;
-			dram = entry->gbps / roof->dram_gbps;
-			compute = macs / entry->median_us / 1e3 / roof->int8_gmacs;
-			entry->roof_fraction = dram > compute ? dram : compute;
-		}
-	}
+	run->record.complete = complete;
+	run->record.protocol.seconds = journal_elapsed(run->journal);
 }
 
 static int run_all(struct run *run, struct gen_error *err)
