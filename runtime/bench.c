@@ -163,7 +163,7 @@ size_t qn_bench_bytes(struct qn_bench *b, const struct qn_kernel *kernel)
 	return qn_matrix_bytes(&matrix);
 }
 
-static int64_t now_ns(void)
+int64_t qn_bench_now_ns(void)
 {
 	struct timespec t;
 
@@ -186,13 +186,13 @@ int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_call
 	matrix = ring->matrix;
 	qn_matrix_shape(&matrix, kernel, b->m, b->k);
 	pthread_mutex_lock(&b->engine->lock);
-	*ns = now_ns();
+	*ns = qn_bench_now_ns();
 	for (long i = 0; i < n_calls; i++) {
 		matrix.packed = ring->matrix.packed + (size_t)ring->next * qn_matrix_bytes(&matrix);
 		ring->next = (ring->next + 1) % ring->n_copies;
 		qn_matmul_run(b->engine, &call);
 	}
-	*ns = now_ns() - *ns;
+	*ns = qn_bench_now_ns() - *ns;
 	pthread_mutex_unlock(&b->engine->lock);
 	return 0;
 }

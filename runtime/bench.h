@@ -14,6 +14,9 @@
 
 struct qn_bench;
 
+/* Nanoseconds of a clock that nothing adjusts. */
+int64_t qn_bench_now_ns(void);
+
 /* cold_bytes: least size of all copies of a layout; 0: 4 times the last-level cache. */
 int qn_bench_open(struct qn_bench **bench, struct quern_engine *engine, int format, long m, long k,
 		  long n_tokens, size_t cold_bytes, struct quern_error *err);

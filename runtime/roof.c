@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench.h"
 #include "error.h"
 #include "matmul.h"
 #include "pages.h"
@@ -64,14 +64,6 @@ void qn_roof_close(struct qn_roof_state *s)
 	free(s);
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
-}
-
 struct work {
 	const struct qn_isa *isa;
 	const uint8_t *p;
@@ -101,10 +93,10 @@ static void peak_thread(void *arg, int thread, int n_threads)
 /* Rates are per nanosecond: 1e9 a second. */
 static double run_rate(struct qn_roof_state *s, qn_pool_fn *fn, struct work *w, double amount)
 {
-	int64_t ns = now_ns();
+	int64_t ns = qn_bench_now_ns();
 
 	qn_pool_run(s->engine->pool, fn, w);
-	ns = now_ns() - ns;
+	ns = qn_bench_now_ns() - ns;
 	return amount / (double)(ns > 0 ? ns : 1);
 }
 
