@@ -390,6 +390,7 @@ int qn_verify_kernel(const struct qn_kernel *kernel, uint64_t seed, double *nmse
 	const int n_ragged = (int)(sizeof ragged / sizeof *ragged);
 	const long rows = kernel->layout.panel_rows, tile = kernel->token_tile;
 	const long tokens[] = {1, tile, tile + 1, 2 * tile + 1};
+	const long large[][2] = {{3, 11008}, {2 * rows, 4096}, {11008, 31}, {4096, 33}};
 	double ignored;
 
 	for (int i = 0; i < n_ragged * n_ragged; i++) {
@@ -401,18 +402,21 @@ int qn_verify_kernel(const struct qn_kernel *kernel, uint64_t seed, double *nmse
 			return -1;
 	}
 	for (int i = 0; i < N_FILLS * N_FILLS; i++) {
-		const struct integers c = {rows + 1,    1056,        tokens[i % 4],
-					   i / N_FILLS, i % N_FILLS, seed};
+		const int codes = i / N_FILLS, acts = i % N_FILLS;
+		const struct integers c = {rows + 1, 1056, tokens[(codes + acts) % 4],
+					   codes,    acts, seed};
 
 		if (check_integers(kernel, &c, err))
 			return -1;
 	}
-	if (check_integers(kernel, &(struct integers){3, 11008, 1, FILL_RANDOM, FILL_RANDOM, seed},
-			   err) ||
-	    check_integers(kernel,
-			   &(struct integers){2 * rows, 4096, tile, FILL_MIXED, FILL_RANDOM, seed},
-			   err) ||
-	    check_floats(kernel, 7, 100, tile + 1, seed, &ignored, err))
+	for (int i = 0; i < 4; i++) {
+		const struct integers c = {large[i][0], large[i][1], tokens[i % 2],
+					   FILL_MIXED,  FILL_RANDOM, seed};
+
+		if (check_integers(kernel, &c, err))
+			return -1;
+	}
+	if (check_floats(kernel, 7, 100, tile + 1, seed, &ignored, err))
 		return -1;
 	return check_floats(kernel, rows + 5, 4096, 1, seed, nmse, err);
 }
