@@ -127,13 +127,21 @@ static int fill_ring(struct qn_bench *b, struct ring *ring, const struct qn_kern
 	return 0;
 }
 
-/* The ring of a kernel's layout, made when it is not there; NULL on failure. */
+/* The ring of a kernel's layout, made when it is not there; NULL when it cannot be or must not run. */
 static struct ring *find_ring(struct qn_bench *b, const struct qn_kernel *kernel,
 			      struct quern_error *err)
 {
+	if (kernel->format != b->format) {
+		qn_error_set(err, "kernel %s is not one for %s", kernel->name,
+			     qn_formats[b->format].name);
+		return NULL;
+	}
+	if (kernel->needs & ~b->engine->features) {
+		qn_error_set(err, "kernel %s needs what this CPU lacks", kernel->name);
+		return NULL;
+	}
 	for (int i = 0; i < b->n_rings; i++) {
-		if (!memcmp(&b->rings[i].matrix.kernel->layout, &kernel->layout,
-			    sizeof kernel->layout))
+		if (qn_same_layout(&b->rings[i].matrix.kernel->layout, &kernel->layout))
 			return &b->rings[i];
 	}
 	if (b->n_rings == MAX_RINGS) {
@@ -147,11 +155,6 @@ static struct ring *find_ring(struct qn_bench *b, const struct qn_kernel *kernel
 
 int qn_bench_prepare(struct qn_bench *b, const struct qn_kernel *kernel, struct quern_error *err)
 {
-	if (kernel->format != b->format)
-		return qn_error_set(err, "kernel %s is not one for %s", kernel->name,
-				    qn_formats[b->format].name);
-	if (kernel->needs & ~b->engine->features)
-		return qn_error_set(err, "kernel %s needs what this CPU lacks", kernel->name);
 	return find_ring(b, kernel, err) ? 0 : -1;
 }
 
@@ -174,15 +177,13 @@ int64_t qn_bench_now_ns(void)
 int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_calls, int64_t *ns,
 		 struct quern_error *err)
 {
-	struct ring *ring;
+	struct ring *ring = find_ring(b, kernel, err);
 	struct quern_matrix matrix;
 	const struct quern_matrix *const list[1] = {&matrix};
 	const struct qn_matmul call = {list, 1, b->x, b->n_tokens, b->k, &b->y, &b->m};
 
-	if (qn_bench_prepare(b, kernel, err) ||
-	    qn_matmul_reserve(b->engine, b->k, kernel->scratch_bytes, err))
+	if (!ring || qn_matmul_reserve(b->engine, b->k, kernel->scratch_bytes, err))
 		return -1;
-	ring = find_ring(b, kernel, err);
 	matrix = ring->matrix;
 	qn_matrix_shape(&matrix, kernel, b->m, b->k);
 	pthread_mutex_lock(&b->engine->lock);

@@ -24,7 +24,7 @@ static int can_run(uint32_t needs, uint32_t features)
 static int is_allowed(const struct qn_kernel *kernel, const struct limits *limits)
 {
 	return can_run(kernel->needs, limits->features) &&
-	       (!limits->layout || !memcmp(limits->layout, &kernel->layout, sizeof kernel->layout));
+	       (!limits->layout || qn_same_layout(limits->layout, &kernel->layout));
 }
 
 const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t features)

@@ -57,6 +57,13 @@ struct qn_layout {
 	uint16_t panel_rows; /* a multiple of vector_bytes / adjacent */
 };
 
+static inline int qn_same_layout(const struct qn_layout *a, const struct qn_layout *b)
+{
+	return a->order == b->order && a->adjacent == b->adjacent &&
+	       a->signed_codes == b->signed_codes && a->vector_bytes == b->vector_bytes &&
+	       a->panel_rows == b->panel_rows;
+}
+
 /* int8 activations of some tokens; K is padded with zeros to a multiple of 256. */
 struct qn_acts {
 	long n_tokens, k;
