@@ -24,12 +24,14 @@ function format.names()
   return names
 end
 
--- { name, id, bits, n_codes, mul, sub, group (0: one scale a row), block (k of a block), parts }
+-- { name, rank (its place in names), id, bits, n_codes, mul, sub, group (0: one scale a row),
+-- block (k of a block), parts }
 function format.get(name)
-  for _, known in ipairs(names) do
+  for rank, known in ipairs(names) do
     if known == name then
       local bits, group = name:match("^w([%dt])g(%w+)$")
-      local result = { name = name, id = "QN_" .. name:upper(), parts = parts[codes[bits].bits] }
+      local result = { name = name, rank = rank, id = "QN_" .. name:upper() }
+      result.parts = parts[codes[bits].bits]
       for key, v in pairs(codes[bits]) do result[key] = v end
       result.group = group == "r" and 0 or math.tointeger(tonumber(group))
       result.block = result.group == 0 and 32 or result.group

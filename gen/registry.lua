@@ -2,7 +2,8 @@
 --
 -- A results file names winners: entries with a shape, or with `default: true` for what an ISA
 -- takes when nothing nearer was measured.  A config file stands for the defaults of its formats,
--- families and ISAs; `sample: N` adds N points of each of their spaces, for tests.  Of two entries for one case the later file's wins.
+-- families and ISAs; `sample: N` adds N points of each of their spaces, for tests.  Of two entries
+-- for one case the later file's wins.
 
 local emit = require("emit")
 local family = require("family")
@@ -27,7 +28,12 @@ local function integer(entry, name)
   return v
 end
 
--- Adds the entries of a results file to cases: case key -> {format, m, k, n, threads, point}.
+-- What a point's ISA takes for n tokens when nothing nearer was measured.
+local function default_case(point, n)
+  return { m = 0, k = 0, n = n, threads = 0, point = point }
+end
+
+-- Adds the entries of a results file to cases: case key -> {m, k, n, threads, point}.
 local function read_results(doc, cases)
   if type(doc.entries) ~= "table" then
     error(yaml.where(doc) .. ": a results file needs a list 'entries'", 0)
@@ -48,7 +54,7 @@ local function read_results(doc, cases)
       error(("%s: kernel '%s' is not what its point makes, '%s'"):format(yaml.where(entry, "kernel"),
         tostring(entry.kernel), point.name), 0)
     end
-    local case = { format = point.format, m = 0, k = 0, n = 1, threads = 0, point = point }
+    local case = default_case(point, 1)
     if entry.default ~= true then
       case.m, case.k = integer(entry, "m"), integer(entry, "k")
       case.n, case.threads = integer(entry, "n"), integer(entry, "threads")
@@ -56,7 +62,7 @@ local function read_results(doc, cases)
       case.n = integer(entry, "n")
     end
     -- A measured case belongs to the ISA that won it; each ISA has defaults of its own.
-    local key = ("%s %d %d %d %d %s"):format(case.format.name, case.m, case.k, case.n, case.threads,
+    local key = ("%s %d %d %d %d %s"):format(point.format.name, case.m, case.k, case.n, case.threads,
       point.isa.name)
     cases[key] = case
   end
@@ -77,7 +83,7 @@ end
 local function add_layouts(cases)
   local layouts, more = {}, {}
   local function place(case)
-    return case.format.name .. " " .. case.point.isa.name
+    return case.point.format.name .. " " .. case.point.isa.name
   end
   for _, case in pairs(cases) do
     local vars = case.point.family.vars(case.point.point, case.point.format, case.point.isa)
@@ -92,8 +98,8 @@ local function add_layouts(cases)
       for panel_rows in pairs(layouts[place(case)] or {}) do
         local key = family.relayout(case.point.key, panel_rows)
         if key then
-          more[("%s %d %s"):format(place(case), case.n, key)] = { format = case.format, m = 0, k = 0,
-            n = case.n, threads = 0, point = family.parse(key) }
+          more[("%s %d %s"):format(place(case), case.n, key)] =
+            default_case(family.parse(key), case.n)
         end
       end
     end
@@ -103,15 +109,15 @@ end
 
 -- Plain C for every format, so that the ladder has an end on any CPU.
 local function add_fallbacks(cases)
-  local formats, has = {}, {}
+  local has = {}         -- format name -> is there a scalar kernel?
   for _, case in pairs(cases) do
-    formats[case.format.name] = case.format
-    has[case.format.name .. case.point.isa.name] = true
+    local name = case.point.format.name
+    has[name] = has[name] or case.point.isa.name == "scalar"
   end
-  for name, fmt in pairs(formats) do
-    if not has[name .. "scalar"] then
-      cases["fallback " .. name] = { format = fmt, m = 0, k = 0, n = 1, threads = 0,
-        point = family.parse(family.default("dot", name, "a8g32", "scalar")) }
+  for name, scalar in pairs(has) do
+    if not scalar then
+      cases["fallback " .. name] =
+        default_case(family.parse(family.default("dot", name, "a8g32", "scalar")), 1)
     end
   end
 end
@@ -121,8 +127,7 @@ local function add_sample(cases, fam, fmt, row, n)
   local space = family.space(fam, fmt, "a8g32", row, 512)
   for i = 1, math.min(n, space:count()) do
     local _, key = space:point(i * 40503 % space:count() + 1)
-    local point = family.parse(key)
-    cases["sample " .. key] = { format = point.format, point = point }
+    cases["sample " .. key] = { point = family.parse(key) }
   end
 end
 
@@ -132,9 +137,8 @@ local function read_config(doc, cases)
     for _, row in ipairs(each_name(doc, "isas", isa.names(), isa.get)) do
       for _, fam in ipairs(each_name(doc, "families", family.names(), family.get)) do
         local key = family.default(fam, fmt, "a8g32", row)
-        local point = family.parse(key)
-        cases[("%s default %s %s"):format(fmt, row, fam)] = { format = point.format, m = 0, k = 0,
-          n = fam == "gemm" and 256 or 1, threads = 0, point = point }
+        cases[("%s default %s %s"):format(fmt, row, fam)] =
+          default_case(family.parse(key), fam == "gemm" and 256 or 1)
         if doc.sample then add_sample(cases, fam, fmt, row, integer(doc, "sample")) end
       end
     end
@@ -142,12 +146,6 @@ local function read_config(doc, cases)
 end
 
 local readers = { results = read_results, config = read_config }
-
-local function rank_of(name)
-  for i, known in ipairs(format.names()) do
-    if known == name then return i end
-  end
-end
 
 -- docs -> { {name=, text=}, ... }; arch keeps only the ISAs of one architecture.
 function registry.files(docs, arch)
@@ -185,7 +183,7 @@ function registry.files(docs, arch)
   local choices = {}
   for _, case in ipairs(list) do
     if case.m then
-      choices[#choices + 1] = { format = case.format.id, rank = rank_of(case.format.name),
+      choices[#choices + 1] = { format = case.point.format.id, rank = case.point.format.rank,
         m = case.m, k = case.k, n = case.n, threads = case.threads, kernel = index[case.point.name] }
     end
   end

@@ -84,9 +84,4 @@ function template.render(name, vars)
   return table.concat(out)
 end
 
--- The text of a template, for hashing.
-function template.source(name)
-  return load_template(name).code
-end
-
 return template

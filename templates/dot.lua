@@ -4,6 +4,8 @@
 -- memory, 4 consecutive k of one row side by side; every field of a byte is taken out and
 -- multiplied with 4 broadcast activations.
 
+local panel = require("panel")
+
 local dot = {
   name = "dot",
   template = "dot.c.tmpl",
@@ -18,11 +20,7 @@ local dot = {
 }
 
 dot.rules = {
-  function(p, format)
-    if format.group > 0 and p.RV % 2 == 1 then
-      return "RV must be even: the f16 scales of a block have to fill whole vectors"
-    end
-  end,
+  panel.even_rows(function(p) return p.RV end),
   function(p, format, isa)
     -- sums over the token and, with groups wider than 32, over the group; fields, masks, broadcasts
     local live = p.RV * p.NT * (format.group > 32 and 2 or 1) + p.NT + 4
@@ -31,14 +29,8 @@ dot.rules = {
         isa.registers)
     end
   end,
-  function(p, format)
-    if format.group > 32 and format.group // 32 % p.KU ~= 0 then
-      return ("KU=%d does not divide the %d steps of a group"):format(p.KU, format.group // 32)
-    end
-  end,
-  function(p, format)
-    if p.UNPACK ~= "shift" and format.bits == 8 then return "8-bit codes need no unpacking" end
-  end,
+  panel.whole_groups,
+  panel.needed_unpack,
 }
 
 function dot.default(format, isa)
@@ -54,13 +46,7 @@ function dot.suits(point, n)
   return point.NT <= n
 end
 
--- The point with panels of RV vectors of rows.
-function dot.relayout(point, rv)
-  local other = {}
-  for name, v in pairs(point) do other[name] = v end
-  other.RV = rv
-  return other
-end
+dot.relayout = panel.relayout
 
 -- The template's view of a point.
 function dot.vars(point, format, isa)

@@ -3,6 +3,8 @@
 -- KC columns of a panel are decoded to bytes once and stay in the second-level cache; tiles of RG vectors
 -- of rows and NT tokens are multiplied from there.  The packed weights are those of dot.
 
+local panel = require("panel")
+
 local gemm = {
   name = "gemm",
   template = "gemm.c.tmpl",
@@ -19,11 +21,7 @@ local gemm = {
 }
 
 gemm.rules = {
-  function(p, format)
-    if format.group > 0 and p.RV % 2 == 1 then
-      return "RV must be even: the f16 scales of a block have to fill whole vectors"
-    end
-  end,
+  panel.even_rows(function(p) return p.RV end),
   function(p)
     if p.RV % p.RG ~= 0 then return ("RG=%d does not divide RV=%d"):format(p.RG, p.RV) end
   end,
@@ -39,9 +37,7 @@ gemm.rules = {
       return "RV * KC: the decoded panel has to stay in a second-level cache"
     end
   end,
-  function(p, format)
-    if p.UNPACK ~= "shift" and format.bits == 8 then return "8-bit codes need no unpacking" end
-  end,
+  panel.needed_unpack,
 }
 
 function gemm.default(format, isa)
@@ -59,9 +55,7 @@ end
 
 -- The point with panels of RV vectors of rows.
 function gemm.relayout(point, rv)
-  local other = {}
-  for name, v in pairs(point) do other[name] = v end
-  other.RV = rv
+  local other = panel.relayout(point, rv)
   while rv % other.RG ~= 0 do other.RG = other.RG - 1 end
   if other.RG == 1 then other.NT = 8 end
   while rv * other.KC > 4 * 4096 do other.KC = other.KC // 2 end

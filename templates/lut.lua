@@ -5,6 +5,8 @@
 -- high = floor(sum / 32), in 0..31 and -16..15.  Eight of them (32 activations) add up to at
 -- most 248 and to -128..120: both planes are summed in bytes, exactly.
 
+local panel = require("panel")
+
 local lut = {
   name = "lut",
   template = "lut.c.tmpl",
@@ -24,11 +26,7 @@ local function sums(p)
 end
 
 lut.rules = {
-  function(p, format)
-    if format.group > 0 and sums(p) % 2 == 1 then
-      return "RV must be even: the f16 scales of a block have to fill whole vectors"
-    end
-  end,
+  panel.even_rows(sums),
   function(p, format, isa)
     local live = sums(p) * p.NT * (format.group > 32 and 2 or 1) + 2 * p.NT + 4
     if live > isa.registers + 8 then
@@ -36,11 +34,7 @@ lut.rules = {
         isa.registers)
     end
   end,
-  function(p, format)
-    if format.group > 32 and format.group // 32 % p.KU ~= 0 then
-      return ("KU=%d does not divide the %d steps of a group"):format(p.KU, format.group // 32)
-    end
-  end,
+  panel.whole_groups,
 }
 
 function lut.default(format, isa)
