@@ -18,11 +18,11 @@ end
 -- lets several texts share a translation unit.
 function emit.kernel(key, prefix)
   local p = family.parse(key)
-  local words = {}
+  local f, words = p.format, {}
   for word in p.key:gmatch("%u+=%w+") do words[#words + 1] = word end
   local vars = merge(p.format, p.point, p.family.vars(p.point, p.format, p.isa), {
     name = p.name, prefix = prefix or p.name, family = p.family.name, format = p.format.name, act = p.act, isa = p.isa.name,
-    point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa),
+    point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa), scale_bits = ("%.3g"):format(8 * f.head_bytes / f.block),
     VB = p.isa.vector_bytes, VL = p.isa.vector_bytes // 4,
   })
   return template.render("head.c.tmpl", vars) .. template.render(p.family.template, vars)
@@ -32,7 +32,7 @@ end
 function emit.isa(name)
   local row = isa.get(name)
   return template.render("isa.c.tmpl", {
-    isa = row.name, tables = row.tables, tile_bytes = 40, needs = isa.needs(row), rank = row.rank,
+    isa = row.name, tables = row.tables, needs = isa.needs(row), rank = row.rank,
     VB = row.vector_bytes, VL = row.vector_bytes // 4,
   })
 end

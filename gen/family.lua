@@ -10,10 +10,14 @@ local isa = require("isa")
 local family = {}
 
 local names = { "dot", "lut", "gemm" }
-local acts = { "a8g32" }
+local acts = { "a8g32", "a8r" }
 
 function family.names()
   return names
+end
+
+function family.acts()
+  return acts
 end
 
 function family.get(name)
@@ -23,27 +27,37 @@ function family.get(name)
   error(("family '%s' is not known: one of %s"):format(name, table.concat(names, ", ")), 0)
 end
 
-local function check_act(act)
+function family.check_act(act)
   for _, known in ipairs(acts) do
     if known == act then return end
   end
   error(("activation format '%s' is not known: one of %s"):format(act, table.concat(acts, ", ")), 0)
 end
 
--- The parameters that this family has for a format and ISA, each {name, tile, values, ordered}.
+-- The parameters that this family has for a format and ISA, each {name, tile, values, ordered}; values may be
+-- a function of the two, nil where there is nothing to choose.
 local function parameters(fam, fmt, row)
   local list = {}
   for _, p in ipairs(fam.parameters) do
-    local values = type(p.values) == "function" and p.values(fmt, row) or p.values
-    list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered }
+    local values = p.values
+    if type(values) == "function" then values = values(fmt, row) end
+    if values then list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered } end
   end
   return list
 end
 
+-- nil, or why a family has no kernel at all for a format.
+function family.refuses(fam_name, fmt_name)
+  local fam = family.get(fam_name)
+  return fam.refuses and fam.refuses(format.get(fmt_name))
+end
+
 -- nil, or the first rule that a point breaks.
-function family.why_illegal(fam, point, fmt, row)
+function family.why_illegal(fam, point, fmt, row, act)
+  local refusal = fam.refuses and fam.refuses(fmt)
+  if refusal then return refusal end
   for _, rule in ipairs(fam.rules) do
-    local why = rule(point, fmt, row)
+    local why = rule(point, fmt, row, act)
     if why then return why end
   end
 end
@@ -87,7 +101,7 @@ function family.parse(key)
   for _, name in ipairs { "family", "format", "act", "isa" } do
     if not words[name] then error(("a kernel needs '%s' (in '%s')"):format(name, key), 0) end
   end
-  check_act(words.act)
+  family.check_act(words.act)
   local fam, fmt, row = family.get(words.family), format.get(words.format), isa.get(words.isa)
   local params = parameters(fam, fmt, row)
   for _, p in ipairs(params) do
@@ -106,7 +120,7 @@ function family.parse(key)
       if not known then error(("%s kernels have no parameter %s"):format(fam.name, name), 0) end
     end
   end
-  local why = family.why_illegal(fam, point, fmt, row)
+  local why = family.why_illegal(fam, point, fmt, row, words.act)
   if why then error(("illegal %s kernel: %s (%s)"):format(fam.name, why, key), 0) end
   local head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, words.act, row.name)
   local base = table.concat({ fam.name, fmt.name, words.act, row.name }, "_")
@@ -131,13 +145,14 @@ function family.key(mapping)
   return key_of(table.concat(head, " "), point)
 end
 
--- The kernel of a key for packed weights in panels of so many rows, as a key; nil where there is none.
-function family.relayout(key, panel_rows)
+-- The kernel of a key for packed weights in panels of so many rows, of trits or not, as a key; nil where there
+-- is none.
+function family.relayout(key, panel_rows, trits)
   local p = family.parse(key)
   if not p.family.relayout then return nil end
   local rv = panel_rows * 4 // p.isa.vector_bytes
-  local other = p.family.relayout(p.point, rv)
-  if family.why_illegal(p.family, other, p.format, p.isa) then return nil end
+  local other = p.family.relayout(p.point, rv, trits)
+  if family.why_illegal(p.family, other, p.format, p.isa, p.act) then return nil end
   return family.parse(key_of(p.head, other)).key
 end
 
@@ -157,7 +172,7 @@ space.__index = space
 -- Every legal point that suits n tokens, in the order of the parameters: the first varies slowest.
 function family.space(fam_name, fmt_name, act, isa_name, n_tokens)
   local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
-  check_act(act)
+  family.check_act(act)
   local self = setmetatable({
     params = parameters(fam, fmt, row), points = {}, index = {},
     head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name),
@@ -171,7 +186,7 @@ function family.space(fam_name, fmt_name, act, isa_name, n_tokens)
         point[p.name] = v
         extend(depth + 1)
       end
-    elseif fam.suits(point, n_tokens) and not family.why_illegal(fam, point, fmt, row) then
+    elseif fam.suits(point, n_tokens) and not family.why_illegal(fam, point, fmt, row, act) then
       local copy = {}
       for name, v in pairs(point) do copy[name] = v end
       self.points[#self.points + 1] = copy

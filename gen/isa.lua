@@ -6,30 +6,40 @@ local isa = {}
 
 --   vector_bytes  width of a vector
 --   registers     vector registers, for the legality of tiles
---   codes8        how 8-bit codes are multiplied: "signed" as code - 128, or "unsigned" against
+--   pairs         products of bytes that a 16-bit lane takes at a time while they are summed; 0: sums are
+--                 32 bits wide
+--   codes8        how codes above 127 are multiplied: "signed" as code - 128, or "unsigned" against
 --                 a start of -128 times the sum of the activations
 --   tables        fields of one row side by side that a lookup can serve: 1 looks up 16-entry tables
 --                 per 16-byte lane, 4 a 64-byte table that holds four groups
 --   unpack        ways to take a field out of a byte
+local avx2 = "-mavx2 -mfma -mf16c"
+local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 local rows = {
   {
     name = "scalar", arch = "any", features = "", flags = "", rank = 0, vector_bytes = 16,
-    registers = 16, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+    registers = 16, pairs = 0, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {
-    name = "avx2", arch = "x86_64", features = "avx2", flags = "-mavx2 -mfma -mf16c", rank = 1,
-    vector_bytes = 32, registers = 16, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+    name = "avx2", arch = "x86_64", features = "avx2", flags = avx2, rank = 1,
+    vector_bytes = 32, registers = 16, pairs = 2, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+  },
+  {
+    name = "avxvnni", arch = "x86_64", features = "avx2 avxvnni", flags = avx2 .. " -mavxvnni", rank = 2,
+    vector_bytes = 32, registers = 16, pairs = 0, codes8 = "unsigned", tables = { 1 }, unpack = { "shift" },
+  },
+  {
+    name = "avx512bw", arch = "x86_64", features = "avx2 avx512", flags = avx512, rank = 3,
+    vector_bytes = 64, registers = 32, pairs = 2, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {
     name = "avx512", arch = "x86_64", features = "avx2 avx512 avx512vnni avx512vbmi gfni",
-    flags = "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni "
-      .. "-mavx512vbmi -mgfni",
-    rank = 2, vector_bytes = 64, registers = 32, codes8 = "unsigned", tables = { 1, 4 },
-    unpack = { "shift", "affine" },
+    flags = avx512 .. " -mavx512vnni -mavx512vbmi -mgfni", rank = 4, vector_bytes = 64, registers = 32,
+    pairs = 0, codes8 = "unsigned", tables = { 1, 4 }, unpack = { "shift", "affine" },
   },
   {
     name = "neon", arch = "aarch64", features = "neon", flags = "-march=armv8-a", rank = 1,
-    vector_bytes = 16, registers = 32, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+    vector_bytes = 16, registers = 32, pairs = 1, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
 }
 
@@ -44,6 +54,13 @@ function isa.get(name)
     if row.name == name then return row end
   end
   error(("isa '%s' is not known: one of %s"):format(name, table.concat(isa.names(), ", ")), 0)
+end
+
+-- Products of four codes up to `top` and |x| <= 127 that fit a lane before it has to be widened: a lane
+-- takes `pairs` of them at a time.  Nil: any number; 0: not one.
+function isa.depth(row, top)
+  if row.pairs == 0 then return nil end
+  return 32767 // (row.pairs * top * 127)
 end
 
 -- Features as the C expression of kernel.h's mask.

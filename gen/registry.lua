@@ -62,8 +62,8 @@ local function read_results(doc, cases)
       case.n = integer(entry, "n")
     end
     -- A measured case belongs to the ISA that won it; each ISA has defaults of its own.
-    local key = ("%s %d %d %d %d %s"):format(point.format.name, case.m, case.k, case.n, case.threads,
-      point.isa.name)
+    local key = ("%s %s %d %d %d %d %s"):format(point.format.name, point.act, case.m, case.k, case.n,
+      case.threads, point.isa.name)
     cases[key] = case
   end
 end
@@ -83,20 +83,20 @@ end
 local function add_layouts(cases)
   local layouts, more = {}, {}
   local function place(case)
-    return case.point.format.name .. " " .. case.point.isa.name
+    return case.point.format.name .. " " .. case.point.act .. " " .. case.point.isa.name
   end
   for _, case in pairs(cases) do
     local vars = case.point.family.vars(case.point.point, case.point.format, case.point.isa)
-    if case.n == 1 and vars.order == "QN_CODES" then
+    if case.n == 1 and vars.order ~= "QN_PLANES" then
       local known = layouts[place(case)] or {}
-      known[vars.panel_rows] = true
+      known[vars.panel_rows .. tostring(vars.trits)] = { rows = vars.panel_rows, trits = vars.trits }
       layouts[place(case)] = known
     end
   end
   for _, case in pairs(cases) do
     if case.m == 0 and case.n > 1 then
-      for panel_rows in pairs(layouts[place(case)] or {}) do
-        local key = family.relayout(case.point.key, panel_rows)
+      for _, layout in pairs(layouts[place(case)] or {}) do
+        local key = family.relayout(case.point.key, layout.rows, layout.trits)
         if key then
           more[("%s %d %s"):format(place(case), case.n, key)] =
             default_case(family.parse(key), case.n)
@@ -107,24 +107,24 @@ local function add_layouts(cases)
   for key, case in pairs(more) do cases[key] = case end
 end
 
--- Plain C for every format, so that the ladder has an end on any CPU.
+-- Plain C for every format and activation format, so that the ladder has an end on any CPU.
 local function add_fallbacks(cases)
-  local has = {}         -- format name -> is there a scalar kernel?
+  local has = {}         -- "format act" -> is there a scalar kernel?
   for _, case in pairs(cases) do
-    local name = case.point.format.name
+    local name = case.point.format.name .. " " .. case.point.act
     has[name] = has[name] or case.point.isa.name == "scalar"
   end
   for name, scalar in pairs(has) do
     if not scalar then
       cases["fallback " .. name] =
-        default_case(family.parse(family.default("dot", name, "a8g32", "scalar")), 1)
+        default_case(family.parse(family.default("dot", name:match("%S+"), name:match("%S+$"), "scalar")), 1)
     end
   end
 end
 
 -- n points of every space, spread without a pattern, as cases that nothing chooses.
-local function add_sample(cases, fam, fmt, row, n)
-  local space = family.space(fam, fmt, "a8g32", row, 512)
+local function add_sample(cases, fam, fmt, act, row, n)
+  local space = family.space(fam, fmt, act, row, 512)
   for i = 1, math.min(n, space:count()) do
     local _, key = space:point(i * 40503 % space:count() + 1)
     cases["sample " .. key] = { point = family.parse(key) }
@@ -136,10 +136,12 @@ local function read_config(doc, cases)
   for _, fmt in ipairs(each_name(doc, "formats", format.names(), format.get)) do
     for _, row in ipairs(each_name(doc, "isas", isa.names(), isa.get)) do
       for _, fam in ipairs(each_name(doc, "families", family.names(), family.get)) do
-        local key = family.default(fam, fmt, "a8g32", row)
-        cases[("%s default %s %s"):format(fmt, row, fam)] =
-          default_case(family.parse(key), fam == "gemm" and 256 or 1)
-        if doc.sample then add_sample(cases, fam, fmt, row, integer(doc, "sample")) end
+        for _, act in ipairs(family.refuses(fam, fmt) and {} or each_name(doc, "acts", family.acts(), family.check_act)) do
+          local key = family.default(fam, fmt, act, row)
+          cases[("%s default %s %s %s"):format(fmt, act, row, fam)] =
+            default_case(family.parse(key), fam == "gemm" and 256 or 1)
+          if doc.sample then add_sample(cases, fam, fmt, act, row, integer(doc, "sample")) end
+        end
       end
     end
   end
@@ -183,12 +185,12 @@ function registry.files(docs, arch)
   local choices = {}
   for _, case in ipairs(list) do
     if case.m then
-      choices[#choices + 1] = { format = case.point.format.id, rank = case.point.format.rank,
+      choices[#choices + 1] = { format = case.point.format.id, rank = case.point.format.rank, act = case.point.act,
         m = case.m, k = case.k, n = case.n, threads = case.threads, kernel = index[case.point.name] }
     end
   end
   table.sort(choices, function(a, b)
-    for _, key in ipairs { "rank", "m", "k", "n", "threads" } do
+    for _, key in ipairs { "rank", "act", "m", "k", "n", "threads" } do
       if a[key] ~= b[key] then return a[key] < b[key] end
     end
     return a.kernel < b.kernel

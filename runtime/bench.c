@@ -76,26 +76,28 @@ void qn_bench_close(struct qn_bench *b)
 /* One panel of random codes and sane scales. */
 static int pack_random_panel(const struct quern_matrix *matrix, uint8_t *panel)
 {
-	const long rows = matrix->kernel->layout.panel_rows;
-	const long n_codes = rows * qn_matrix_padded_k(matrix),
-		   n_scales = rows * qn_matrix_n_scales(matrix);
-	uint8_t *codes = malloc((size_t)n_codes);
-	float *scales = malloc((size_t)n_scales * sizeof(float));
+	const long n_rows = matrix->kernel->layout.panel_rows;
+	const unsigned n_codes = (unsigned)qn_formats[matrix->kernel->format].n_codes;
+	struct qn_rows rows;
 	uint32_t state = 1;
 
-	if (codes && scales) {
-		for (long i = 0; i < n_codes; i++) {
-			state = state * 1664525 + 1013904223;
-			codes[i] = (uint8_t)((state >> 16) %
-					     (unsigned)qn_formats[matrix->kernel->format].n_codes);
-		}
-		for (long i = 0; i < n_scales; i++)
-			scales[i] = 0.0078125f;
-		qn_matrix_pack_panel(matrix, codes, scales, panel);
+	if (qn_matrix_alloc_rows(matrix, n_rows, &rows))
+		return -1;
+	for (long i = 0; i < n_rows * rows.k; i++) {
+		state = state * 1664525 + 1013904223;
+		rows.codes[i] = (uint8_t)((state >> 16) % n_codes);
 	}
-	free(codes);
-	free(scales);
-	return codes && scales ? 0 : -1;
+	for (long i = 0; i < n_rows * rows.n_scales; i++) {
+		rows.scales[i] = 0.0078125f;
+		rows.mins[i] = -0.0078125f;
+	}
+	for (long i = 0; i < n_rows * rows.n_subs; i++) {
+		rows.sub_scales[i] = (int8_t)(1 + i % 7);
+		rows.sub_mins[i] = (uint8_t)(1 + i % 5);
+	}
+	qn_matrix_pack_panel(matrix, &rows, panel);
+	qn_matrix_free_rows(&rows);
+	return 0;
 }
 
 /*
@@ -185,6 +187,7 @@ int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_call
 	if (!ring || qn_matmul_reserve(b->engine, b->k, kernel->scratch_bytes, err))
 		return -1;
 	matrix = ring->matrix;
+	matrix.what.act = kernel->act;
 	qn_matrix_shape(&matrix, kernel, b->m, b->k);
 	pthread_mutex_lock(&b->engine->lock);
 	*ns = qn_bench_now_ns();

@@ -52,8 +52,8 @@ const struct qn_kernel *qn_choose_by_name(const struct qn_registry *registry, co
 	return NULL;
 }
 
-/* 1 when one of the names is of this format, 0 when none is. */
-static int choose_forced(const struct qn_registry *registry, uint32_t features, int format,
+/* 1 when one of the names is for this format and these activations, 0 when none is. */
+static int choose_forced(const struct qn_registry *registry, uint32_t features, int format, int act,
 			 const char *names, struct qn_chosen *chosen, struct quern_error *err)
 {
 	for (const char *name = names; *name;) {
@@ -66,7 +66,7 @@ static int choose_forced(const struct qn_registry *registry, uint32_t features, 
 				"kernel '%.*s' is not in this library: 'quern-run kernels "
 				"--list' names those that are",
 				(int)(n < 64 ? n : 64), name);
-		if (kernel->format == format) {
+		if (kernel->format == format && (kernel->act == act || kernel->act == QN_A8G32)) {
 			char text[128];
 
 			if (!can_run(kernel->needs, features))
@@ -125,7 +125,7 @@ static const struct qn_choice *nearest(const struct qn_registry *registry,
 		const struct qn_kernel *kernel = registry->kernels[c->kernel];
 		double d;
 
-		if (c->format != what->format || (c->m > 0) != shaped ||
+		if (c->format != what->format || c->act != what->act || (c->m > 0) != shaped ||
 		    !is_allowed(kernel, limits) ||
 		    (shaped && !similar_tokens(c->n_tokens, what->n_tokens)))
 			continue;
@@ -140,40 +140,52 @@ static const struct qn_choice *nearest(const struct qn_registry *registry,
 	return best;
 }
 
-int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
-	      const struct qn_layout *layout, const char *forced, struct qn_chosen *chosen,
-	      struct quern_error *err)
+/* The best rung that has a kernel for these very activations; 0 when none has. */
+static int choose_measured(const struct qn_registry *registry, const struct limits *limits,
+			   const struct qn_case *what, struct qn_chosen *chosen)
 {
-	const struct limits limits = {features, layout};
-	const struct qn_choice *choice;
-	int found;
+	const struct qn_choice *choice = nearest(registry, limits, what, 1);
 
-	if (forced) {
-		found = choose_forced(registry, features, what->format, forced, chosen, err);
-		if (found)
-			return found > 0 ? 0 : -1;
-	}
-	choice = nearest(registry, &limits, what, 1);
 	if (choice) {
 		*chosen = (struct qn_chosen){
 			.kernel = registry->kernels[choice->kernel],
 			.rung = is_exact(choice, what) ? QN_RUNG_EXACT : QN_RUNG_NEAR,
 			.source = {choice->format, choice->m, choice->k, choice->n_tokens,
-				   choice->n_threads},
+				   choice->n_threads, choice->act},
 		};
-		return 0;
+		return 1;
 	}
-	choice = nearest(registry, &limits, what, 0);
-	if (choice) {
+	choice = nearest(registry, limits, what, 0);
+	if (choice)
 		*chosen = (struct qn_chosen){.kernel = registry->kernels[choice->kernel],
 					     .rung = QN_RUNG_DEFAULT};
-		return 0;
+	return choice != NULL;
+}
+
+int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
+	      const struct qn_layout *layout, const char *forced, struct qn_chosen *chosen,
+	      struct quern_error *err)
+{
+	const struct limits limits = {features, layout};
+	struct qn_case grouped = *what;
+	int found;
+
+	if (forced) {
+		found = choose_forced(registry, features, what->format, what->act, forced, chosen,
+				      err);
+		if (found)
+			return found > 0 ? 0 : -1;
 	}
+	grouped.act = QN_A8G32;
+	if (choose_measured(registry, &limits, what, chosen) ||
+	    choose_measured(registry, &limits, &grouped, chosen))
+		return 0;
 	*chosen = (struct qn_chosen){.rung = QN_RUNG_ANY};
 	for (int i = 0; i < registry->n_kernels; i++) {
 		const struct qn_kernel *kernel = registry->kernels[i];
 
 		if (kernel->format == what->format && is_allowed(kernel, &limits) &&
+		    (kernel->act == what->act || kernel->act == QN_A8G32) &&
 		    (!chosen->kernel || kernel->isa->rank > chosen->kernel->isa->rank))
 			chosen->kernel = kernel;
 	}

@@ -20,6 +20,7 @@ struct qn_case {
 	int format;
 	long m, k, n_tokens;
 	int n_threads;
+	int act; /* enum qn_act_id */
 };
 
 struct qn_chosen {
@@ -29,6 +30,9 @@ struct qn_chosen {
 };
 
 /*
+ * Activations with one scale a token (a8r) go through kernels of their own or, where there are none,
+ * through those for a8g32, which take any scales.
+ *
  * features: what the CPU has.  layout: NULL, or what the kernel must read.  forced: NULL, or kernel
  * names separated by commas, of which one for the case's format is taken; a name that the registry
  * does not have, or the CPU cannot run, is an error.

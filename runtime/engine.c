@@ -123,41 +123,44 @@ int quern_n_threads(const struct quern_engine *engine)
 struct packing {
 	struct quern_matrix *matrix;
 	const struct quern_weights *weights;
-	size_t row_bytes;
+	float tensor_scale; /* of wtgt; else 0 */
 	_Atomic long next_panel;
 	_Atomic int failed;
 };
 
-/* One row of the source as codes and scales. */
-static void read_row(const struct packing *p, long row, float *floats, uint8_t *codes,
-		     float *scales)
+/* One row of the source in canonical form. */
+static void read_row(const struct packing *p, long index, float *floats, const struct qn_row *row)
 {
 	const struct quern_weights *w = p->weights;
-	const uint8_t *source = (const uint8_t *)w->data + (size_t)row * p->row_bytes;
 
 	if (qn_format_of_type(w->type) >= 0) {
-		qn_format_read_codes(w->type, source, w->k, codes, scales);
-	} else {
-		qn_format_read_floats(w->type, source, w->k, floats);
-		qn_format_encode(p->matrix->kernel->format, floats, w->k, codes, scales);
+		qn_format_read_row(w->type, w->data, w->m, w->k, index, row);
+		return;
 	}
+	qn_format_read_floats(w->type, w->data, w->k, index, floats);
+	if (p->tensor_scale > 0)
+		qn_format_encode_ternary(floats, w->k, p->tensor_scale, row->codes);
+	else
+		qn_format_encode(p->matrix->kernel->format, floats, w->k, row);
+	if (p->tensor_scale > 0)
+		row->scales[0] = p->tensor_scale;
 }
 
-/* Packs panels until none is left, through a panel of codes and scales and a row of floats. */
-static void pack_panels(struct packing *p, uint8_t *codes, float *scales, float *floats)
+/* Packs panels until none is left, through a panel of canonical rows and a row of floats. */
+static void pack_panels(struct packing *p, struct qn_rows *rows, float *floats)
 {
 	const struct quern_matrix *matrix = p->matrix;
-	const long rows = matrix->kernel->layout.panel_rows;
-	const long padded_k = qn_matrix_padded_k(matrix), n_scales = qn_matrix_n_scales(matrix);
+	const long n_rows = matrix->kernel->layout.panel_rows;
 	long panel;
 
 	while ((panel = atomic_fetch_add(&p->next_panel, 1)) < matrix->n_panels) {
-		memset(codes, 0, (size_t)(rows * padded_k));
-		memset(scales, 0, (size_t)(rows * n_scales) * sizeof(float));
-		for (long r = 0; r < rows && panel * rows + r < matrix->m; r++)
-			read_row(p, panel * rows + r, floats, codes + r * padded_k,
-				 scales + r * n_scales);
-		qn_matrix_pack_panel(matrix, codes, scales,
+		memset(rows->memory, 0, rows->n_bytes);
+		for (long r = 0; r < n_rows && panel * n_rows + r < matrix->m; r++) {
+			const struct qn_row row = qn_matrix_row(rows, r);
+
+			read_row(p, panel * n_rows + r, floats, &row);
+		}
+		qn_matrix_pack_panel(matrix, rows,
 				     matrix->packed + (size_t)panel * matrix->panel_bytes);
 	}
 }
@@ -166,28 +169,47 @@ static void pack_thread(void *arg, int thread, int n_threads)
 {
 	struct packing *p = arg;
 	const struct quern_matrix *matrix = p->matrix;
-	const long rows = matrix->kernel->layout.panel_rows;
-	const long padded_k = qn_matrix_padded_k(matrix), n_scales = qn_matrix_n_scales(matrix);
-	uint8_t *codes = malloc((size_t)(rows * padded_k));
-	float *scales = malloc((size_t)(rows * n_scales) * sizeof(float));
 	float *floats = malloc((size_t)matrix->k * sizeof(float));
+	struct qn_rows rows;
 
 	(void)thread;
 	(void)n_threads;
-	if (codes && scales && floats)
-		pack_panels(p, codes, scales, floats);
+	if (!qn_matrix_alloc_rows(matrix, matrix->kernel->layout.panel_rows, &rows) && floats)
+		pack_panels(p, &rows, floats);
 	else
 		atomic_store(&p->failed, 1);
-	free(codes);
-	free(scales);
+	qn_matrix_free_rows(&rows);
 	free(floats);
 }
 
+/* Mean magnitude of all weights, for wtgt. */
+static int find_tensor_scale(struct packing *p, struct quern_error *err)
+{
+	const struct quern_weights *w = p->weights;
+	float *floats = malloc((size_t)w->k * sizeof(float));
+	double total = 0;
+
+	if (!floats)
+		return qn_error_set(err, "no memory for a row of %ld weights", w->k);
+	for (long r = 0; r < w->m; r++) {
+		double sum = 0;
+
+		qn_format_read_floats(w->type, w->data, w->k, r, floats);
+		for (long i = 0; i < w->k; i++)
+			sum += floats[i] < 0 ? -floats[i] : floats[i];
+		total += sum / (double)w->k;
+	}
+	free(floats);
+	p->tensor_scale = (float)(total / (double)w->m);
+	return 0;
+}
+
 /* The format to pack in, or -1. */
-static int check_weights(const struct quern_weights *w, size_t *row_bytes, struct quern_error *err)
+static int check_weights(const struct quern_weights *w, struct quern_error *err)
 {
 	const char *type = quern_type_name(w->type);
 	const int lossless = qn_format_of_type(w->type);
+	const char *name = w->format && !strcmp(w->format, "wtgt") ? "wtgr" : w->format;
 	long n_values, n_bytes;
 	int format;
 
@@ -195,19 +217,22 @@ static int check_weights(const struct quern_weights *w, size_t *row_bytes, struc
 	    (lossless < 0 && w->type != QUERN_F32 && w->type != QUERN_F16 && w->type != QUERN_BF16))
 		return qn_error_set(
 			err,
-			"weights of type %s (%d) cannot be packed: F32, F16, BF16, Q4_0 and "
-			"Q8_0 can",
+			"weights of type %s (%d) cannot be packed: F32, F16, BF16, Q1_0, Q2_0, "
+			"Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS, TQ1_0, "
+			"TQ2_0 and I2_S can",
 			type ? type : "unknown", w->type);
 	quern_type_block(w->type, &n_values, &n_bytes);
 	if (w->m < 1 || w->k < 1 || w->m > MAX_DIM || w->k > MAX_DIM)
 		return qn_error_set(err, "%ld x %ld weights: M and K must be 1 to %ld", w->m, w->k,
 				    MAX_DIM);
-	if (w->k % n_values)
+	if (w->type == QUERN_I2_S && w->m * w->k % 128) /* its codes run on from row to row */
+		return qn_error_set(err, "%ld x %ld weights are not a multiple of I2_S's block of 128",
+				    w->m, w->k);
+	if (w->type != QUERN_I2_S && w->k % n_values)
 		return qn_error_set(err, "K = %ld is not a multiple of %s's block of %ld", w->k,
 				    type, n_values);
 	if (!w->data)
 		return qn_error_set(err, "weights without data");
-	*row_bytes = (size_t)(w->k / n_values) * (size_t)n_bytes;
 	if (!w->format) {
 		if (lossless < 0)
 			return qn_error_set(
@@ -215,17 +240,28 @@ static int check_weights(const struct quern_weights *w, size_t *row_bytes, struc
 				type);
 		return lossless;
 	}
-	format = qn_format_find(w->format);
+	format = qn_format_find(name);
 	if (format < 0)
-		return qn_error_set(
-			err,
-			"format '%.32s' is not known: w1g128, wtgr, w2g64, w3g128, w4g32 and "
-			"w8g32 are",
-			w->format);
+		return qn_error_set(err,
+				    "format '%.32s' is not known: w<bits>g<group> with z, n or k "
+				    "are, such as w4g32 or w2g64z; 'quern-run kernels --list' "
+				    "shows all that are",
+				    w->format);
 	if (lossless >= 0 && format != lossless)
 		return qn_error_set(err, "%s weights are %s and are not quantised again to %s",
 				    type, qn_formats[lossless].name, w->format);
 	return format;
+}
+
+static const char *const act_names[QN_N_ACTS] = {[QN_A8G32] = "a8g32", [QN_A8R] = "a8r"};
+
+static int find_act(const char *name, struct quern_error *err)
+{
+	for (int act = 0; act < QN_N_ACTS; act++) {
+		if (!name || !strcmp(name, act_names[act]))
+			return act;
+	}
+	return qn_error_set(err, "activation format '%.32s' is not known: a8g32 and a8r are", name);
 }
 
 static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights *w,
@@ -278,21 +314,25 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	struct quern_weights w = {0};
 	struct quern_matrix *matrix;
 	struct packing packing = {.weights = &w};
-	int format, status = -1;
+	int format, act, status = -1;
 
 	*out = NULL;
 	if (weights->size < sizeof w.size)
 		return qn_error_set(err, "weights.size is not set");
 	memcpy(&w, weights, weights->size < sizeof w ? weights->size : sizeof w);
-	format = check_weights(&w, &packing.row_bytes, err);
-	if (format < 0)
+	format = check_weights(&w, err);
+	act = find_act(w.act, err);
+	if (format < 0 || act < 0)
+		return -1;
+	if (w.format && !strcmp(w.format, "wtgt") && qn_format_of_type(w.type) < 0 &&
+	    find_tensor_scale(&packing, err))
 		return -1;
 	matrix = calloc(1, sizeof *matrix);
 	if (!matrix)
 		return qn_error_set(err, "no memory for a matrix");
 	matrix->engine = engine;
 	matrix->what = (struct qn_case){format, w.m, w.k, w.n_tokens > 0 ? w.n_tokens : 1,
-					engine->n_threads};
+					engine->n_threads, act};
 	if (choose_kernel(matrix, &w, err))
 		goto out;
 	qn_matrix_shape(matrix, matrix->chosen.kernel, w.m, w.k);
@@ -383,9 +423,9 @@ int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
 		break;
 	default: snprintf(why, sizeof why, "the only kind this library has");
 	}
-	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s, %d thread%s: %s (%s; from %s)",
+	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s %s, %d thread%s: %s (%s; from %s)",
 			qn_formats[what->format].name, what->m, what->k, what->n_tokens,
-			what->n_tokens == 1 ? "" : "s", what->n_threads,
+			what->n_tokens == 1 ? "" : "s", act_names[what->act], what->n_threads,
 			what->n_threads == 1 ? "" : "s", matrix->kernel->name, why,
 			qn_registry.origin);
 }
@@ -398,5 +438,6 @@ void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_in
 		.format = qn_formats[matrix->kernel->format].name,
 		.kernel = matrix->kernel->name,
 		.packed_bytes = qn_matrix_bytes(matrix),
+		.act = act_names[matrix->what.act],
 	};
 }

@@ -1,8 +1,12 @@
 /*
  * format.h: every weight format in plain C, the reference for all kernels and tests.
  *
- * Canonical form of a row: K codes of one byte each and one float scale per group.
- * Value of a weight: scale * level, level = mul * code - sub.
+ * Canonical form of a row: one byte a code, one scale (and with `z` one minimum) a group.  With
+ * `k` the groups of 256 weights share a float scale (and minimum) and have whole multiples of it.
+ * Value of a weight: S * level + B, where
+ *   level = codebook[code], or mul * code - sub without a codebook;
+ *   S = scales[group], with `k` scales[super] * sub_scales[group];
+ *   B = 0; with `z` mins[group]; with `zk` mins[super] * sub_mins[group].
  */
 #ifndef QN_FORMAT_H
 #define QN_FORMAT_H
@@ -11,42 +15,69 @@
 #include "quern.h"
 
 struct qn_format {
-	const char *name; /* "w4g32" */
-	int bits;         /* of a code as stored */
-	int n_codes;      /* legal codes are 0 .. n_codes - 1 */
-	int group;        /* weights along K that share a scale; 0: the whole row */
-	int mul, sub;
+	const char *name;       /* "w4g32" */
+	int bits;               /* of a code as stored */
+	int n_codes;            /* legal codes are 0 .. n_codes - 1 */
+	int group;              /* weights along K that share a scale; 0: the whole row */
+	int mul, sub;           /* of a level; with a codebook: of what it is shifted by */
+	const int8_t *codebook; /* n_codes levels, or NULL */
+	int has_min;
+	int super;             /* weights that share a float scale: 256 with two levels, else 0 */
+	int sub_bits;          /* two levels: bits of a sub-scale in packed panels, 4 or 8 */
+	int sub_low, sub_high; /* legal sub-scales; sub-minima are 0 .. sub_high */
 };
 
 /* By enum qn_format_id. */
 extern const struct qn_format qn_formats[QN_N_FORMATS];
 
+/* One row, canonical; arrays that the format has no use for may be NULL. */
+struct qn_row {
+	uint8_t *codes;     /* [k] */
+	float *scales;      /* [qn_format_n_scales] */
+	float *mins;        /* [qn_format_n_scales] */
+	int8_t *sub_scales; /* [qn_format_n_subs] */
+	uint8_t *sub_mins;  /* [qn_format_n_subs] */
+};
+
 /* enum qn_format_id of a name, or -1. */
 int qn_format_find(const char *name);
 
-/* Scales of one row of k weights. */
+/* Float scales of one row of k weights (and minima, when it has them); sub-scales. */
 long qn_format_n_scales(int format, long k);
+long qn_format_n_subs(int format, long k);
+
+/* The level of a code. */
+int qn_format_level(int format, int code);
 
 /*
- * Float row -> codes[k], scales[n_scales].  1 bit: scale = mean |x| of the group (Q1_0's rule);
- * ternary: mean |x| of the row, code = round(x / scale) clamped (BitNet b1.58's rule); 2 to 4
- * bits: scale = -e / 2^(bits-1), e the element of largest magnitude (Q4_0's rule); 8 bits:
- * amax / 127 (Q8_0's rule).  Scales of groups are rounded to f16 first where the format stores f16.
+ * Float row -> canonical row.  Symmetric formats follow ggml's references: 1 bit: scale = mean |x|
+ * of the group (Q1_0); ternary: mean |x|, code = round(x / scale) clamped (BitNet b1.58); 2 to 6
+ * bits: scale = -e / 2^(bits-1), e the element of largest magnitude (Q4_0); 8 bits: amax / 127
+ * (Q8_0).  Scales and minima are rounded to f16 first where packed panels hold f16.  The others
+ * minimise the squared error of a group by a small search.  k may be any length >= 1.  Any x gives
+ * legal codes and finite scales; what is too large for them ends at the largest value there is.
  */
-void qn_format_encode(int format, const float *x, long k, uint8_t *codes, float *scales);
+void qn_format_encode(int format, const float *x, long k, const struct qn_row *row);
 
-/* codes, scales -> float row. */
-void qn_format_decode(int format, const uint8_t *codes, const float *scales, long k, float *x);
+/* Ternary codes of floats with the scale that is given (wtgt: one for a whole tensor). */
+void qn_format_encode_ternary(const float *x, long k, float scale, uint8_t *codes);
 
-/* Format that holds a GGUF type without loss, or -1. */
+/* Canonical row -> float row; every product and sum rounds to float once. */
+void qn_format_decode(int format, const struct qn_row *row, long k, float *x);
+
+/* Format that holds a GGUF type without loss, or -1 (floats, unknown and unsupported types). */
 int qn_format_of_type(int type);
 
 /*
- * One row of a GGUF type -> canonical codes and scales of its lossless format (quantised types), or
- * -> floats (F32, F16, BF16).
+ * Row `index` of a tensor of m rows and k columns of a GGUF type -> canonical row of its lossless
+ * format (quantised types), or -> floats (F32, F16, BF16).  k is a multiple of the type's block;
+ * for I2_S m * k is one of 128.  Code 3 of I2_S is level 0, as in BitNet's decoder.  TQ2_0's would
+ * be level 2, which wtg256 lacks and no quantiser writes: the scale of its group becomes NaN, so
+ * that a damaged file shows.
  */
-void qn_format_read_codes(int type, const void *row, long k, uint8_t *codes, float *scales);
-void qn_format_read_floats(int type, const void *row, long k, float *x);
+void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
+			const struct qn_row *row);
+void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x);
 
 float qn_format_half_to_float(uint16_t half);
 uint16_t qn_format_float_to_half(float x); /* to nearest even */

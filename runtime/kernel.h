@@ -12,11 +12,51 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Activations that share one int8 scale (a8g32); the step of K in every kernel. */
+/* The step of K in every kernel; with a8g32 the activations that share one int8 scale. */
 #define QN_GROUP 32
 
-/* Weight formats; format.h says what they mean. */
-enum qn_format_id { QN_W1G128, QN_WTGR, QN_W2G64, QN_W3G128, QN_W4G32, QN_W8G32, QN_N_FORMATS };
+/* Activation formats: int8 with a scale for 32, or with one scale a row (token). */
+enum qn_act_id { QN_A8G32, QN_A8R, QN_N_ACTS };
+
+/* Weight formats, w<bits>g<group><options>; format.h says what they mean. */
+enum qn_format_id {
+	QN_W1G32,
+	QN_W1G128,
+	QN_WTG256,
+	QN_WTGR,
+	QN_W2G32,
+	QN_W2G64,
+	QN_W2G128,
+	QN_W2G32Z,
+	QN_W2G64Z,
+	QN_W2G128Z,
+	QN_W2G16ZK,
+	QN_W3G32,
+	QN_W3G64,
+	QN_W3G128,
+	QN_W3G32Z,
+	QN_W3G64Z,
+	QN_W3G128Z,
+	QN_W3G16K,
+	QN_W4G32,
+	QN_W4G64,
+	QN_W4G128,
+	QN_W4G32Z,
+	QN_W4G64Z,
+	QN_W4G128Z,
+	QN_W4G32N,
+	QN_W4G128N,
+	QN_W4G32ZK,
+	QN_W4G32NK,
+	QN_W5G32,
+	QN_W5G32Z,
+	QN_W5G32ZK,
+	QN_W6G32,
+	QN_W6G16K,
+	QN_W8G32,
+	QN_W8G128,
+	QN_N_FORMATS
+};
 
 /* CPU features that a kernel can require, as a mask; cpu.h finds them. */
 enum {
@@ -35,10 +75,13 @@ enum {
 /*
  * How codes lie in a packed panel.  Kernels with equal layouts share packed weights.
  *
- * A panel is panel_rows rows and all of K.  K is cut into blocks of one weight group (32 for
- * formats with one scale a row).  A block is [panel_rows f16 scales][codes]; a panel of a format
- * with one scale a row starts with [panel_rows f32 scales] instead.  The codes of a block are, for
- * every 32 k, for every vector of rows, for every part of the code, the part's vectors.
+ * A panel is panel_rows rows and all of K; one of a format with one scale a row starts with
+ * [panel_rows f32 scales].  K is cut into blocks: of one weight group, of 256 weights when scales
+ * have two levels, but at least of 32; of 160 with QN_TRITS.  A block is its scales, then its codes.
+ * Scales are [panel_rows f16 scales] and, with minima, [panel_rows f16 minima]; two levels add, for
+ * every group, [panel_rows bytes] of sub-scales and, with minima, [panel_rows bytes] of sub-minima,
+ * or both in [panel_rows bytes], the sub-scale in the low nibble.  Codes are, for every 32 k, for
+ * every vector of rows, for every part of the code, the part's vectors.
  *
  * A byte of a vector holds 8/width fields of `width` bits, lowest field first.  With
  * QN_CODES a field is (part of) one code, and the parts are the powers of two of its bits, high to
@@ -46,8 +89,12 @@ enum {
  * a field is 4 bits wide: one bit of the codes of 4 consecutive k, and a part is one bit plane.
  * Lane i of a vector belongs to row i / adjacent; field f of vector j of a part holds unit
  * (j * fields + f) * adjacent + i % adjacent of the 32 k, units counted in fields.
+ *
+ * With QN_TRITS codes of a block are, for every vector of rows, 8 vectors.  Byte i of vector j
+ * holds the ternary codes of row i / 4 at k = 32 n + 4 j + i % 4 for n = 0..4, as
+ * ceil(256 v / 243), v = the number with these digits in base 3, n = 0 first.
  */
-enum qn_order { QN_CODES, QN_PLANES };
+enum qn_order { QN_CODES, QN_PLANES, QN_TRITS };
 
 struct qn_layout {
 	uint8_t order;        /* enum qn_order */
@@ -68,8 +115,9 @@ static inline int qn_same_layout(const struct qn_layout *a, const struct qn_layo
 struct qn_acts {
 	long n_tokens, k;
 	const int8_t *q;         /* [n_tokens][k], |q| <= 127 */
-	const float *scale;      /* [n_tokens][k / 32], x = scale * q */
-	const int32_t *sum;      /* [n_tokens][k / 32], sum of q over the group */
+	const float *scale;      /* [n_tokens][k / 32], x = scale * q; a8r: all of a token are equal */
+	const int32_t *sum;      /* [n_tokens][k / 32], sum of q over 32 */
+	const int32_t *half_sum; /* [n_tokens][k / 16], over 16 */
 	const uint8_t *prepared; /* what the kernel's prepare wrote, or NULL */
 };
 
@@ -87,6 +135,7 @@ static inline struct qn_acts qn_token(const struct qn_acts *x, long token, size_
 		.q = x->q + t * x->k,
 		.scale = x->scale + t * groups,
 		.sum = x->sum + t * groups,
+		.half_sum = x->half_sum + 2 * t * groups,
 		.prepared =
 			prepared_bytes ? x->prepared + (size_t)(t * groups) * prepared_bytes : NULL,
 	};
@@ -110,7 +159,8 @@ typedef void qn_run_fn(const struct qn_job *job, long first, long end);
 /*
  * Writes what a kernel wants of the groups first .. end-1 (of 32 k) of all tokens, in an order that
  * the two agree on.  prepared has room for prepared_bytes of every group of every token, tokens
- * rounded up to whole tiles.  Kernels with equal prepare, token_tile and bias share the result.
+ * rounded up to whole tiles.  Kernels with equal prepare, token_tile, bias and tile_sums share the
+ * result.
  */
 struct qn_kernel;
 typedef void qn_prepare_fn(const struct qn_kernel *kernel, const struct qn_acts *x, long first,
@@ -121,12 +171,18 @@ struct qn_isa {
 	uint32_t needs; /* features */
 	uint32_t rank;  /* the library prefers the larger one when nothing was measured */
 
+	/* max |x[i]|; NaN when one is not finite.  k is a multiple of 32. */
+	float (*amax)(const float *x, long k);
+
 	/*
-	 * x[k] -> a8g32 (ggml's Q8_0 rule, but the scale stays f32): scale = amax / 127,
-	 * q = round to nearest even of x / scale.  k is a multiple of 32.  Not-finite x gives a
-	 * scale of NaN and q = 0, so that the result is NaN and no kernel meets |q| > 127.
+	 * x[k] -> int8: scale = amax / 127, q = round to nearest even of x / scale, sums of q over
+	 * 32 and over 16.  With whole < 0 every 32 have an amax of their own (a8g32, ggml's Q8_0
+	 * rule, but the scale stays f32); else it is the amax of all (a8r).  An amax that is not
+	 * finite gives a scale of NaN and q = 0, so that the result is NaN and no kernel meets
+	 * |q| > 127.
 	 */
-	void (*quantize)(const float *x, long k, int8_t *q, float *scale, int32_t *sum);
+	void (*quantize)(const float *x, long k, float whole, int8_t *q, float *scale,
+			 int32_t *sum, int32_t *half_sum);
 
 	/*
 	 * Reads n bytes (a multiple of 4096 * n_streams) from n_streams places at once, 1, 2, 4
@@ -140,7 +196,8 @@ struct qn_isa {
 };
 
 /* Each of these is defined when the registry lists it. */
-extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avx512, qn_isa_neon;
+extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avxvnni, qn_isa_avx512bw,
+	qn_isa_avx512, qn_isa_neon;
 
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */
@@ -149,9 +206,11 @@ struct qn_kernel {
 	const struct qn_isa *isa;
 	uint32_t needs; /* features, at least those of isa */
 	uint8_t format; /* enum qn_format_id */
+	uint8_t act;    /* enum qn_act_id */
 	struct qn_layout layout;
 	uint16_t token_tile;     /* tokens it multiplies at a time; it takes any number */
 	int16_t bias;            /* added to sums, times the sum of the activations: -sub */
+	uint8_t tile_sums;       /* what prepared tiles hold of sums, see qn_tiles_* */
 	uint32_t prepared_bytes; /* of a token's 32 activations */
 	uint32_t scratch_bytes;  /* of one thread */
 	qn_prepare_fn *prepare;  /* NULL: nothing to prepare */
@@ -163,7 +222,7 @@ struct qn_kernel {
  * ISA.
  */
 struct qn_choice {
-	uint8_t format;
+	uint8_t format, act;
 	long m, k, n_tokens;
 	int n_threads;
 	uint16_t kernel;
@@ -173,7 +232,7 @@ struct qn_choice {
 struct qn_registry {
 	const struct qn_isa *const *isas;
 	const struct qn_kernel *const *kernels;
-	const struct qn_choice *choices; /* sorted by format, m, k, n_tokens, n_threads */
+	const struct qn_choice *choices; /* sorted by format, act, m, k, n_tokens, n_threads */
 	int n_isas, n_kernels, n_choices;
 	const char *origin; /* the results files it was made from */
 };

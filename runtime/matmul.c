@@ -20,12 +20,13 @@
 #define MAX_TILE 16
 
 /* Memory that a call does not touch is never backed, so room for whole passes costs nothing. */
-static size_t acts_bytes(long k)
+static size_t acts_bytes(const struct quern_engine *engine, long k)
 {
 	const size_t n = (size_t)k * QN_PASS_TOKENS, groups = n / QN_GROUP;
 	const size_t padded = groups + (size_t)k / QN_GROUP * MAX_TILE;
 
-	return n + groups * (sizeof(float) + sizeof(int32_t)) +
+	return n + groups * (sizeof(float) + 3 * sizeof(int32_t)) +
+	       (size_t)engine->n_threads * QN_PASS_TOKENS * sizeof(float) +
 	       QN_MAX_PREPARES * padded * PREPARED_BYTES;
 }
 
@@ -37,11 +38,11 @@ static int reserve_acts(struct quern_engine *engine, long k, struct quern_error 
 
 	if (padded <= engine->k_capacity)
 		return 0;
-	p = qn_pages_alloc(acts_bytes(padded), 1);
+	p = qn_pages_alloc(acts_bytes(engine, padded), 1);
 	if (!p)
 		return qn_error_set(err, "no memory for the activations of K = %ld (%zu bytes)", k,
-				    acts_bytes(padded));
-	qn_pages_free(engine->acts_memory, acts_bytes(engine->k_capacity));
+				    acts_bytes(engine, padded));
+	qn_pages_free(engine->acts_memory, acts_bytes(engine, engine->k_capacity));
 	engine->acts_memory = p;
 	engine->k_capacity = padded;
 	for (int i = 0; i < QN_MAX_PREPARES; i++) {
@@ -53,6 +54,8 @@ static int reserve_acts(struct quern_engine *engine, long k, struct quern_error 
 	engine->scale = (float *)(void *)p;
 	p += groups * QN_PASS_TOKENS * sizeof(float);
 	engine->sum = (int32_t *)(void *)p;
+	engine->half_sum = engine->sum + groups * QN_PASS_TOKENS;
+	engine->amax = (float *)(engine->half_sum + 2 * groups * QN_PASS_TOKENS);
 	return 0;
 }
 
@@ -78,7 +81,7 @@ int qn_matmul_reserve(struct quern_engine *engine, long k, size_t scratch_bytes,
 
 void qn_matmul_release(struct quern_engine *engine)
 {
-	qn_pages_free(engine->acts_memory, acts_bytes(engine->k_capacity));
+	qn_pages_free(engine->acts_memory, acts_bytes(engine, engine->k_capacity));
 	qn_pages_free(engine->scratch_memory, engine->scratch_capacity * (size_t)engine->n_threads);
 }
 
@@ -88,6 +91,7 @@ struct job {
 	const struct qn_matmul *call;
 	struct qn_acts x;
 	long first_token;
+	int act; /* enum qn_act_id, of all matrices */
 	const struct qn_kernel *prepares[QN_MAX_PREPARES]; /* one kernel of each distinct form */
 	int n_prepares;
 	long n_chunks, n_all_chunks; /* of a matrix, of all */
@@ -96,7 +100,9 @@ struct job {
 
 static int same_prepared(const struct qn_kernel *a, const struct qn_kernel *b)
 {
-	return a->prepare == b->prepare && a->token_tile == b->token_tile && a->bias == b->bias;
+	return a->prepare == b->prepare && a->token_tile == b->token_tile && a->bias == b->bias &&
+	       a->tile_sums == b->tile_sums && a->prepared_bytes == b->prepared_bytes &&
+	       a->act == b->act;
 }
 
 /* Slot of what a kernel wants prepared, or -1. */
@@ -109,29 +115,89 @@ static int slot_of(const struct job *job, const struct qn_kernel *kernel)
 	return -1;
 }
 
-/* Quantises groups first .. end-1 of a token, zeros beyond k. */
-static void quantize_slice(const struct job *job, long token, long first, long end)
+/* A slice of K of one token: whole groups where they lie, then what is left over, padded with zeros. */
+struct slice {
+	const float *whole, *rest;
+	long n_whole, n_rest, n_zero; /* groups */
+	float tail[QN_GROUP];
+};
+
+static void cut_slice(const struct job *job, long token, long first, long end, struct slice *s)
 {
-	const struct quern_engine *engine = job->engine;
 	const struct qn_matmul *call = job->call;
 	const float *x = call->x + (job->first_token + token) * call->x_stride;
-	const long k = call->matrices[0]->k, whole = k / QN_GROUP < end ? k / QN_GROUP : end;
-	const long groups = job->x.k / QN_GROUP;
-	int8_t *q = engine->q + token * job->x.k;
-	float *scale = engine->scale + token * groups, tail[QN_GROUP];
-	int32_t *sum = engine->sum + token * groups;
+	const long k = call->matrices[0]->k, whole = k / QN_GROUP, left = k % QN_GROUP;
 
-	if (first < whole)
-		engine->isa->quantize(x + first * QN_GROUP, (whole - first) * QN_GROUP,
-				      q + first * QN_GROUP, scale + first, sum + first);
-	for (long g = first > whole ? first : whole; g < end; g++) {
-		const long left = k - g * QN_GROUP;
+	s->whole = x + first * QN_GROUP;
+	s->n_whole = (whole < end ? whole : end) - first;
+	if (s->n_whole < 0)
+		s->n_whole = 0;
+	s->n_rest = left && whole >= first && whole < end;
+	s->n_zero = end - first - s->n_whole - s->n_rest;
+	memset(s->tail, 0, sizeof s->tail);
+	if (s->n_rest)
+		memcpy(s->tail, x + whole * QN_GROUP, (size_t)left * sizeof(float));
+}
 
-		memset(tail, 0, sizeof tail);
-		if (left > 0)
-			memcpy(tail, x + g * QN_GROUP, (size_t)left * sizeof(float));
-		engine->isa->quantize(tail, QN_GROUP, q + g * QN_GROUP, scale + g, sum + g);
+/* Groups first .. end-1 of a token; amax of all of it, or less than 0 for one a group. */
+static void quantize_slice(const struct job *job, long token, long first, long end, float amax)
+{
+	const struct quern_engine *engine = job->engine;
+	const long at = token * (job->x.k / QN_GROUP) + first;
+	int8_t *q = engine->q + at * QN_GROUP;
+	float *scale = engine->scale + at;
+	int32_t *sum = engine->sum + at, *half = engine->half_sum + 2 * at;
+	struct slice s;
+	long n;
+
+	cut_slice(job, token, first, end, &s);
+	n = s.n_whole;
+	if (n)
+		engine->isa->quantize(s.whole, n * QN_GROUP, amax, q, scale, sum, half);
+	if (s.n_rest) {
+		engine->isa->quantize(s.tail, QN_GROUP, amax, q + n * QN_GROUP, scale + n, sum + n,
+				      half + 2 * n);
+		n++;
 	}
+	memset(q + n * QN_GROUP, 0, (size_t)(s.n_zero * QN_GROUP));
+	memset(sum + n, 0, (size_t)s.n_zero * sizeof *sum);
+	memset(half + 2 * n, 0, 2 * (size_t)s.n_zero * sizeof *half);
+	for (long i = 0; i < s.n_zero; i++)
+		scale[n + i] = amax < 0 ? 0 : amax / 127;
+}
+
+/* NaN stays. */
+static float larger(float a, float b)
+{
+	return a != a || b <= a ? a : b;
+}
+
+/* a8r: every thread finds the peaks of its slice, then knows those of all. */
+static void find_peaks(const struct job *job, int thread, int n_threads, long first, long end)
+{
+	const struct quern_engine *engine = job->engine;
+	float *amax = engine->amax + (long)thread * QN_PASS_TOKENS;
+
+	for (long t = 0; t < job->x.n_tokens; t++) {
+		struct slice s;
+
+		cut_slice(job, t, first, end, &s);
+		amax[t] = larger(engine->isa->amax(s.whole, s.n_whole * QN_GROUP),
+				 engine->isa->amax(s.tail, QN_GROUP));
+	}
+	if (n_threads > 1)
+		qn_pool_barrier(engine->pool);
+}
+
+static float peak_of(const struct job *job, long token, int n_threads)
+{
+	float peak = 0;
+
+	if (job->act == QN_A8G32)
+		return -1;
+	for (int i = 0; i < n_threads; i++)
+		peak = larger(peak, job->engine->amax[(long)i * QN_PASS_TOKENS + token]);
+	return peak;
 }
 
 static void prepare_slice(const struct job *job, int thread, int n_threads)
@@ -140,10 +206,12 @@ static void prepare_slice(const struct job *job, int thread, int n_threads)
 	const long first = n_pads * thread / n_threads * pad_groups;
 	const long end = n_pads * (thread + 1) / n_threads * pad_groups;
 
+	if (job->act == QN_A8R)
+		find_peaks(job, thread, n_threads, first, end);
 	if (first == end)
 		return;
 	for (long t = 0; t < job->x.n_tokens; t++)
-		quantize_slice(job, t, first, end);
+		quantize_slice(job, t, first, end, peak_of(job, t, n_threads));
 	for (int i = 0; i < job->n_prepares; i++)
 		job->prepares[i]->prepare(job->prepares[i], &job->x, first, end,
 					  job->engine->prepared[i]);
@@ -187,11 +255,15 @@ static void run_thread(void *arg, int thread, int n_threads)
 		multiply_chunk(job, chunk, thread);
 }
 
-/* Lists what the first matrices want prepared; returns how many of them there is room for. */
+/*
+ * Lists what the first matrices want prepared; returns how many of them share activations and find
+ * room for it.
+ */
 static int collect_prepares(struct job *job)
 {
 	const struct quern_engine *engine = job->engine;
 
+	job->act = job->call->matrices[0]->what.act;
 	for (int i = 0; i < job->call->n; i++) {
 		const struct quern_matrix *matrix = job->call->matrices[i];
 		const struct qn_kernel *kernel = qn_matrix_kernel(matrix, job->call->n_tokens);
@@ -199,6 +271,8 @@ static int collect_prepares(struct job *job)
 		assert(matrix->k <= engine->k_capacity &&
 		       kernel->prepared_bytes <= PREPARED_BYTES && kernel->token_tile <= MAX_TILE &&
 		       kernel->scratch_bytes <= engine->scratch_capacity);
+		if (matrix->what.act != job->act)
+			return i;
 		if (!kernel->prepare || slot_of(job, kernel) >= 0)
 			continue;
 		if (job->n_prepares == QN_MAX_PREPARES)
@@ -239,6 +313,7 @@ static void run_passes(struct job *job, int n_matrices)
 			.q = engine->q,
 			.scale = engine->scale,
 			.sum = engine->sum,
+			.half_sum = engine->half_sum,
 		};
 		atomic_store_explicit(&job->next, 0, memory_order_relaxed);
 		if (n_threads == 1)
@@ -252,7 +327,7 @@ void qn_matmul_run(struct quern_engine *engine, const struct qn_matmul *call)
 {
 	struct qn_matmul rest = *call;
 
-	while (rest.n > 0) { /* more than once only for matrices that want many things prepared */
+	while (rest.n > 0) { /* more than once only when they want different things */
 		struct job job = {.engine = engine, .call = &rest};
 		const int n = collect_prepares(&job);
 

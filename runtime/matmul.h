@@ -26,7 +26,8 @@ struct quern_engine {
 	long k_capacity;
 	int8_t *q;    /* [QN_PASS_TOKENS][k] */
 	float *scale; /* [QN_PASS_TOKENS][k / 32] */
-	int32_t *sum;
+	int32_t *sum, *half_sum; /* [QN_PASS_TOKENS][k / 32], [QN_PASS_TOKENS][k / 16] */
+	float *amax;             /* [n_threads][QN_PASS_TOKENS], of a thread's slice of K */
 	uint8_t *prepared[QN_MAX_PREPARES];
 	void *acts_memory;
 	size_t scratch_capacity; /* of one thread */

@@ -5,32 +5,53 @@
  */
 #include "matrix.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "format.h"
-
+/* K of a block of the canonical form: what shares a float scale, at least 32. */
 static long block_k(const struct qn_kernel *kernel)
 {
-	const long group = qn_formats[kernel->format].group;
+	const struct qn_format *format = &qn_formats[kernel->format];
 
-	return group ? group : QN_GROUP;
+	if (kernel->layout.order == QN_TRITS)
+		return 5 * QN_GROUP;
+	if (format->super)
+		return format->super;
+	return format->group > QN_GROUP ? format->group : QN_GROUP;
+}
+
+/* Bytes of the sub-scales and sub-minima of one group. */
+static long sub_bytes(const struct qn_format *format)
+{
+	if (!format->super)
+		return 0;
+	return format->sub_bits == 4 || !format->has_min ? 1 : 2;
+}
+
+/* Bytes of one row's part of a block. */
+static long row_block_bytes(const struct qn_kernel *kernel)
+{
+	const struct qn_format *format = &qn_formats[kernel->format];
+	const long k = block_k(kernel);
+	const long codes = kernel->layout.order == QN_TRITS ? k / 5 : k * format->bits / 8;
+	const long floats = format->group ? 2 + 2 * format->has_min : 0;
+
+	return codes + floats + (format->super ? k / format->group * sub_bytes(format) : 0);
 }
 
 void qn_matrix_shape(struct quern_matrix *matrix, const struct qn_kernel *kernel, long m, long k)
 {
-	const struct qn_format *format = &qn_formats[kernel->format];
-	const size_t rows = kernel->layout.panel_rows;
+	const long rows = kernel->layout.panel_rows;
 
 	matrix->kernel = kernel;
 	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++)
 		matrix->by_tokens[i] = kernel;
 	matrix->m = m;
 	matrix->k = k;
-	matrix->n_panels = (m + (long)rows - 1) / (long)rows;
+	matrix->n_panels = (m + rows - 1) / rows;
 	matrix->n_blocks = (k + block_k(kernel) - 1) / block_k(kernel);
-	matrix->panel_bytes =
-		rows * (size_t)(matrix->n_blocks * block_k(kernel)) * (size_t)format->bits / 8 +
-		(format->group ? 2 * rows * (size_t)matrix->n_blocks : 4 * rows);
+	matrix->panel_bytes = (size_t)(rows * matrix->n_blocks * row_block_bytes(kernel)) +
+			      (qn_formats[kernel->format].group ? 0 : 4 * (size_t)rows);
 }
 
 long qn_matrix_class_tokens(int i)
@@ -56,14 +77,58 @@ size_t qn_matrix_bytes(const struct quern_matrix *matrix)
 	return (size_t)matrix->n_panels * matrix->panel_bytes;
 }
 
-long qn_matrix_padded_k(const struct quern_matrix *matrix)
+int qn_matrix_alloc_rows(const struct quern_matrix *matrix, long n_rows, struct qn_rows *rows)
 {
-	return matrix->n_blocks * block_k(matrix->kernel);
+	const int format = matrix->kernel->format;
+	const long k = matrix->n_blocks * block_k(matrix->kernel);
+	const size_t n = (size_t)n_rows;
+	uint8_t *p;
+
+	*rows = (struct qn_rows){.k = k,
+				 .n_scales = qn_format_n_scales(format, k),
+				 .n_subs = qn_format_n_subs(format, k)};
+	rows->n_bytes = n * (size_t)(8 * rows->n_scales + 2 * rows->n_subs + k);
+	p = rows->memory = calloc(rows->n_bytes, 1);
+	if (!p)
+		return -1;
+	rows->scales = (float *)(void *)p;
+	rows->mins = rows->scales + n_rows * rows->n_scales;
+	rows->sub_scales = (int8_t *)(rows->mins + n_rows * rows->n_scales);
+	rows->sub_mins = (uint8_t *)rows->sub_scales + n_rows * rows->n_subs;
+	rows->codes = rows->sub_mins + n_rows * rows->n_subs;
+	return 0;
 }
 
-long qn_matrix_n_scales(const struct quern_matrix *matrix)
+void qn_matrix_free_rows(struct qn_rows *rows)
 {
-	return qn_format_n_scales(matrix->kernel->format, qn_matrix_padded_k(matrix));
+	free(rows->memory);
+}
+
+struct qn_row qn_matrix_row(const struct qn_rows *rows, long r)
+{
+	return (struct qn_row){
+		.codes = rows->codes + r * rows->k,
+		.scales = rows->scales + r * rows->n_scales,
+		.mins = rows->mins + r * rows->n_scales,
+		.sub_scales = rows->sub_scales + r * rows->n_subs,
+		.sub_mins = rows->sub_mins + r * rows->n_subs,
+	};
+}
+
+struct qn_rows qn_matrix_rows_from(const struct qn_rows *rows, long r)
+{
+	const struct qn_row first = qn_matrix_row(rows, r);
+
+	return (struct qn_rows){
+		.k = rows->k,
+		.n_scales = rows->n_scales,
+		.n_subs = rows->n_subs,
+		.codes = first.codes,
+		.scales = first.scales,
+		.mins = first.mins,
+		.sub_scales = first.sub_scales,
+		.sub_mins = first.sub_mins,
+	};
 }
 
 /* One part of the codes of some rows: fields of `width` bits from bit `shift` of the code on. */
@@ -157,29 +222,86 @@ static uint8_t *pack_step(const struct quern_matrix *matrix, const struct part *
 	return out;
 }
 
-void qn_matrix_pack_panel(const struct quern_matrix *matrix, const uint8_t *codes,
-			  const float *scales, uint8_t *panel)
+/* 160 k of all rows of a panel as five digits to a byte; returns the end of what it wrote. */
+static uint8_t *pack_trits(const struct quern_matrix *matrix, const uint8_t *codes, long code_stride,
+			   uint8_t *out)
 {
-	const int rows = matrix->kernel->layout.panel_rows;
-	const long code_stride = qn_matrix_padded_k(matrix),
-		   scale_stride = qn_matrix_n_scales(matrix);
-	const int grouped = qn_formats[matrix->kernel->format].group > 0;
-	struct part parts[8];
-	const int n_parts = cut_code(matrix->kernel, parts);
+	const struct qn_layout *layout = &matrix->kernel->layout;
+	const int vector_rows = layout->vector_bytes / layout->adjacent;
 
-	for (int r = 0; r < rows && !grouped; r++) {
-		memcpy(panel, &scales[r * scale_stride], 4);
+	for (int first = 0; first < layout->panel_rows; first += vector_rows) {
+		for (int j = 0; j < 8; j++, out += layout->vector_bytes) {
+			for (int i = 0; i < layout->vector_bytes; i++) {
+				const uint8_t *c =
+					codes + (first + i / 4) * code_stride + 4 * j + i % 4;
+				unsigned v = 0;
+
+				for (int n = 0; n < 5; n++)
+					v = 3 * v + c[QN_GROUP * n];
+				out[i] = (uint8_t)((256 * v + 242) / 243);
+			}
+		}
+	}
+	return out;
+}
+
+static uint8_t *put_half(float x, uint8_t *out)
+{
+	const uint16_t half = qn_format_float_to_half(x);
+
+	memcpy(out, &half, 2);
+	return out + 2;
+}
+
+/* Scales of block b of all rows; returns the end of what it wrote. */
+static uint8_t *pack_scales(const struct qn_format *format, const struct qn_rows *rows, int n_rows,
+			    long b, uint8_t *out)
+{
+	const long n_groups = format->super ? format->super / format->group : 0;
+
+	for (int r = 0; r < n_rows; r++)
+		out = put_half(rows->scales[r * rows->n_scales + b], out);
+	for (int r = 0; r < n_rows && format->has_min; r++)
+		out = put_half(rows->mins[r * rows->n_scales + b], out);
+	for (long g = b * n_groups; g < (b + 1) * n_groups; g++) {
+		const int8_t *sub_scales = rows->sub_scales + g;
+		const uint8_t *sub_mins = rows->sub_mins + g;
+
+		for (int r = 0; r < n_rows; r++) {
+			const int scale = sub_scales[r * rows->n_subs];
+
+			*out++ = (uint8_t)(format->sub_bits == 4
+						   ? scale | sub_mins[r * rows->n_subs] << 4
+						   : scale);
+		}
+		for (int r = 0; r < n_rows && format->has_min && format->sub_bits == 8; r++)
+			*out++ = sub_mins[r * rows->n_subs];
+	}
+	return out;
+}
+
+void qn_matrix_pack_panel(const struct quern_matrix *matrix, const struct qn_rows *rows,
+			  uint8_t *panel)
+{
+	const struct qn_kernel *kernel = matrix->kernel;
+	const struct qn_format *format = &qn_formats[kernel->format];
+	const int n_rows = kernel->layout.panel_rows;
+	const long each = block_k(kernel);
+	struct part parts[8];
+	const int n_parts = cut_code(kernel, parts);
+
+	for (int r = 0; r < n_rows && !format->group; r++) {
+		memcpy(panel, &rows->scales[r * rows->n_scales], 4);
 		panel += 4;
 	}
 	for (long b = 0; b < matrix->n_blocks; b++) {
-		for (int r = 0; r < rows && grouped; r++) {
-			const uint16_t half = qn_format_float_to_half(scales[r * scale_stride + b]);
-
-			memcpy(panel, &half, 2);
-			panel += 2;
+		if (format->group)
+			panel = pack_scales(format, rows, n_rows, b, panel);
+		if (kernel->layout.order == QN_TRITS) {
+			panel = pack_trits(matrix, rows->codes + b * each, rows->k, panel);
+			continue;
 		}
-		for (long k = b * block_k(matrix->kernel); k < (b + 1) * block_k(matrix->kernel);
-		     k += QN_GROUP)
-			panel = pack_step(matrix, parts, n_parts, codes + k, code_stride, panel);
+		for (long k = b * each; k < (b + 1) * each; k += QN_GROUP)
+			panel = pack_step(matrix, parts, n_parts, rows->codes + k, rows->k, panel);
 	}
 }

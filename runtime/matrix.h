@@ -5,6 +5,7 @@
 #define QN_MATRIX_H
 
 #include "choose.h"
+#include "format.h"
 #include "kernel.h"
 #include "quern.h"
 
@@ -41,18 +42,29 @@ long qn_matrix_class_tokens(int i);
 size_t qn_matrix_bytes(const struct quern_matrix *matrix);
 
 /*
- * Packs one panel.  codes: panel_rows rows of code_stride bytes each, at least the padded K (see
- * qn_matrix_padded_k), padding zero; scales: panel_rows rows of scale_stride floats, padding
- * zero, in the number of qn_format_n_scales.
+ * Canonical rows that are waiting to be packed, one after the other: a whole panel of one matrix.
+ * What lies beyond M and K is zero.
  */
-void qn_matrix_pack_panel(const struct quern_matrix *matrix, const uint8_t *codes,
-			  const float *scales, uint8_t *panel);
+struct qn_rows {
+	long k, n_scales, n_subs; /* of one row, as packed: whole blocks */
+	uint8_t *codes;           /* [rows][k] */
+	float *scales, *mins;     /* [rows][n_scales] */
+	int8_t *sub_scales;       /* [rows][n_subs] */
+	uint8_t *sub_mins;
+	void *memory;
+	size_t n_bytes;
+};
 
-/*
- * K in whole blocks: the code stride of qn_matrix_pack_panel; and the scales of a row, its scale
- * stride.
- */
-long qn_matrix_padded_k(const struct quern_matrix *matrix);
-long qn_matrix_n_scales(const struct quern_matrix *matrix);
+/* Room for n_rows rows of a matrix, zero; -1 without memory.  Free with qn_matrix_free_rows. */
+int qn_matrix_alloc_rows(const struct quern_matrix *matrix, long n_rows, struct qn_rows *rows);
+void qn_matrix_free_rows(struct qn_rows *rows);
+
+/* Row r, to fill or to read; rows from r on. */
+struct qn_row qn_matrix_row(const struct qn_rows *rows, long r);
+struct qn_rows qn_matrix_rows_from(const struct qn_rows *rows, long r);
+
+/* Packs panel_rows rows. */
+void qn_matrix_pack_panel(const struct quern_matrix *matrix, const struct qn_rows *rows,
+			  uint8_t *panel);
 
 #endif

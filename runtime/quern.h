@@ -52,7 +52,28 @@ int quern_n_threads(const struct quern_engine *engine);
 struct quern_matrix;
 
 /* Element types of weights, with GGUF's numbers. */
-enum quern_type { QUERN_F32 = 0, QUERN_F16 = 1, QUERN_Q4_0 = 2, QUERN_Q8_0 = 8, QUERN_BF16 = 30 };
+enum quern_type {
+	QUERN_F32 = 0,
+	QUERN_F16 = 1,
+	QUERN_Q4_0 = 2,
+	QUERN_Q4_1 = 3,
+	QUERN_Q5_0 = 6,
+	QUERN_Q5_1 = 7,
+	QUERN_Q8_0 = 8,
+	QUERN_Q2_K = 10,
+	QUERN_Q3_K = 11,
+	QUERN_Q4_K = 12,
+	QUERN_Q5_K = 13,
+	QUERN_Q6_K = 14,
+	QUERN_IQ4_NL = 20,
+	QUERN_IQ4_XS = 23,
+	QUERN_BF16 = 30,
+	QUERN_TQ1_0 = 34,
+	QUERN_TQ2_0 = 35,
+	QUERN_I2_S = 36, /* of BitNet's fork: one float scale behind the codes of the tensor */
+	QUERN_Q1_0 = 41,
+	QUERN_Q2_0 = 42
+};
 
 struct quern_weights {
 	size_t size;
@@ -60,9 +81,12 @@ struct quern_weights {
 	long m, k;          /* M rows (outputs), K columns; any value >= 1 that the type allows */
 	const void *data;   /* M rows of K values, row after row as in a GGUF file */
 	const char *format; /* "w4g32", ...; NULL: the lossless one of a quantised type.
-				   Float data are quantised; quantised data must match. */
+				   Float data are quantised; quantised data must match.  "wtgt" is
+				   wtgr with one scale for all rows. */
 	const char *kernel; /* NULL: the library chooses; else the name of the kernel to use */
 	long n_tokens;      /* choose for this many tokens at a time; default 1 */
+	const char *act;    /* how activations are rounded to int8: "a8g32" (default), a scale for
+				   32 of them, or "a8r", one a token, BitNet's rule */
 };
 
 /*
@@ -78,7 +102,8 @@ void quern_free(struct quern_matrix *matrix);
 /*
  * y[i] = W[i] x for n matrices of equal K that share the activations x.
  * x: n_tokens rows of K floats, x_stride floats apart.  y[i]: n_tokens rows of M[i] floats,
- * y_stride[i] floats apart.  Activations are quantised to int8 in groups of 32 (a8g32).
+ * y_stride[i] floats apart.  Activations are quantised to int8 as the matrices were packed for,
+ * once for those that agree.
  * Allocates nothing.
  */
 int quern_multiply(struct quern_engine *engine, const struct quern_matrix *const *matrices, int n,
@@ -93,6 +118,7 @@ struct quern_matrix_info {
 	const char *format; /* "w4g32" */
 	const char *kernel; /* name */
 	size_t packed_bytes;
+	const char *act; /* "a8g32" */
 };
 
 void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_info *info);

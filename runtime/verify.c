@@ -1,9 +1,9 @@
 /*
  * verify.c: a kernel's sums against plain C.
  *
- * The integer part is checked through the float output: with scales of 1 for at most 30 groups of
- * activations at a time, 0 for the rest, every sum stays below 30 * 32 * 128 * 127 < 2^24, where
- * floats are exact.  All groups get their turn.
+ * The integer part is checked through the float output: with scales of 1 for so few groups of
+ * activations at a time, 0 for the rest, that every sum stays below 2^24, where floats are exact.
+ * All groups get their turn.
  */
 #include "verify.h"
 
@@ -15,7 +15,6 @@
 #include "format.h"
 #include "matrix.h"
 
-#define LIVE_GROUPS 30
 #define GUARD 64 /* floats on either side of the output */
 #define GUARD_VALUE -1.2345e30f
 
@@ -41,15 +40,15 @@ static float next_normal(uint64_t *state)
 /* One matrix and some tokens, canonical and packed. */
 struct trial {
 	struct quern_matrix matrix;
+	struct qn_rows rows; /* of all panels */
 	long n_tokens;
-	long acts_k;    /* K of the activations: padded */
-	long y_stride;  /* M and GUARD floats */
-	uint8_t *codes; /* [panels * panel_rows][padded k] */
-	float *scales;  /* [panels * panel_rows][n_scales] */
-	float *x;       /* [n_tokens][acts_k] */
+	long acts_k;   /* K of the activations: padded */
+	long y_stride; /* M and GUARD floats */
+	float *x;      /* [n_tokens][acts_k] */
 	int8_t *q;
+	int8_t *all_q;    /* where only some groups of q count, all of them */
 	float *act_scale; /* [n_tokens][acts_k / 32] */
-	int32_t *sum;
+	int32_t *sum, *half_sum;
 	uint8_t *prepared, *scratch;
 	float *guarded; /* GUARD floats, then M outputs and GUARD floats for every token */
 };
@@ -57,12 +56,13 @@ struct trial {
 static void trial_free(struct trial *t)
 {
 	free(t->matrix.packed);
-	free(t->codes);
-	free(t->scales);
+	qn_matrix_free_rows(&t->rows);
 	free(t->x);
 	free(t->q);
+	free(t->all_q);
 	free(t->act_scale);
 	free(t->sum);
+	free(t->half_sum);
 	free(t->prepared);
 	free(t->scratch);
 	free(t->guarded);
@@ -80,27 +80,28 @@ static int trial_alloc(struct trial *t, const struct qn_kernel *kernel, long m, 
 {
 	const size_t tile = kernel->token_tile, n = (size_t)n_tokens;
 	const size_t padded = (n + tile - 1) / tile * tile;
-	size_t rows, groups;
+	size_t groups;
 
 	memset(t, 0, sizeof *t);
 	qn_matrix_shape(&t->matrix, kernel, m, k);
-	rows = (size_t)t->matrix.n_panels * kernel->layout.panel_rows;
 	t->n_tokens = n_tokens;
 	t->y_stride = m + GUARD;
 	t->acts_k = (k + QN_K_PAD - 1) / QN_K_PAD * QN_K_PAD;
 	groups = (size_t)t->acts_k / QN_GROUP;
 	t->matrix.packed = alloc_aligned(qn_matrix_bytes(&t->matrix));
-	t->codes = calloc(rows, (size_t)qn_matrix_padded_k(&t->matrix));
-	t->scales = calloc(rows, (size_t)qn_matrix_n_scales(&t->matrix) * sizeof(float));
 	t->x = calloc(n * (size_t)t->acts_k, sizeof(float));
 	t->q = alloc_aligned(n * (size_t)t->acts_k);
+	t->all_q = alloc_aligned(n * (size_t)t->acts_k);
 	t->act_scale = calloc(n * groups, sizeof(float));
 	t->sum = calloc(n * groups, sizeof(int32_t));
+	t->half_sum = calloc(2 * n * groups, sizeof(int32_t));
 	t->prepared = alloc_aligned(padded * groups * kernel->prepared_bytes + 64);
 	t->scratch = alloc_aligned(kernel->scratch_bytes + 64);
 	t->guarded = calloc(GUARD + n * (size_t)t->y_stride, sizeof(float));
-	if (!t->matrix.packed || !t->codes || !t->scales || !t->x || !t->q || !t->act_scale ||
-	    !t->sum || !t->prepared || !t->scratch || !t->guarded) {
+	if (qn_matrix_alloc_rows(&t->matrix, t->matrix.n_panels * kernel->layout.panel_rows,
+				 &t->rows) ||
+	    !t->matrix.packed || !t->x || !t->q || !t->all_q || !t->act_scale || !t->sum ||
+	    !t->half_sum || !t->prepared || !t->scratch || !t->guarded) {
 		trial_free(t);
 		qn_error_set(err, "no memory to verify a kernel at %ldx%ld", m, k);
 		return -1;
@@ -112,11 +113,12 @@ static void trial_pack(struct trial *t)
 {
 	const long rows = t->matrix.kernel->layout.panel_rows;
 
-	for (long p = 0; p < t->matrix.n_panels; p++)
-		qn_matrix_pack_panel(&t->matrix,
-				     t->codes + p * rows * qn_matrix_padded_k(&t->matrix),
-				     t->scales + p * rows * qn_matrix_n_scales(&t->matrix),
+	for (long p = 0; p < t->matrix.n_panels; p++) {
+		const struct qn_rows panel = qn_matrix_rows_from(&t->rows, p * rows);
+
+		qn_matrix_pack_panel(&t->matrix, &panel,
 				     t->matrix.packed + (size_t)p * t->matrix.panel_bytes);
+	}
 }
 
 /* The outputs of a token. */
@@ -150,7 +152,8 @@ static int trial_run(struct trial *t, struct quern_error *err)
 		.panel_bytes = t->matrix.panel_bytes,
 		.n_rows = t->matrix.m,
 		.n_blocks = t->matrix.n_blocks,
-		.x = {t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->prepared},
+		.x = {t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->half_sum,
+		      t->prepared},
 		.y = t->guarded + GUARD,
 		.y_stride = t->y_stride,
 		.scratch = t->scratch,
@@ -194,42 +197,102 @@ static int8_t fill_act(enum fill fill, uint64_t *seed)
 	}
 }
 
-static void fill_trial(struct trial *t, enum fill codes, enum fill acts, uint64_t *seed)
+/* A whole sub-scale or sub-minimum of two levels. */
+static int fill_sub(enum fill fill, int low, int high, uint64_t *seed)
 {
-	const long stride = qn_matrix_padded_k(&t->matrix),
-		   n_scales = qn_matrix_n_scales(&t->matrix);
-	const int n_codes = qn_formats[t->matrix.kernel->format].n_codes;
-
-	for (long r = 0; r < t->matrix.m; r++) {
-		for (long k = 0; k < t->matrix.k; k++)
-			t->codes[r * stride + k] = fill_code(codes, n_codes, seed);
-		for (long g = 0; g < n_scales; g++)
-			t->scales[r * n_scales + g] = 1;
-	}
-	memset(t->q, 0, (size_t)(t->n_tokens * t->acts_k));
-	for (long token = 0; token < t->n_tokens; token++) {
-		for (long k = 0; k < t->matrix.k; k++)
-			t->q[token * t->acts_k + k] = fill_act(acts, seed);
-	}
-	for (long g = 0; g < t->n_tokens * t->acts_k / QN_GROUP; g++) {
-		t->sum[g] = 0;
-		for (int i = 0; i < QN_GROUP; i++)
-			t->sum[g] += t->q[g * QN_GROUP + i];
+	switch (fill) {
+	case FILL_TOP: return high;
+	case FILL_BOTTOM: return low;
+	case FILL_MIXED: return next_random(seed) & 1 ? high : low;
+	default: return low + (int)(next_random(seed) % (unsigned)(high - low + 1));
 	}
 }
 
-/* What row r must give for a token when only groups with a scale of 1 count. */
-static long expected_sum(const struct trial *t, long r, long token)
+static void fill_weights(struct trial *t, enum fill fill, uint64_t *seed)
 {
 	const struct qn_format *f = &qn_formats[t->matrix.kernel->format];
-	const uint8_t *codes = t->codes + r * qn_matrix_padded_k(&t->matrix);
+
+	for (long r = 0; r < t->matrix.m; r++) {
+		const struct qn_row row = qn_matrix_row(&t->rows, r);
+
+		for (long k = 0; k < t->matrix.k; k++)
+			row.codes[k] = fill_code(fill, f->n_codes, seed);
+		for (long g = 0; g < t->rows.n_scales; g++) {
+			row.scales[g] = 1;
+			row.mins[g] = f->super ? -1 : (float)fill_sub(fill, -8, 8, seed);
+		}
+		for (long g = 0; g < t->rows.n_subs; g++) {
+			row.sub_scales[g] =
+				(int8_t)fill_sub(fill, f->sub_low, f->sub_high, seed);
+			row.sub_mins[g] = (uint8_t)fill_sub(fill, 0, f->sub_high, seed);
+		}
+	}
+}
+
+static void sum_acts(struct trial *t)
+{
+	memset(t->sum, 0, (size_t)(t->n_tokens * t->acts_k / QN_GROUP) * sizeof *t->sum);
+	for (long i = 0; i < t->n_tokens * t->acts_k; i += QN_GROUP / 2) {
+		int32_t *half = &t->half_sum[i / (QN_GROUP / 2)];
+
+		*half = 0;
+		for (int n = 0; n < QN_GROUP / 2; n++)
+			*half += t->q[i + n];
+		t->sum[i / QN_GROUP] += *half;
+	}
+}
+
+static void fill_acts(struct trial *t, enum fill fill, uint64_t *seed)
+{
+	memset(t->all_q, 0, (size_t)(t->n_tokens * t->acts_k));
+	for (long token = 0; token < t->n_tokens; token++) {
+		for (long k = 0; k < t->matrix.k; k++)
+			t->all_q[token * t->acts_k + k] = fill_act(fill, seed);
+	}
+}
+
+/*
+ * Lets every n_passes-th group count, from `pass` on.  With a scale for each group by that; with one a
+ * token the rest of q is 0.
+ */
+static void choose_live(struct trial *t, long pass, long n_passes)
+{
+	const long n_groups = t->acts_k / QN_GROUP;
+	const int per_row = t->matrix.kernel->act == QN_A8R;
+
+	memcpy(t->q, t->all_q, (size_t)(t->n_tokens * t->acts_k));
+	for (long g = 0; g < t->n_tokens * n_groups; g++) {
+		const int live = g % n_groups % n_passes == pass;
+
+		t->act_scale[g] = per_row || live;
+		if (per_row && !live)
+			memset(t->q + g * QN_GROUP, 0, QN_GROUP);
+	}
+	sum_acts(t);
+}
+
+/* What row r must give for a token when only groups with a scale of 1 count; and magnitudes. */
+static long expected_sum(const struct trial *t, long r, long token, double *magnitude)
+{
+	const int format = t->matrix.kernel->format;
+	const struct qn_format *f = &qn_formats[format];
+	const struct qn_row row = qn_matrix_row(&t->rows, r);
 	const int8_t *q = t->q + token * t->acts_k;
 	const float *act_scale = t->act_scale + token * t->acts_k / QN_GROUP;
 	long total = 0;
 
+	*magnitude = 0;
 	for (long k = 0; k < t->matrix.k; k++) {
-		if (act_scale[k / QN_GROUP] != 0)
-			total += (f->mul * codes[k] - f->sub) * q[k];
+		const long scale = f->super ? row.sub_scales[k / f->group] : 1;
+		const long min = !f->has_min ? 0
+				 : f->super  ? -(long)row.sub_mins[k / f->group]
+					     : (long)row.mins[k / f->group];
+		const long level = scale * qn_format_level(format, row.codes[k]);
+
+		if (act_scale[k / QN_GROUP] == 0)
+			continue;
+		total += (level + min) * q[k];
+		*magnitude += fabs((double)(level * q[k])) + fabs((double)(min * q[k]));
 	}
 	return total;
 }
@@ -241,15 +304,17 @@ struct integers {
 	uint64_t seed;
 };
 
-static int compare_integers(const struct trial *t, const struct integers *c,
+/* rounding: how many roundings of the sum of magnitudes are fine, 0 where sums are exact. */
+static int compare_integers(const struct trial *t, const struct integers *c, double rounding,
 			    struct quern_error *err)
 {
 	for (long token = 0; token < c->n_tokens; token++) {
 		for (long r = 0; r < c->m; r++) {
-			const long want = expected_sum(t, r, token);
+			double magnitude;
+			const long want = expected_sum(t, r, token, &magnitude);
 			const double got = trial_row(t, token)[r];
 
-			if (got != (double)want)
+			if (!(fabs(got - (double)want) <= rounding * 0x1p-24 * magnitude))
 				return qn_error_set(
 					err,
 					"at %ldx%ld, %ld tokens, row %ld, token %ld: %.9g "
@@ -262,24 +327,51 @@ static int compare_integers(const struct trial *t, const struct integers *c,
 	return 0;
 }
 
+/* Groups of 32 whose products of the largest weights and activations stay below 2^24. */
+static long live_groups(int format)
+{
+	const struct qn_format *f = &qn_formats[format];
+	long most = 0, n;
+
+	for (int code = 0; code < f->n_codes; code++) {
+		const long level = labs(qn_format_level(format, code));
+
+		most = level > most ? level : most;
+	}
+	if (f->super)
+		most *= f->sub_high > -f->sub_low ? f->sub_high : -f->sub_low;
+	if (f->has_min)
+		most += f->super ? f->sub_high : 8;
+	n = (1L << 24) / (32 * 127 * most);
+	return n > 1 ? n : 1;
+}
+
 static int check_integers(const struct qn_kernel *kernel, const struct integers *c,
 			  struct quern_error *err)
 {
 	uint64_t state = c->seed;
 	struct trial t;
-	long n_groups, n_passes;
+	long n_passes, live = live_groups(kernel->format);
 	int status = 0;
 
 	if (trial_alloc(&t, kernel, c->m, c->k, c->n_tokens, err))
 		return -1;
-	fill_trial(&t, c->codes, c->acts, &state);
+	fill_weights(&t, c->codes, &state);
+	fill_acts(&t, c->acts, &state);
 	trial_pack(&t);
-	n_groups = t.acts_k / QN_GROUP;
-	n_passes = (n_groups + LIVE_GROUPS - 1) / LIVE_GROUPS;
+	n_passes = (t.acts_k / QN_GROUP + live - 1) / live;
 	for (long pass = 0; pass < n_passes && !status; pass++) {
-		for (long g = 0; g < c->n_tokens * n_groups; g++)
-			t.act_scale[g] = g % n_groups % n_passes == pass;
-		status = trial_run(&t, err) || compare_integers(&t, c, err) ? -1 : 0;
+		choose_live(&t, pass, n_passes);
+		status = trial_run(&t, err) || compare_integers(&t, c, 0, err) ? -1 : 0;
+	}
+	/* Sums of integers over more than 32 k: all at once, as large as they get. */
+	if (kernel->act == QN_A8R && !status) {
+		choose_live(&t, 0, 1);
+		status = trial_run(&t, err) ||
+					 compare_integers(&t, c,
+							  2 * (double)t.acts_k / QN_GROUP + 8, err)
+				 ? -1
+				 : 0;
 	}
 	trial_free(&t);
 	return status;
@@ -290,24 +382,30 @@ static int check_integers(const struct qn_kernel *kernel, const struct integers 
 /* Normal weights and activations through the format's encoder and the ISA's quantiser. */
 static int fill_normal(struct trial *t, uint64_t *seed)
 {
-	const long stride = qn_matrix_padded_k(&t->matrix),
-		   n_scales = qn_matrix_n_scales(&t->matrix);
-	float *row = malloc((size_t)t->matrix.k * sizeof(float));
+	const struct qn_kernel *kernel = t->matrix.kernel;
+	const long groups = t->acts_k / QN_GROUP;
+	float *floats = malloc((size_t)t->matrix.k * sizeof(float));
 
-	if (!row)
+	if (!floats)
 		return -1;
 	for (long r = 0; r < t->matrix.m; r++) {
+		const struct qn_row row = qn_matrix_row(&t->rows, r);
+
 		for (long k = 0; k < t->matrix.k; k++)
-			row[k] = next_normal(seed);
-		qn_format_encode(t->matrix.kernel->format, row, t->matrix.k, t->codes + r * stride,
-				 t->scales + r * n_scales);
+			floats[k] = next_normal(seed);
+		qn_format_encode(kernel->format, floats, t->matrix.k, &row);
 	}
+	free(floats);
 	for (long token = 0; token < t->n_tokens; token++) {
+		float *x = t->x + token * t->acts_k;
+
 		for (long k = 0; k < t->matrix.k; k++)
-			t->x[token * t->acts_k + k] = next_normal(seed);
+			x[k] = next_normal(seed);
+		kernel->isa->quantize(x, t->acts_k,
+				      kernel->act == QN_A8R ? kernel->isa->amax(x, t->acts_k) : -1,
+				      t->q + token * t->acts_k, t->act_scale + token * groups,
+				      t->sum + token * groups, t->half_sum + 2 * token * groups);
 	}
-	t->matrix.kernel->isa->quantize(t->x, t->n_tokens * t->acts_k, t->q, t->act_scale, t->sum);
-	free(row);
 	return 0;
 }
 
@@ -318,28 +416,33 @@ static int fill_normal(struct trial *t, uint64_t *seed)
 static void multiply_row(const struct trial *t, long r, long token, double *quantised,
 			 double *exact, double *magnitude)
 {
-	const float *x = t->x + token * t->acts_k,
-		    *act_scale = t->act_scale + token * t->acts_k / QN_GROUP;
+	const int format = t->matrix.kernel->format;
+	const struct qn_format *f = &qn_formats[format];
+	const long groups = t->acts_k / QN_GROUP, wide = f->super ? f->super : f->group;
+	const float *x = t->x + token * t->acts_k, *act_scale = t->act_scale + token * groups;
 	const int8_t *q = t->q + token * t->acts_k;
-	const struct qn_format *f = &qn_formats[t->matrix.kernel->format];
-	const uint8_t *codes = t->codes + r * qn_matrix_padded_k(&t->matrix);
-	const float *scales = t->scales + r * qn_matrix_n_scales(&t->matrix);
+	const struct qn_row row = qn_matrix_row(&t->rows, r);
 
 	*quantised = *exact = *magnitude = 0;
 	for (long k = 0; k < t->matrix.k; k++) {
-		const double w =
-			(double)scales[f->group ? k / f->group : 0] * (f->mul * codes[k] - f->sub);
+		const long g = wide ? k / wide : 0;
+		const double scale = (double)row.scales[g] *
+				     (f->super ? row.sub_scales[k / f->group] : 1);
+		const double min = !f->has_min ? 0
+					       : (double)row.mins[g] *
+							 (f->super ? row.sub_mins[k / f->group] : 1);
+		const double w = scale * qn_format_level(format, row.codes[k]);
 		const double xq = (double)act_scale[k / QN_GROUP] * q[k];
 
-		*quantised += w * xq;
-		*exact += w * (double)x[k];
-		*magnitude += fabs(w * xq);
+		*quantised += (w + min) * xq;
+		*exact += (w + min) * (double)x[k];
+		*magnitude += fabs(w * xq) + fabs(min * xq);
 	}
 }
 
 /*
  * Every product of two scales, every conversion and every addition rounds once by at most 2^-24 of
- * something no larger than the sum of magnitudes; n_groups + 8 of them follow each other.
+ * something no larger than the sum of magnitudes; some for each group of 16 follow each other.
  */
 static int check_floats(const struct qn_kernel *kernel, long m, long k, long n_tokens,
 			uint64_t seed, double *nmse, struct quern_error *err)

@@ -2,7 +2,7 @@
 --
 -- A panel of RV vectors of rows streams past the activations of NT tokens.  Codes stay packed in
 -- memory, 4 consecutive k of one row side by side; every field of a byte is taken out and
--- multiplied with 4 broadcast activations.
+-- multiplied with 4 broadcast activations, RG vectors of rows at a time.
 
 local panel = require("panel")
 
@@ -12,51 +12,66 @@ local dot = {
   doc = "integer dot products of unpacked codes",
   parameters = {
     { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
+    { name = "RG", tile = "g", values = { 1, 2, 4 }, ordered = true },
     { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
-    { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192 }, ordered = true },
-    { name = "NT", tile = "n", values = { 1, 2, 4 }, ordered = true },
+    { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192, 16384 }, ordered = true },
+    { name = "NT", tile = "n", values = { 1, 2, 3, 4, 6, 8 }, ordered = true },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
+    { name = "PACK", tile = "c", values = panel.packs },
   },
 }
 
 dot.rules = {
   panel.even_rows(function(p) return p.RV end),
+  function(p)
+    if p.RV % p.RG ~= 0 then return ("RG=%d does not divide RV=%d"):format(p.RG, p.RV) end
+  end,
   function(p, format, isa)
-    -- sums over the token and, with groups wider than 32, over the group; fields, masks, broadcasts
-    local live = p.RV * p.NT * (format.group > 32 and 2 or 1) + p.NT + 4
-    if live > isa.registers + (p.NT > 1 and 4 or 0) then
-      return ("RV=%d keeps %d vectors alive, %s has %d registers"):format(p.RV, live, isa.name,
+    -- sums of RG vectors of rows, their codes, a broadcast, a mask
+    local live = p.RG * (p.NT * format.halves + 1) + 2 + (p.PACK == "trits" and 9 * p.RG + p.RG * p.NT or 0)
+    if live > isa.registers then
+      return ("RG=%d NT=%d keeps %d vectors alive, %s has %d registers"):format(p.RG, p.NT, live, isa.name,
         isa.registers)
     end
   end,
-  panel.whole_groups,
+  function(p, format, isa)
+    -- floats over all of K and over a block
+    local floats = p.RV * p.NT * ((format.block > 32 and 2 or 1) + (format.super > 0 and format.has_min and 1 or 0))
+    if floats > 3 * isa.registers then
+      return ("RV=%d NT=%d sums %d vectors, too many to hold near"):format(p.RV, p.NT, floats)
+    end
+  end,
+  function(p)
+    if p.PACK == "trits" and p.KU > 1 then return "KU has no meaning with PACK=trits" end
+  end,
+  panel.whole_blocks,
   panel.needed_unpack,
 }
 
 function dot.default(format, isa)
   local wide = isa.registers == 32
   return {
-    RV = wide and 4 or 2, KU = format.group == 32 and 1 or (wide and 2 or 1),
-    PF = isa.name == "scalar" and 0 or 4096, NT = 1, UNPACK = "shift",
+    RV = wide and 4 or 2, RG = 1, KU = 1, PF = isa.name == "scalar" and 0 or 4096, NT = 1, UNPACK = "shift",
+    PACK = panel.packs(format, isa) and "bits" or nil,
   }
 end
 
 -- Whether a point is worth trying for n tokens.
 function dot.suits(point, n)
-  return point.NT <= n
+  return point.NT <= n and (point.NT * 4 >= n or point.NT >= 4)
 end
 
-dot.relayout = panel.relayout
+function dot.relayout(point, rv, trits)
+  local other = panel.relayout(point, rv, trits)
+  while rv % other.RG ~= 0 do other.RG = other.RG // 2 end
+  return other
+end
 
 -- The template's view of a point.
 function dot.vars(point, format, isa)
-  local signed = format.bits == 8 and isa.codes8 == "signed"
-  return {
-    adjacent = 4, signed_codes = signed and 1 or 0, order = "QN_CODES",
-    panel_rows = point.RV * isa.vector_bytes // 4,
-    prepared_bytes = 0, scratch_bytes = 0, prepare = "NULL",
-    sub = signed and 0 or format.sub, signed = signed, vector_rows = isa.vector_bytes // 4,
-  }
+  local vars = panel.vars(point, format, isa)
+  vars.prepared_bytes, vars.scratch_bytes, vars.prepare, vars.tile_sums = 0, 0, "NULL", 0
+  return vars
 end
 
 return dot

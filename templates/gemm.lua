@@ -1,7 +1,8 @@
 -- gemm: many tokens.
 --
--- KC columns of a panel are decoded to bytes once and stay in the second-level cache; tiles of RG vectors
--- of rows and NT tokens are multiplied from there.  The packed weights are those of dot.
+-- KC columns of a panel are decoded once, codes to bytes and scales to floats, and stay in the
+-- second-level cache; tiles of RG vectors of rows and NT tokens are multiplied from there.  The packed
+-- weights are those of dot.
 
 local panel = require("panel")
 
@@ -13,10 +14,13 @@ local gemm = {
     { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
     { name = "RG", tile = "g", values = { 1, 2, 3, 4 }, ordered = true },
     { name = "NT", tile = "n", values = { 1, 2, 3, 4, 6, 8, 10, 12 }, ordered = true },
-    { name = "KC", tile = "k", values = { 512, 1024, 2048, 4096 }, ordered = true },
+    { name = "KC", tile = "k", values = { 256, 512, 1024, 2048, 4096 }, ordered = true },
     { name = "ORDER", tile = "o", values = { "rows", "tokens" } },
-    { name = "PART", tile = "p", values = function(format) return format.group > 32 and { 0, 1 } or { 0 } end },
+    { name = "PART", tile = "p", values = function(format)
+      return format.group > 32 and format.super == 0 and { 0, 1 } or { 0 }
+    end },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
+    { name = "PACK", tile = "c", values = panel.packs },
   },
 }
 
@@ -25,9 +29,12 @@ gemm.rules = {
   function(p)
     if p.RV % p.RG ~= 0 then return ("RG=%d does not divide RV=%d"):format(p.RG, p.RV) end
   end,
-  function(p, _, isa)
-    local live = p.RG * p.NT * (2 + p.PART) + p.RG + 1
-    if live > isa.registers + 2 or live < isa.registers // 4 then
+  function(p, format, isa, act)
+    if p.PART == 1 and act == "a8r" then return "PART has no meaning with one scale a token" end
+  end,
+  function(p, format, isa)
+    local live = p.RG * p.NT * format.halves + p.RG + 1
+    if live > isa.registers or live < isa.registers // 4 then
       return ("RG=%d NT=%d keeps %d vectors alive, %s has %d registers"):format(p.RG, p.NT, live,
         isa.name, isa.registers)
     end
@@ -43,8 +50,8 @@ gemm.rules = {
 function gemm.default(format, isa)
   local wide = isa.registers == 32
   return {
-    RV = wide and 4 or 2, RG = 2, NT = wide and 6 or 2, KC = 2048, ORDER = "tokens", PART = 0,
-    UNPACK = "shift",
+    RV = wide and 4 or 2, RG = 2, NT = (wide and 6 or 2) // format.halves, KC = 2048, ORDER = "tokens", PART = 0,
+    UNPACK = "shift", PACK = panel.packs(format, isa) and "bits" or nil,
   }
 end
 
@@ -54,8 +61,8 @@ function gemm.suits(point, n)
 end
 
 -- The point with panels of RV vectors of rows.
-function gemm.relayout(point, rv)
-  local other = panel.relayout(point, rv)
+function gemm.relayout(point, rv, trits)
+  local other = panel.relayout(point, rv, trits)
   while rv % other.RG ~= 0 do other.RG = other.RG - 1 end
   if other.RG == 1 then other.NT = 8 end
   while rv * other.KC > 4 * 4096 do other.KC = other.KC // 2 end
@@ -63,14 +70,19 @@ function gemm.relayout(point, rv)
 end
 
 function gemm.vars(point, format, isa)
-  local signed = format.bits == 8 and isa.codes8 == "signed"
-  return {
-    adjacent = 4, signed_codes = signed and 1 or 0, order = "QN_CODES",
-    panel_rows = point.RV * isa.vector_bytes // 4, tile_bytes = 40,
-    prepared_bytes = 40, prepare = "qn_tiles_" .. isa.name,
-    scratch_bytes = format.bits == 8 and 0 or point.RV * isa.vector_bytes // 4 * point.KC,
-    sub = signed and 0 or format.sub, signed = signed, vector_rows = isa.vector_bytes // 4,
-  }
+  local vars = panel.vars(point, format, isa)
+  -- KC in whole blocks, for trits about as much in theirs.
+  local kc = point.KC // vars.block * vars.block
+  local span = format.group > 0 and math.min(format.group, kc) or kc
+  local floats = format.group == 0 and 0 or kc // span * (format.has_min and 2 or 1)
+  vars.kc, vars.span = kc, span
+  vars.direct = format.bits == 8                  -- packed codes are bytes already
+  vars.byte_area = vars.direct and 0 or vars.panel_rows * kc
+  vars.tile_sums = format.halves + (format.has_min and 16 or 0)
+  vars.tile_bytes = 36 + 4 * format.halves * (format.has_min and 2 or 1)
+  vars.prepared_bytes, vars.prepare = vars.tile_bytes, "qn_tiles_" .. isa.name
+  vars.scratch_bytes = vars.byte_area + 4 * vars.panel_rows * floats
+  return vars
 end
 
 return gemm

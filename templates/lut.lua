@@ -34,8 +34,14 @@ lut.rules = {
         isa.registers)
     end
   end,
-  panel.whole_groups,
+  panel.whole_blocks,
 }
+
+-- nil, or why there is no kernel for a format.
+function lut.refuses(format)
+  if format.halves == 2 then return "lookups sum 32 activations at a time" end
+  if format.codebook then return "lookups are bit-serial, a codebook is not" end
+end
 
 function lut.default(format, isa)
   local adj = isa.tables[#isa.tables]
@@ -51,11 +57,11 @@ end
 
 function lut.vars(point, format, isa)
   return {
-    adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES",
-    panel_rows = point.RV * isa.vector_bytes // point.ADJ,
-    prepared_bytes = 256, scratch_bytes = 0,
+    adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES", trits = false, RG = 1,
+    panel_rows = point.RV * isa.vector_bytes // point.ADJ, vector_rows = isa.vector_bytes // point.ADJ,
+    vector_bytes = isa.vector_bytes // point.ADJ * 4 * format.bits,
+    prepared_bytes = 256, scratch_bytes = 0, tile_sums = 0,
     prepare = ("qn_tables%d_%s"):format(point.ADJ, isa.name), sub = format.sub,
-    vector_rows = isa.vector_bytes // point.ADJ,
   }
 end
 

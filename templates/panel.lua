@@ -1,4 +1,7 @@
--- panel: what the families that share panel layouts have in common: rules and relayouts.
+-- panel: what the families that read packed panels have in common: rules, relayouts, where codes and
+-- scales lie.
+
+local isa = require("isa")
 
 local panel = {}
 
@@ -11,23 +14,76 @@ function panel.even_rows(sums)
   end
 end
 
--- KU steps of 32 k at a time have to end with the weight group.
-function panel.whole_groups(p, format)
-  if format.group > 32 and format.group // 32 % p.KU ~= 0 then
-    return ("KU=%d does not divide the %d steps of a group"):format(p.KU, format.group // 32)
+-- KU steps of 32 k at a time have to end with the block.
+function panel.whole_blocks(p, format)
+  if format.block // 32 % p.KU ~= 0 and format.block > 32 then
+    return ("KU=%d does not divide the %d steps of a block"):format(p.KU, format.block // 32)
   end
 end
 
 function panel.needed_unpack(p, format)
-  if p.UNPACK ~= "shift" and format.bits == 8 then return "8-bit codes need no unpacking" end
+  if p.UNPACK ~= "shift" and (format.bits == 8 or p.PACK == "trits") then
+    return "these codes are not taken out of bit fields"
+  end
 end
 
--- A copy of a point with panels of RV vectors of rows.
-function panel.relayout(point, rv)
+-- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes.
+function panel.packs(format, row)
+  return format.n_codes == 3 and format.group == 0 and row.pairs == 0 and { "bits", "trits" } or nil
+end
+
+-- A copy of a point with panels of RV vectors of rows, of trits or not.
+function panel.relayout(point, rv, trits)
   local other = {}
   for name, v in pairs(point) do other[name] = v end
   other.RV = rv
+  if point.PACK then
+    other.PACK = trits and "trits" or "bits"
+    if trits then other.UNPACK, other.KU = "shift", point.KU and 1 end
+  end
   return other
+end
+
+-- Codes are multiplied signed where they are too large for the ISA's product of unsigned ones.
+function panel.is_signed(format, row)
+  return row.codes8 == "signed" and format.top > 127
+end
+
+-- For the 8 steps of 32 k (4 k each): vector, shift and mask of the low part of a code and of its top part.
+local function fields(format)
+  local low, top = format.parts[1], format.parts[2]
+  local double = format.mul == 2 and 1 or 0   -- levels are 2 * code - 1: fields are taken one bit higher
+  local list = {}
+  for s = 0, 7 do
+    local per_byte = 8 // low
+    local f = { j = s // per_byte, shift = s % per_byte * low - double, mask = ((1 << low) - 1) << double }
+    if top then
+      f.top_j = s // (8 // top)
+      f.top_shift = s % (8 // top) * top - low
+      f.top_mask = ((1 << top) - 1) << low
+    end
+    list[s] = f
+  end
+  return list
+end
+
+-- What templates of kernels with QN_CODES or QN_TRITS layouts want to know.
+function panel.vars(point, format, row)
+  local signed = panel.is_signed(format, row)
+  local trits = point.PACK == "trits"
+  local rows = point.RV * row.vector_bytes // 4
+  local low, top = format.parts[1], format.parts[2]
+  local table_of = {}
+  for i, level in ipairs(format.codebook or {}) do table_of[i] = signed and level & 255 or level + format.sub end
+  return {
+    adjacent = 4, signed_codes = signed and format.bits == 8 and 1 or 0,
+    order = trits and "QN_TRITS" or "QN_CODES", trits = trits,
+    panel_rows = rows, vector_rows = row.vector_bytes // 4,
+    signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top) or 8,
+    n_low = low, n_top = top or 0, fields = fields(format), levels = table_of,
+    block = trits and 160 or format.block,
+    vector_bytes = row.vector_bytes * (trits and 8 or format.bits),
+  }
 end
 
 return panel

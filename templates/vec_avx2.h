@@ -1,5 +1,6 @@
 /*
  * vec_avx2.h: the vector vocabulary on AVX2 with FMA and F16C.  vec_avx512.h explains the words.
+ * vec_avxvnni.h brings other products of bytes.
  */
 #ifndef VEC_AVX2_H
 #define VEC_AVX2_H
@@ -24,6 +25,13 @@ static inline vb vb_set(int b) { return _mm256_set1_epi8((char)b); }
 static inline vb vb_and(vb a, vb b) { return _mm256_and_si256(a, b); }
 static inline vb vb_or(vb a, vb b) { return _mm256_or_si256(a, b); }
 static inline vb vb_add(vb a, vb b) { return _mm256_add_epi8(a, b); }
+static inline vb vb_trit(vb a)
+{
+	const vb some = _mm256_cmpeq_epi8(_mm256_max_epu8(a, vb_set(86)), a);
+	const vb two = _mm256_cmpeq_epi8(_mm256_max_epu8(a, vb_set(171)), a);
+
+	return _mm256_sub_epi8(_mm256_setzero_si256(), _mm256_add_epi8(some, two));
+}
 static inline vb vb_or_and(vb a, vb b, vb c) { return vb_or(a, vb_and(b, c)); }
 #define vb_shift_right(a, n) _mm256_srli_epi16(a, n)
 #define vb_field(a, right, mask) \
@@ -44,8 +52,10 @@ static inline vb vb_table(const uint8_t *p)
 }
 static inline vb vb_lookup(vb table, vb index) { return _mm256_shuffle_epi8(table, index); }
 
+#ifndef VEC_AVXVNNI_H
 /*
- * Products are summed in 16 bits: 8 calls with codes <= 15 reach 8 * 2 * 15 * 127 = 30480.
+ * Products are summed in 16 bits, two a call: with codes up to c at most 32767 / (2 * 127 * c) calls
+ * (isa.depth), such as 8 * 2 * 127 * 15 = 30480.
  */
 static inline vn vn_start(int start) { (void)start; return _mm256_setzero_si256(); }
 static inline vn vn_dot(vn sum, vb codes, vb x)
@@ -57,6 +67,7 @@ static inline vw vn_sum(vn sum, int start)
 	return _mm256_add_epi32(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)),
 				_mm256_set1_epi32(start));
 }
+#endif
 
 /* 16-bit */
 static inline vh vh_join(vb high, vb low, int half)
@@ -73,6 +84,15 @@ static inline vh vh_add(vh a, vh b) { return _mm256_add_epi16(a, b); }
 /* 32-bit */
 static inline vw vw_set(int i) { return _mm256_set1_epi32(i); }
 static inline vw vw_add(vw a, vw b) { return _mm256_add_epi32(a, b); }
+static inline vw vw_sub(vw a, vw b) { return _mm256_sub_epi32(a, b); }
+static inline vw vw_bytes(const void *p)
+{
+	return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+static inline vw vw_signed_bytes(const void *p)
+{
+	return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
 static inline vw vw_and(vw a, int mask) { return _mm256_and_si256(a, _mm256_set1_epi32(mask)); }
 #define vw_shift_left(a, n) _mm256_slli_epi32(a, n)
 #define vw_shift_right(a, n) _mm256_srai_epi32(a, n)
@@ -112,6 +132,7 @@ static inline vf vf_set(float x) { return _mm256_set1_ps(x); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
 static inline vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 static inline vf vf_convert(vw a) { return _mm256_cvtepi32_ps(a); }
 static inline vw vf_round(vf a) { return _mm256_cvtps_epi32(a); }

@@ -3,6 +3,7 @@
  *
  * vb bytes, vh 16-bit, vw 32-bit integers, vf floats, vn a sum of byte products.  The words mean
  * the same in every vec_*.h: VB bytes and VL 32-bit lanes a vector; lane order is memory order.
+ * vec_avx512bw.h does without the last three.
  */
 #ifndef VEC_AVX512_H
 #define VEC_AVX512_H
@@ -27,6 +28,13 @@ static inline vb vb_set(int b) { return _mm512_set1_epi8((char)b); }
 static inline vb vb_and(vb a, vb b) { return _mm512_and_si512(a, b); }
 static inline vb vb_or(vb a, vb b) { return _mm512_or_si512(a, b); }
 static inline vb vb_add(vb a, vb b) { return _mm512_add_epi8(a, b); }
+/* floor(3 a / 256): the first digit of the fraction a / 256 in base 3 */
+static inline vb vb_trit(vb a)
+{
+	const vb one = vb_set(1), some = _mm512_maskz_mov_epi8(_mm512_cmpge_epu8_mask(a, vb_set(86)), one);
+
+	return _mm512_mask_add_epi8(some, _mm512_cmpge_epu8_mask(a, vb_set(171)), some, one);
+}
 /* a | (b & c) */
 static inline vb vb_or_and(vb a, vb b, vb c) { return _mm512_ternarylogic_epi64(a, b, c, 0xf8); }
 /* Shifts 16-bit lanes: bits cross bytes, mask afterwards. */
@@ -35,6 +43,7 @@ static inline vb vb_or_and(vb a, vb b, vb c) { return _mm512_ternarylogic_epi64(
 #define vb_field(a, right, mask) \
 	vb_and((right) > 0 ? _mm512_srli_epi16(a, (right) & 15) \
 			   : _mm512_slli_epi16(a, -(right) & 15), vb_set(mask))
+#ifndef VEC_AVX512BW_H
 /* The same as one bit-matrix product: bit i of the result is bit i + right where the mask has bit i. */
 #define VB_ROW(i, right, mask) \
 	((uint64_t)((mask) >> (i) & 1 && (i) + (right) >= 0 && (i) + (right) < 8 \
@@ -44,6 +53,7 @@ static inline vb vb_or_and(vb a, vb b, vb c) { return _mm512_ternarylogic_epi64(
 		VB_ROW(0, right, mask) | VB_ROW(1, right, mask) | VB_ROW(2, right, mask) | \
 		VB_ROW(3, right, mask) | VB_ROW(4, right, mask) | VB_ROW(5, right, mask) | \
 		VB_ROW(6, right, mask) | VB_ROW(7, right, mask))), 0)
+#endif
 
 /* 4 bytes in every 32-bit lane */
 static inline vb vb_quad(const int8_t *p)
@@ -60,9 +70,12 @@ static inline vb vb_table(const uint8_t *p)
 	return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
 }
 static inline vb vb_lookup(vb table, vb index) { return _mm512_shuffle_epi8(table, index); }
+#ifndef VEC_AVX512BW_H
 /* 64-byte table, each index taken mod 64 */
 static inline vb vb_lookup64(vb table, vb index) { return _mm512_permutexvar_epi8(index, table); }
+#endif
 
+#ifndef VEC_AVX512BW_H
 /*
  * Sums of byte products: each 32-bit lane adds 4 products of codes (unsigned) and activations
  * (signed).  vn_sum gives start + the products for the start given at both ends.
@@ -70,6 +83,7 @@ static inline vb vb_lookup64(vb table, vb index) { return _mm512_permutexvar_epi
 static inline vn vn_start(int start) { return _mm512_set1_epi32(start); }
 static inline vn vn_dot(vn sum, vb codes, vb x) { return _mm512_dpbusd_epi32(sum, codes, x); }
 static inline vw vn_sum(vn sum, int start) { (void)start; return sum; }
+#endif
 
 /* 16-bit: 32 * high + low of one half of the byte lanes */
 static inline vh vh_join(vb high, vb low, int half)
@@ -86,6 +100,16 @@ static inline vh vh_add(vh a, vh b) { return _mm512_add_epi16(a, b); }
 /* 32-bit */
 static inline vw vw_set(int i) { return _mm512_set1_epi32(i); }
 static inline vw vw_add(vw a, vw b) { return _mm512_add_epi32(a, b); }
+static inline vw vw_sub(vw a, vw b) { return _mm512_sub_epi32(a, b); }
+/* VL bytes, unsigned or signed */
+static inline vw vw_bytes(const void *p)
+{
+	return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+static inline vw vw_signed_bytes(const void *p)
+{
+	return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
 static inline vw vw_and(vw a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi32(mask)); }
 #define vw_shift_left(a, n) _mm512_slli_epi32(a, n)
 #define vw_shift_right(a, n) _mm512_srai_epi32(a, n)
@@ -106,6 +130,7 @@ static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 static inline vf vf_convert(vw a) { return _mm512_cvtepi32_ps(a); }

@@ -41,7 +41,8 @@ static inline vb vb_table(const uint8_t *p) { return vld1q_u8(p); }
 static inline vb vb_lookup(vb table, vb index) { return vqtbl1q_u8(table, index); }
 
 /*
- * Products are summed in 16 bits: 8 calls with codes <= 15 reach 8 * 15 * 127 = 15240.
+ * Products are summed in 16 bits, one a call: with codes up to c at most 32767 / (127 * c) calls
+ * (isa.depth), such as 8 * 127 * 31 = 31496.
  */
 static inline vn vn_start(int start)
 {
@@ -76,6 +77,19 @@ static inline vh vh_add(vh a, vh b) { return vaddq_s16(a, b); }
 /* 32-bit */
 static inline vw vw_set(int i) { return vdupq_n_s32(i); }
 static inline vw vw_add(vw a, vw b) { return vaddq_s32(a, b); }
+static inline vw vw_sub(vw a, vw b) { return vsubq_s32(a, b); }
+static inline vw vw_bytes(const void *p)
+{
+	const uint8x8_t b = vreinterpret_u8_u32(vld1_dup_u32((const uint32_t *)p));
+
+	return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(b))));
+}
+static inline vw vw_signed_bytes(const void *p)
+{
+	const int8x8_t b = vreinterpret_s8_u32(vld1_dup_u32((const uint32_t *)p));
+
+	return vmovl_s16(vget_low_s16(vmovl_s8(b)));
+}
 static inline vw vw_and(vw a, int mask) { return vandq_s32(a, vdupq_n_s32(mask)); }
 #define vw_shift_left(a, n) vshlq_n_s32(a, n)
 #define vw_shift_right(a, n) vshrq_n_s32(a, n)
@@ -104,6 +118,7 @@ static inline vf vf_set(float x) { return vdupq_n_f32(x); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, vf a) { vst1q_f32(p, a); }
 static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
+static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static inline vf vf_convert(vw a) { return vcvtq_f32_s32(a); }
 static inline vw vf_round(vf a) { return vcvtnq_s32_f32(a); }

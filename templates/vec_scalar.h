@@ -30,6 +30,7 @@ static inline vb vb_set(int x) { vb r; V_EACH(16) r.b[i] = (uint8_t)x; return r;
 static inline vb vb_and(vb a, vb c) { V_EACH(16) a.b[i] &= c.b[i]; return a; }
 static inline vb vb_or(vb a, vb c) { V_EACH(16) a.b[i] |= c.b[i]; return a; }
 static inline vb vb_add(vb a, vb c) { V_EACH(16) a.b[i] = (uint8_t)(a.b[i] + c.b[i]); return a; }
+static inline vb vb_trit(vb a) { V_EACH(16) a.b[i] = (uint8_t)(3 * a.b[i] >> 8); return a; }
 static inline vb vb_or_and(vb a, vb c, vb d) { return vb_or(a, vb_and(c, d)); }
 static inline vb vb_shift_right(vb a, int n) { V_EACH(16) a.b[i] >>= n; return a; }
 static inline vb vb_field(vb a, int right, int mask)
@@ -72,6 +73,21 @@ static inline vh vh_shift_left(vh a, int n)
 
 /* 32-bit */
 static inline vw vw_add(vw a, vw c) { V_EACH(4) a.w[i] += c.w[i]; return a; }
+static inline vw vw_sub(vw a, vw c) { V_EACH(4) a.w[i] -= c.w[i]; return a; }
+static inline vw vw_bytes(const void *p)
+{
+	vw r;
+
+	V_EACH(4) r.w[i] = ((const uint8_t *)p)[i];
+	return r;
+}
+static inline vw vw_signed_bytes(const void *p)
+{
+	vw r;
+
+	V_EACH(4) r.w[i] = ((const int8_t *)p)[i];
+	return r;
+}
 static inline vw vw_and(vw a, int mask) { V_EACH(4) a.w[i] &= mask; return a; }
 static inline vw vw_shift_left(vw a, int n) { V_EACH(4) a.w[i] *= 1 << n; return a; }
 static inline vw vw_shift_right(vw a, int n) { V_EACH(4) a.w[i] >>= n; return a; }
@@ -95,6 +111,7 @@ static inline vf vf_set(float x) { return (vf){ { x, x, x, x } }; }
 static inline vf vf_load(const float *p) { vf r; memcpy(&r, p, 16); return r; }
 static inline void vf_store(float *p, vf a) { memcpy(p, &a, 16); }
 static inline vf vf_mul(vf a, vf c) { V_EACH(4) a.f[i] *= c.f[i]; return a; }
+static inline vf vf_add(vf a, vf c) { V_EACH(4) a.f[i] += c.f[i]; return a; }
 static inline vf vf_fma(vf a, vf c, vf d) { V_EACH(4) d.f[i] += a.f[i] * c.f[i]; return d; }
 static inline vf vf_convert(vw a) { vf r; V_EACH(4) r.f[i] = (float)a.w[i]; return r; }
 static inline vw vf_round(vf a) { vw r; V_EACH(4) r.w[i] = (int32_t)lrintf(a.f[i]); return r; }

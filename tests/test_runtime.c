@@ -1,5 +1,5 @@
 /*
- * test_runtime.c: formats, the ladder and the public API.
+ * test_runtime.c: the ladder and the public API.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -14,122 +14,6 @@
 static float next_float(uint64_t *seed)
 {
 	return (float)((double)(check_random(seed) >> 11) * 0x1p-52 - 1);
-}
-
-/* ---- formats ---- */
-
-static void test_half(void)
-{
-	CHECK(qn_format_half_to_float(0x3c00) == 1);
-	CHECK(qn_format_half_to_float(0xc000) == -2);
-	CHECK(qn_format_half_to_float(0x7bff) == 65504);
-	CHECK(qn_format_half_to_float(0x0001) == 0x1p-24f);
-	CHECK(isinf(qn_format_half_to_float(0x7c00)) && isnan(qn_format_half_to_float(0xfe00)));
-	for (unsigned h = 0; h < 0x10000; h++) {
-		const float x = qn_format_half_to_float((uint16_t)h);
-
-		if (!isnan(x))
-			CHECK(qn_format_float_to_half(x) == h);
-		else
-			CHECK(isnan(qn_format_half_to_float(qn_format_float_to_half(x))));
-	}
-	/* Every midpoint between neighbours goes to the even one, anything beside it to the nearer.
-	 */
-	for (uint16_t h = 0; h < 0x7bff; h++) {
-		const float low = qn_format_half_to_float(h), high = qn_format_half_to_float(h + 1);
-		const float middle = (low + high) / 2;
-
-		CHECK(qn_format_float_to_half(middle) == h + (h & 1));
-		CHECK(qn_format_float_to_half(nextafterf(middle, 0)) == h);
-		CHECK(qn_format_float_to_half(nextafterf(middle, INFINITY)) == h + 1);
-	}
-	CHECK(qn_format_float_to_half(65520) == 0x7c00);
-	CHECK(qn_format_float_to_half(65519) == 0x7bff);
-}
-
-static void test_encode(void)
-{
-	uint64_t seed = 1;
-	float x[300], back[300], scales[16];
-	uint8_t codes[300];
-
-	for (int f = 0; f < QN_N_FORMATS; f++) {
-		const struct qn_format *format = &qn_formats[f];
-		double error = 0, power = 0;
-
-		CHECK(qn_format_find(format->name) == f);
-		for (int i = 0; i < 300; i++)
-			x[i] = next_float(&seed);
-		qn_format_encode(f, x, 300, codes, scales);
-		qn_format_decode(f, codes, scales, 300, back);
-		for (int i = 0; i < 300; i++) {
-			const float step = fabsf(scales[format->group ? i / format->group : 0]);
-
-			CHECK(codes[i] < format->n_codes);
-			/* Two bits and more reach every value but one end to half a step. */
-			if (format->bits > 1 && format->n_codes != 3 && fabsf(x[i]) < 0.7f)
-				CHECK(fabsf(back[i] - x[i]) <= 0.5001f * step);
-			error += (double)(back[i] - x[i]) * (double)(back[i] - x[i]);
-			power += (double)x[i] * (double)x[i];
-		}
-		CHECK(error / power < (format->bits == 8 ? 1e-4 : format->bits == 4 ? 1e-2 : 0.5));
-		/* What was decoded is encoded to the same values again. */
-		if (format->bits > 2) {
-			float again[300];
-
-			qn_format_encode(f, back, 300, codes, scales);
-			qn_format_decode(f, codes, scales, 300, again);
-			for (int i = 0; i < 300; i++)
-				CHECK(fabsf(again[i] - back[i]) <= 2e-3f);
-		}
-	}
-	CHECK(qn_format_find("w5g32") == -1);
-}
-
-static void test_encode_extremes(void)
-{
-	const float inputs[] = {0, NAN, INFINITY, -INFINITY, 3e38f, -3e38f, 1e-44f, 65504};
-	float x[64], scales[2];
-	uint8_t codes[64];
-
-	for (int f = 0; f < QN_N_FORMATS; f++) {
-		for (int n = 0; n < 8; n++) {
-			for (int i = 0; i < 64; i++)
-				x[i] = i % 3 ? inputs[n] : 0.5f;
-			qn_format_encode(f, x, 64, codes, scales);
-			for (int i = 0; i < 64; i++)
-				CHECK(codes[i] < qn_formats[f].n_codes);
-		}
-	}
-}
-
-/* Blocks of GGUF types against values worked out from the specification. */
-static void test_types(void)
-{
-	uint8_t q4[18] = {0x00, 0x38}, q8[34] = {0x00, 0xb8}; /* scales 0.5 and -0.5 */
-	uint8_t codes[32];
-	float scale, x[32];
-
-	for (int j = 0; j < 16; j++)
-		q4[2 + j] = (uint8_t)(j | (15 - j) << 4);
-	CHECK(qn_format_of_type(QUERN_Q4_0) == QN_W4G32);
-	qn_format_read_codes(QUERN_Q4_0, q4, 32, codes, &scale);
-	qn_format_decode(QN_W4G32, codes, &scale, 32, x);
-	for (int j = 0; j < 16; j++) {
-		CHECK(x[j] == 0.5f * (float)(j - 8));
-		CHECK(x[j + 16] == 0.5f * (float)(7 - j));
-	}
-	for (int j = 0; j < 32; j++)
-		q8[2 + j] = (uint8_t)(j * 8 - 128);
-	CHECK(qn_format_of_type(QUERN_Q8_0) == QN_W8G32);
-	qn_format_read_codes(QUERN_Q8_0, q8, 32, codes, &scale);
-	qn_format_decode(QN_W8G32, codes, &scale, 32, x);
-	for (int j = 0; j < 32; j++)
-		CHECK(x[j] == -0.5f * (float)(j * 8 - 128));
-	qn_format_read_floats(QUERN_BF16, (const uint8_t[]){0x80, 0x3f, 0x20, 0xc0}, 2, x);
-	CHECK(x[0] == 1 && x[1] == -2.5f);
-	qn_format_read_floats(QUERN_F16, (const uint8_t[]){0x00, 0x3c, 0x00, 0xc1}, 2, x);
-	CHECK(x[0] == 1 && x[1] == -2.5f);
 }
 
 /* ---- the ladder ---- */
@@ -484,10 +368,6 @@ static void test_errors(void)
 
 int main(void)
 {
-	test_half();
-	test_encode();
-	test_encode_extremes();
-	test_types();
 	test_ladder();
 	test_products();
 	test_not_finite();

@@ -21,6 +21,7 @@ static const char *const probe_sources[] = {
 	"runtime/pages.c",
 	"runtime/pool.c",
 	"runtime/format.c",
+	"runtime/format_gguf.c",
 	"runtime/choose.c",
 	"runtime/matrix.c",
 	"runtime/matmul.c",

@@ -161,7 +161,7 @@ static const char *const key_names[N_KEYS] = {
 	"quern", "schema", "formats", "acts", "families", "isas", "shapes", "tokens", "threads",
 };
 
-static const char *const known_acts[] = {"a8g32", NULL};
+static const char *const known_acts[] = {"a8g32", "a8r", NULL};
 
 static int add_word(struct config *config, struct gen *gen, enum key key, const char *word,
 		    const struct place *place, struct gen_error *err)

@@ -170,6 +170,15 @@ static int isa_width(const struct contest *contest, const char *key)
 	return 0;
 }
 
+/* Is a key's kernel one for these activations? */
+static int is_for(const char *key, const char *act)
+{
+	const char *at = strstr(key, " act=");
+	const size_t n = strlen(act);
+
+	return at && !strncmp(at + 5, act, n) && (at[5 + n] == ' ' || !at[5 + n]);
+}
+
 /*
  * Adds the points of a record for this format.  to_front: the widest ISA's first one for the
  * nearest number of tokens comes to the front; it is what an untuned library takes.
@@ -187,7 +196,7 @@ static size_t collect_known(const struct pass *pass, const struct record *record
 			fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)pass->place.n));
 		size_t j = 0;
 
-		if (strcmp(entry->format, pass->format) || !width)
+		if (strcmp(entry->format, pass->format) || !width || !is_for(entry->key, pass->act))
 			continue;
 		while (j < n && strcmp(keys[j], entry->key))
 			j++;
@@ -219,7 +228,7 @@ static int first_point(struct pass *pass, struct gen_point *point)
 			if (width <= widest)
 				continue;
 			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
-					       config->acts.list[0], contest->isas[i].info.name,
+					       pass->act, contest->isas[i].info.name,
 					       pass->place.n, pass->err);
 			if (!space)
 				return -1;
@@ -321,7 +330,7 @@ size_t contest_n_cases(const struct contest *contest, size_t format)
 
 	for (size_t i = 0; i < contest->config->n_shapes; i++)
 		n += (size_t)has_format(&contest->config->shapes[i], format);
-	return n * contest->config->tokens.n * contest->threads.n;
+	return n * contest->config->acts.n * contest->config->tokens.n * contest->threads.n;
 }
 
 static void set_place(struct pass *pass, const struct config_shape *shape, long n, long threads)
@@ -336,8 +345,8 @@ static void set_place(struct pass *pass, const struct config_shape *shape, long 
 		.threads = (int)threads,
 		.cold_bytes = pass->contest->cold_bytes,
 	};
-	snprintf(show->place, sizeof(show->place), "%s %ldx%ld n%ld t%ld", pass->format, shape->m,
-		 shape->k, n, threads);
+	snprintf(show->place, sizeof(show->place), "%s %s %ldx%ld n%ld t%ld", pass->format, pass->act,
+		 shape->m, shape->k, n, threads);
 }
 
 /*
@@ -405,7 +414,8 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens, double sh
 {
 	struct contest *contest = pass->contest;
 	const struct config *config = contest->config;
-	size_t n_cases_left = contest_n_cases(contest, format) / config->tokens.n;
+	size_t n_cases_left =
+		contest_n_cases(contest, format) / config->tokens.n / config->acts.n;
 	double begin = journal_elapsed(contest->journal);
 	int status;
 
@@ -427,29 +437,39 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens, double sh
 	return status < 0 ? -1 : 0;
 }
 
+/* One format with one kind of activations and one number of tokens. */
+static int run_search(struct contest *contest, size_t format, const char *act, long n_tokens,
+		      double n_searches, struct gen_error *err)
+{
+	const double left = contest->deadline - journal_elapsed(contest->journal);
+	struct pass pass = {
+		.contest = contest,
+		.format = contest->config->formats.list[format],
+		.act = act,
+		.err = err,
+	};
+	int status;
+
+	pass.search = search_open(contest->gen, contest->config, pass.format, act, n_tokens,
+				  contest->isas, contest->n_isas, contest->journal, contest->seed,
+				  err);
+	if (!pass.search)
+		return -1;
+	contest->n_legal += search_n_legal(pass.search);
+	status = run_tokens(&pass, format, n_tokens, left > 0 ? left / n_searches : 0);
+	search_close(pass.search);
+	return status;
+}
+
 int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err)
 {
 	const struct config *config = contest->config;
+	const size_t n = config->acts.n * config->tokens.n;
 	int status = 0;
 
-	for (size_t i = 0; i < config->tokens.n && !status && first_shape(config, format); i++) {
-		double left = contest->deadline - journal_elapsed(contest->journal);
-		double n_searches = (double)(n_left * config->tokens.n - i);
-		long n_tokens = config->tokens.list[i];
-		struct pass pass = {
-			.contest = contest,
-			.format = config->formats.list[format],
-			.err = err,
-		};
-
-		pass.search =
-			search_open(contest->gen, config, pass.format, n_tokens, contest->isas,
-				    contest->n_isas, contest->journal, contest->seed, err);
-		if (!pass.search)
-			return -1;
-		contest->n_legal += search_n_legal(pass.search);
-		status = run_tokens(&pass, format, n_tokens, left > 0 ? left / n_searches : 0);
-		search_close(pass.search);
-	}
+	for (size_t i = 0; i < n && !status && first_shape(config, format); i++)
+		status = run_search(contest, format, config->acts.list[i / config->tokens.n],
+				    config->tokens.list[i % config->tokens.n],
+				    (double)(n_left * n - i), err);
 	return status;
 }

@@ -13,7 +13,7 @@ double pass_now(const struct pass *pass)
 
 int pass_decide(struct pass *pass, const char *what, long value, long *decided)
 {
-	char *question = fail_text("decide %s %s", pass->format, what), answer[32];
+	char *question = fail_text("decide %s %s %s", pass->format, pass->act, what), answer[32];
 	const char *known = journal_find(pass->contest->journal, question);
 	int status = 0;
 
@@ -106,8 +106,8 @@ int pass_sample(void *context, int id, int round, double *ns)
 uint64_t pass_seed(const struct pass *pass, const char *stage)
 {
 	const struct session_case *place = &pass->place;
-	char *text = fail_text("%llu %s %ld %ld %ld %d %s", pass->contest->seed, place->format,
-			       place->m, place->k, place->n, place->threads, stage);
+	char *text = fail_text("%llu %s %s %ld %ld %ld %d %s", pass->contest->seed, place->format,
+			       pass->act, place->m, place->k, place->n, place->threads, stage);
 	uint64_t seed = hash_text(HASH_START, text);
 
 	free(text);
@@ -149,7 +149,7 @@ int pass_roof(struct pass *pass, const char *when)
 	struct session_error error;
 	struct contest_roof *reading;
 	struct session_roof roof;
-	char *number = fail_text("%s %s", pass->format, when);
+	char *number = fail_text("%s %s %s", pass->format, pass->act, when);
 	int status;
 
 	pass_show(pass, "measuring the roof");

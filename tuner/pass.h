@@ -1,5 +1,5 @@
 /*
- * pass.h: what the races of one format share: the candidates, where they run, samples, decisions.
+ * pass.h: what the races of one format and its activations share: the candidates, where they run, samples, decisions.
  *
  * Whatever is decided by the clock is written to the journal as an answer ("decide ..."), so that
  * a run that is taken up takes the same way.  Functions return 0, or -1 with a sentence in
@@ -15,7 +15,7 @@
 
 struct pass {
 	struct contest *contest;
-	const char *format;
+	const char *format, *act;
 	struct search *search;
 	size_t base; /* the default's candidate */
 	size_t carry[PASS_MAX_CARRY + 1];

@@ -17,7 +17,7 @@ struct space {
 struct search {
 	struct gen *gen;
 	struct journal *journal;
-	char format[32];
+	char format[32], act[16];
 	long n_tokens;
 	uint64_t seed;
 	struct space *spaces;
@@ -53,7 +53,7 @@ static int open_spaces(struct search *search, const struct config *config, const
 }
 
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
-			   long n_tokens, const struct search_isa *isas, size_t n_isas,
+			   const char *act, long n_tokens, const struct search_isa *isas, size_t n_isas,
 			   struct journal *journal, uint64_t seed, struct gen_error *err)
 {
 	struct search *search = fail_alloc(1, sizeof(*search));
@@ -61,13 +61,12 @@ struct search *search_open(struct gen *gen, const struct config *config, const c
 	search->gen = gen;
 	search->journal = journal;
 	search->n_tokens = n_tokens;
-	search->seed = hash_text(HASH_START + seed + (uint64_t)n_tokens, format);
+	search->seed = hash_text(hash_text(HASH_START + seed + (uint64_t)n_tokens, format), act);
 	snprintf(search->format, sizeof(search->format), "%s", format);
-	for (size_t i = 0; i < config->acts.n; i++) {
-		if (open_spaces(search, config, config->acts.list[i], isas, n_isas, err) < 0) {
-			search_close(search);
-			return NULL;
-		}
+	snprintf(search->act, sizeof(search->act), "%s", act);
+	if (open_spaces(search, config, act, isas, n_isas, err) < 0) {
+		search_close(search);
+		return NULL;
 	}
 	return search;
 }
@@ -239,7 +238,7 @@ static int keep_batch(struct search *search, const char *question, size_t first,
 int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
 		 struct gen_error *err)
 {
-	char *question = fail_text("batch %s n%ld 0", search->format, search->n_tokens);
+	char *question = fail_text("batch %s %s n%ld 0", search->format, search->act, search->n_tokens);
 	int status = take_batch(search, question, err);
 
 	for (size_t i = 0; i < n_keys && !status; i++)
@@ -271,7 +270,7 @@ static int add_neighbours(struct search *search, size_t leader, size_t end, stru
 int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
 		struct gen_error *err)
 {
-	char *question = fail_text("batch %s n%ld %d", search->format, search->n_tokens, batch);
+	char *question = fail_text("batch %s %s n%ld %d", search->format, search->act, search->n_tokens, batch);
 	size_t first = search->n;
 	int status = take_batch(search, question, err);
 

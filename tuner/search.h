@@ -35,9 +35,9 @@ struct search_candidate {
 
 struct search;
 
-/* Opens the spaces of all families and activation formats of the config for a format and tokens. */
+/* Opens the spaces of all families of the config for a format, its activations and tokens. */
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
-			   long n_tokens, const struct search_isa *isas, size_t n_isas,
+			   const char *act, long n_tokens, const struct search_isa *isas, size_t n_isas,
 			   struct journal *journal, uint64_t seed, struct gen_error *err);
 void search_close(struct search *search);
 

@@ -1,0 +1,323 @@
+/*
+ * format_gguf.c: reads rows of GGUF tensors into the canonical form of format.h.
+ *
+ * Every type has one function that takes one block apart.  ggml spreads codes over bytes so that a
+ * vector of bytes, shifted and masked, gives consecutive values: most types are a few such planes.
+ */
+#include "format.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+static float read_half(const uint8_t *p)
+{
+	return qn_format_half_to_float((uint16_t)(p[0] | p[1] << 8));
+}
+
+/* ---- planes ---- */
+
+/* n bytes of two codes each: the low nibbles, then the high ones. */
+static void read_nibbles(const uint8_t *p, int n, uint8_t *codes)
+{
+	for (int j = 0; j < n; j++) {
+		codes[j] = p[j] & 15;
+		codes[n + j] = p[j] >> 4;
+	}
+}
+
+/* 32 bytes of four codes each, lowest bits first. */
+static void read_crumbs(const uint8_t *p, uint8_t *codes)
+{
+	for (int i = 0; i < 128; i++)
+		codes[i] = p[i % 32] >> 2 * (i / 32) & 3;
+}
+
+/* Bit `shift` of the codes of a 32-value block: bit i of the string belongs to code i. */
+static void add_bits(const uint8_t *p, int shift, uint8_t *codes)
+{
+	for (int i = 0; i < 32; i++)
+		codes[i] |= (uint8_t)((p[i / 8] >> i % 8 & 1) << shift);
+}
+
+/* The same of a 256-value block: bit i / 32 of byte i % 32 belongs to code i. */
+static void add_bit_planes(const uint8_t *p, int shift, uint8_t *codes)
+{
+	for (int i = 0; i < 256; i++)
+		codes[i] |= (uint8_t)((p[i % 32] >> i / 32 & 1) << shift);
+}
+
+/* ---- blocks of 32 to 128 values ---- */
+
+static void read_q1_0(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p);
+	for (int i = 0; i < 128; i++)
+		row->codes[i] = p[2 + i / 8] >> i % 8 & 1;
+}
+
+/* Levels are -1 .. 2, w2g64 has -2 .. 1: scale and levels change their sign. */
+static void read_q2_0(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = -read_half(p);
+	for (int i = 0; i < 64; i++)
+		row->codes[i] = 3 - (p[2 + i / 4] >> 2 * (i % 4) & 3);
+}
+
+/* IQ4_NL as well. */
+static void read_q4_0(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p);
+	read_nibbles(p + 2, 16, row->codes);
+}
+
+static void read_q4_1(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p);
+	row->mins[0] = read_half(p + 2);
+	read_nibbles(p + 4, 16, row->codes);
+}
+
+static void read_q5_0(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p);
+	read_nibbles(p + 6, 16, row->codes);
+	add_bits(p + 2, 4, row->codes);
+}
+
+static void read_q5_1(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p);
+	row->mins[0] = read_half(p + 2);
+	read_nibbles(p + 8, 16, row->codes);
+	add_bits(p + 4, 4, row->codes);
+}
+
+static void read_q8_0(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p);
+	for (int i = 0; i < 32; i++)
+		row->codes[i] = p[2 + i] ^ 0x80; /* two's complement -> q + 128 */
+}
+
+/* ---- blocks of 256 values ---- */
+
+static void read_q2_k(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p + 80);
+	row->mins[0] = -read_half(p + 82);
+	for (int g = 0; g < 16; g++) {
+		row->sub_scales[g] = p[g] & 15;
+		row->sub_mins[g] = p[g] >> 4;
+	}
+	read_crumbs(p + 16, row->codes);
+	read_crumbs(p + 48, row->codes + 128);
+}
+
+static void read_q3_k(const uint8_t *p, const struct qn_row *row)
+{
+	const uint8_t *low = p + 96, *high = p + 104; /* four bits and two bits of a sub-scale */
+
+	row->scales[0] = read_half(p + 108);
+	for (int g = 0; g < 16; g++) {
+		const int z = (low[g % 8] >> 4 * (g / 8) & 15) | (high[g % 4] >> 2 * (g / 4) & 3)
+									 << 4;
+
+		row->sub_scales[g] = (int8_t)(z - 32);
+	}
+	read_crumbs(p + 32, row->codes);
+	read_crumbs(p + 64, row->codes + 128);
+	add_bit_planes(p, 2, row->codes); /* a clear bit subtracts 4, so code = q + 4 */
+}
+
+/* d, dmin and eight pairs of 6 bits; the upper bits of the last four stand above the first ones. */
+static void read_k_scales(const uint8_t *p, const struct qn_row *row)
+{
+	const uint8_t *s = p + 4;
+
+	row->scales[0] = read_half(p);
+	row->mins[0] = -read_half(p + 2);
+	for (int g = 0; g < 4; g++) {
+		row->sub_scales[g] = s[g] & 63;
+		row->sub_mins[g] = s[g + 4] & 63;
+		row->sub_scales[g + 4] = (int8_t)((s[g + 8] & 15) | s[g] >> 6 << 4);
+		row->sub_mins[g + 4] = (uint8_t)(s[g + 8] >> 4 | s[g + 4] >> 6 << 4);
+	}
+}
+
+static void read_q4_k(const uint8_t *p, const struct qn_row *row)
+{
+	read_k_scales(p, row);
+	for (int c = 0; c < 4; c++)
+		read_nibbles(p + 16 + 32 * c, 32, row->codes + 64 * c);
+}
+
+static void read_q5_k(const uint8_t *p, const struct qn_row *row)
+{
+	read_k_scales(p, row);
+	for (int c = 0; c < 4; c++)
+		read_nibbles(p + 48 + 32 * c, 32, row->codes + 64 * c);
+	add_bit_planes(p + 16, 4, row->codes);
+}
+
+static void read_q6_k(const uint8_t *p, const struct qn_row *row)
+{
+	uint8_t high[256];
+
+	row->scales[0] = read_half(p + 208);
+	memcpy(row->sub_scales, p + 192, 16);
+	for (int h = 0; h < 2; h++) {
+		read_nibbles(p + 64 * h, 64, row->codes + 128 * h);
+		read_crumbs(p + 128 + 32 * h, high + 128 * h);
+	}
+	for (int i = 0; i < 256; i++)
+		row->codes[i] |= (uint8_t)(high[i] << 4);
+}
+
+static void read_iq4_xs(const uint8_t *p, const struct qn_row *row)
+{
+	const int high = p[2] | p[3] << 8;
+
+	row->scales[0] = read_half(p);
+	for (int g = 0; g < 8; g++) {
+		const int z = (p[4 + g / 2] >> 4 * (g % 2) & 15) | (high >> 2 * g & 3) << 4;
+
+		row->sub_scales[g] = (int8_t)(z - 32);
+		read_nibbles(p + 8 + 16 * g, 16, row->codes + 32 * g);
+	}
+}
+
+/*
+ * n bytes of n_digits base-3 digits each, the first the most significant.  A byte is the fraction
+ * v/243 in units of 1/256: times 3^i without its whole part, then times 3, has digit i as its whole
+ * part.  What is multiplied last is below 256, so any byte gives digits 0..2.
+ */
+static void read_trits(const uint8_t *p, int n, int n_digits, uint8_t *codes)
+{
+	for (int i = 0, power = 1; i < n_digits; i++, power *= 3) {
+		for (int j = 0; j < n; j++)
+			codes[i * n + j] = (uint8_t)((p[j] * power & 255) * 3 >> 8);
+	}
+}
+
+static void read_tq1_0(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p + 52);
+	read_trits(p, 32, 5, row->codes);
+	read_trits(p + 32, 16, 5, row->codes + 160);
+	read_trits(p + 48, 4, 4, row->codes + 240);
+}
+
+static void read_tq2_0(const uint8_t *p, const struct qn_row *row)
+{
+	row->scales[0] = read_half(p + 64);
+	read_crumbs(p, row->codes);
+	read_crumbs(p + 32, row->codes + 128);
+	for (int i = 0; i < 256; i++) {
+		if (row->codes[i] == 3) {
+			row->codes[i] = 1;
+			row->scales[0] = NAN;
+		}
+	}
+}
+
+/* ---- rows ---- */
+
+static const struct source {
+	int type, format;
+	void (*read)(const uint8_t *block, const struct qn_row *row);
+} sources[] = {
+	{QUERN_Q1_0, QN_W1G128, read_q1_0},   {QUERN_Q2_0, QN_W2G64, read_q2_0},
+	{QUERN_Q4_0, QN_W4G32, read_q4_0},    {QUERN_Q4_1, QN_W4G32Z, read_q4_1},
+	{QUERN_Q5_0, QN_W5G32, read_q5_0},    {QUERN_Q5_1, QN_W5G32Z, read_q5_1},
+	{QUERN_Q8_0, QN_W8G32, read_q8_0},    {QUERN_Q2_K, QN_W2G16ZK, read_q2_k},
+	{QUERN_Q3_K, QN_W3G16K, read_q3_k},   {QUERN_Q4_K, QN_W4G32ZK, read_q4_k},
+	{QUERN_Q5_K, QN_W5G32ZK, read_q5_k},  {QUERN_Q6_K, QN_W6G16K, read_q6_k},
+	{QUERN_IQ4_NL, QN_W4G32N, read_q4_0}, {QUERN_IQ4_XS, QN_W4G32NK, read_iq4_xs},
+	{QUERN_TQ1_0, QN_WTG256, read_tq1_0}, {QUERN_TQ2_0, QN_WTG256, read_tq2_0},
+	{QUERN_I2_S, QN_WTGR, NULL},
+};
+
+static const struct source *find_source(int type)
+{
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		if (sources[i].type == type)
+			return &sources[i];
+	}
+	return NULL;
+}
+
+int qn_format_of_type(int type)
+{
+	const struct source *source = find_source(type);
+
+	return source ? source->format : -1;
+}
+
+/*
+ * Four codes a byte, 128 values in 32 bytes, first value in the highest bits; the quantiser counts
+ * values through the whole tensor, behind which its scale stands.
+ */
+static void read_i2_s(const uint8_t *p, long m, long k, long index, const struct qn_row *row)
+{
+	assert(m * k % 128 == 0);
+	memcpy(row->scales, p + m * k / 4, 4);
+	for (long i = 0; i < k; i++) {
+		const long value = index * k + i;
+		const int code =
+			p[value / 128 * 32 + value % 32] >> (6 - 2 * (value % 128 / 32)) & 3;
+
+		row->codes[i] = code < 3 ? (uint8_t)code : 1;
+	}
+}
+
+void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
+			const struct qn_row *row)
+{
+	const struct source *source = find_source(type);
+	const struct qn_format *f;
+	const uint8_t *p = tensor;
+	struct qn_row at = *row;
+	long n_values, n_bytes;
+
+	assert(source && index >= 0 && index < m);
+	if (type == QUERN_I2_S) {
+		read_i2_s(p, m, k, index, row);
+		return;
+	}
+	f = &qn_formats[source->format];
+	quern_type_block(type, &n_values, &n_bytes);
+	assert(k % n_values == 0);
+	p += index * (k / n_values) * n_bytes;
+	/* A block has one float scale, whatever its type. */
+	for (long b = 0; b < k / n_values; b++, p += n_bytes) {
+		source->read(p, &at);
+		at.codes += n_values;
+		at.scales++;
+		if (f->has_min)
+			at.mins++;
+		if (f->super)
+			at.sub_scales += f->super / f->group;
+		if (f->super && f->has_min)
+			at.sub_mins += f->super / f->group;
+	}
+}
+
+void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x)
+{
+	const uint8_t *p = tensor;
+
+	if (type == QUERN_F32) {
+		memcpy(x, p + 4 * index * k, 4 * (size_t)k);
+		return;
+	}
+	p += 2 * index * k;
+	for (long i = 0; i < k; i++, p += 2) {
+		const uint32_t bits = (uint32_t)(p[0] | p[1] << 8) << 16;
+
+		if (type == QUERN_F16)
+			x[i] = read_half(p);
+		else
+			memcpy(&x[i], &bits, 4);
+	}
+}
