@@ -272,28 +272,12 @@ static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights
 
 	if (forced && !*forced)
 		forced = NULL;
-	if (qn_choose(&qn_registry, engine->features, &matrix->what, NULL, forced, &matrix->chosen,
-		      err))
+	if (qn_matrix_choose(matrix, engine->features, forced, err))
 		return -1;
 	if (w->kernel && matrix->chosen.rung != QN_RUNG_FORCED)
 		return qn_error_set(err, "kernel '%.64s' is not one for %s", w->kernel,
 				    qn_formats[matrix->what.format].name);
 	return 0;
-}
-
-/* Other kernels of the same layout for other numbers of tokens. */
-static void choose_by_tokens(struct quern_matrix *matrix)
-{
-	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++) {
-		struct qn_case what = matrix->what;
-		struct qn_chosen chosen;
-
-		what.n_tokens = qn_matrix_class_tokens(i);
-		if (what.n_tokens != matrix->what.n_tokens &&
-		    !qn_choose(&qn_registry, matrix->engine->features, &what,
-			       &matrix->kernel->layout, NULL, &chosen, NULL))
-			matrix->by_tokens[i] = chosen.kernel;
-	}
 }
 
 /* The largest scratch of a matrix's kernels. */
@@ -335,9 +319,6 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 					engine->n_threads, act};
 	if (choose_kernel(matrix, &w, err))
 		goto out;
-	qn_matrix_shape(matrix, matrix->chosen.kernel, w.m, w.k);
-	if (matrix->chosen.rung != QN_RUNG_FORCED)
-		choose_by_tokens(matrix);
 	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
 	if (!matrix->packed) {
 		qn_error_set(err, "no memory for %zu bytes of packed weights",

@@ -61,7 +61,7 @@ long qn_matrix_class_tokens(int i)
 	return tokens[i];
 }
 
-const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long n_tokens)
+int qn_matrix_class(long n_tokens)
 {
 	int i = 0;
 
@@ -69,7 +69,38 @@ const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long
 	while (i + 1 < QN_N_TOKEN_CLASSES &&
 	       n_tokens * n_tokens >= qn_matrix_class_tokens(i) * qn_matrix_class_tokens(i + 1))
 		i++;
-	return matrix->by_tokens[i];
+	return i;
+}
+
+const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long n_tokens)
+{
+	return matrix->by_tokens[qn_matrix_class(n_tokens)];
+}
+
+/* Other kernels of the same layout for other numbers of tokens. */
+static void choose_by_tokens(struct quern_matrix *matrix, uint32_t features)
+{
+	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++) {
+		struct qn_case what = matrix->what;
+		struct qn_chosen chosen;
+
+		what.n_tokens = qn_matrix_class_tokens(i);
+		if (what.n_tokens != matrix->what.n_tokens &&
+		    !qn_choose(&qn_registry, features, &what, &matrix->kernel->layout, NULL,
+			       &chosen, NULL))
+			matrix->by_tokens[i] = chosen.kernel;
+	}
+}
+
+int qn_matrix_choose(struct quern_matrix *matrix, uint32_t features, const char *forced,
+		     struct quern_error *err)
+{
+	if (qn_choose(&qn_registry, features, &matrix->what, NULL, forced, &matrix->chosen, err))
+		return -1;
+	qn_matrix_shape(matrix, matrix->chosen.kernel, matrix->what.m, matrix->what.k);
+	if (matrix->chosen.rung != QN_RUNG_FORCED)
+		choose_by_tokens(matrix, features);
+	return 0;
 }
 
 size_t qn_matrix_bytes(const struct quern_matrix *matrix)

@@ -32,10 +32,18 @@ struct quern_matrix {
 /* Fills the numbers of a matrix from kernel, m and k; packed stays as it is. */
 void qn_matrix_shape(struct quern_matrix *matrix, const struct qn_kernel *kernel, long m, long k);
 
+/*
+ * Chooses all kernels for matrix->what, those for other numbers of tokens among its layout's, and
+ * fills the numbers; a forced kernel takes all tokens.  features and forced: see qn_choose.
+ */
+int qn_matrix_choose(struct quern_matrix *matrix, uint32_t features, const char *forced,
+		     struct quern_error *err);
+
 /* The kernel for a number of tokens. */
 const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long n_tokens);
 
-/* Tokens that class i of by_tokens stands for. */
+/* The class of by_tokens that a number of tokens is of, and the tokens that class i stands for. */
+int qn_matrix_class(long n_tokens);
 long qn_matrix_class_tokens(int i);
 
 /* Bytes of all panels. */
