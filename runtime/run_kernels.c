@@ -6,24 +6,22 @@
  */
 #include "run_kernels.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
 #include "cpu.h"
 #include "error.h"
 #include "format.h"
 #include "matmul.h"
-#include "roof.h"
+#include "run_measure.h"
+#include "run_options.h"
 #include "topology.h"
 #include "verify.h"
 
 #define N_ROUNDS 25 /* an odd number: the median is a sample */
 #define CI_LOW 7    /* of 25 sorted samples the 8th to the 18th: 95.7 % */
 #define CI_HIGH 17
-#define BLOCK_NS 2000000
 #define MAX_LIST 64
 
 struct options {
@@ -49,38 +47,7 @@ struct result {
 
 /* ---- options ---- */
 
-static int complain(const char *format, const char *what)
-{
-	fputs("quern-run: ", stderr);
-	fprintf(stderr, format, what);
-	fputs("\n", stderr);
-	return -1;
-}
-
-/* A whole number from 1 to max at *text, which moves behind it; 0 when there is none. */
-static long take_number(const char **text, long max)
-{
-	char *end;
-	long n;
-
-	errno = 0;
-	n = strtol(*text, &end, 10);
-	if (end == *text || errno || n < 1 || n > max || **text == ' ' || **text == '+')
-		return 0;
-	*text = end;
-	return n;
-}
-
 /* Each is timed once. */
-static void add_format(struct options *o, int format)
-{
-	for (int i = 0; i < o->n_formats; i++) {
-		if (o->formats[i] == format)
-			return;
-	}
-	o->formats[o->n_formats++] = format;
-}
-
 static void add_threads(struct options *o, int n_threads)
 {
 	for (int i = 0; i < o->n_threads; i++) {
@@ -90,35 +57,15 @@ static void add_threads(struct options *o, int n_threads)
 	o->threads[o->n_threads++] = n_threads;
 }
 
-static int parse_formats(const char *text, struct options *o)
-{
-	o->n_formats = 0;
-	for (const char *p = text;; p++) {
-		const size_t n = strcspn(p, ",");
-		char name[16] = "";
-
-		if (n < sizeof name)
-			memcpy(name, p, n);
-		if (qn_format_find(name) < 0)
-			return complain(
-				"--format %s: formats are w1g128, wtgr, w2g64, w3g128, w4g32, w8g32",
-				text);
-		add_format(o, qn_format_find(name));
-		p += n;
-		if (!*p)
-			return 0;
-	}
-}
-
 static int parse_shapes(const char *text, struct options *o)
 {
 	o->n_shapes = 0;
 	for (const char *p = text;; p++) {
-		const long m = take_number(&p, 1 << 20),
-			   k = m && *p == 'x' ? (p++, take_number(&p, 1 << 20)) : 0;
+		const long m = run_options_take_number(&p, 1 << 20),
+			   k = m && *p == 'x' ? (p++, run_options_take_number(&p, 1 << 20)) : 0;
 
 		if (!k || (*p && *p != ',') || o->n_shapes == MAX_LIST)
-			return complain(
+			return run_options_complain(
 				"--shape %s: must be MxK such as 4096x4096, each up to 1048576, separated by commas",
 				text);
 		o->shapes[o->n_shapes].m = m;
@@ -132,10 +79,10 @@ static int parse_threads(const char *text, struct options *o)
 {
 	o->n_threads = 0;
 	for (const char *p = text;; p++) {
-		const long n = take_number(&p, QN_MAX_CPUS);
+		const long n = run_options_take_number(&p, QN_MAX_CPUS);
 
 		if (!n || (*p && *p != ',') || o->n_threads == MAX_LIST)
-			return complain(
+			return run_options_complain(
 				"--threads %s: must be numbers from 1 to 256, separated by commas",
 				text);
 		add_threads(o, (int)n);
@@ -159,7 +106,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 			continue;
 		}
 		if (!strcmp(name, "--format") && value) {
-			status = parse_formats(value, o);
+			status = run_options_formats(value, o->formats, &o->n_formats);
 		} else if (!strcmp(name, "--shape") && value) {
 			status = parse_shapes(value, o);
 		} else if (!strcmp(name, "--threads") && value) {
@@ -167,14 +114,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 		} else if (!strcmp(name, "--kernel") && value) {
 			o->kernels = value;
 		} else if (!strcmp(name, "--tokens") && value) {
-			const char *p = value;
-
-			o->n_tokens = take_number(&p, 4096);
-			if (!o->n_tokens || *p)
-				status = complain("--tokens %s: must be a number from 1 to 4096",
-						  value);
+			status = run_options_number(name, value, 4096, &o->n_tokens);
 		} else {
-			status = complain(
+			status = run_options_complain(
 				"kernels: '%s' is no option or lacks its value, see quern-run --help",
 				name);
 		}
@@ -217,72 +159,46 @@ static void default_threads(struct options *o)
 
 /* ---- measuring ---- */
 
-static int compare_ns(const void *a, const void *b)
-{
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* Enough calls to fill a block, by the second of two. */
-static int count_calls(struct qn_bench *bench, const struct qn_kernel *kernel, long *n_calls,
-		       struct quern_error *err)
-{
-	int64_t ns = 0;
-
-	for (int i = 0; i < 2; i++) {
-		if (qn_bench_run(bench, kernel, 1, &ns, err))
-			return -1;
-	}
-	*n_calls = ns > 0 && ns < BLOCK_NS ? BLOCK_NS / ns + 1 : 1;
-	return 0;
-}
-
-static void fill_result(struct result *r, const int64_t *ns, long n_calls, size_t bytes,
-			const struct qn_roof *roof)
+static void fill_result(struct result *r, struct run_timed *timed, const struct qn_roof *roof)
 {
 	const double macs = (double)r->what.m * (double)r->what.k * (double)r->what.n_tokens;
-	double dram, compute;
+	struct run_share share;
 
-	r->median_us = (double)ns[N_ROUNDS / 2] / (double)n_calls / 1e3;
-	r->low_us = (double)ns[CI_LOW] / (double)n_calls / 1e3;
-	r->high_us = (double)ns[CI_HIGH] / (double)n_calls / 1e3;
-	r->gbps = (double)bytes / r->median_us / 1e3;
-	r->gmacs = macs / r->median_us / 1e3;
-	dram = r->gbps / roof->dram_gbps;
-	compute = r->gmacs / roof->int8_gmacs;
-	r->roof = dram >= compute ? "dram" : "compute";
-	r->roof_unit = dram >= compute ? "GB/s" : "GMAC/s";
-	r->roof_rate = dram >= compute ? roof->dram_gbps : roof->int8_gmacs;
-	r->roof_fraction = dram >= compute ? dram : compute;
+	run_measure_sort(timed, N_ROUNDS);
+	r->median_us = run_measure_us(timed, N_ROUNDS / 2);
+	r->low_us = run_measure_us(timed, CI_LOW);
+	r->high_us = run_measure_us(timed, CI_HIGH);
+	run_measure_share((double)qn_bench_bytes(timed->bench, r->kernel), macs, r->median_us, roof,
+			  &share);
+	r->gbps = share.gbps;
+	r->gmacs = share.gmacs;
+	r->roof = share.is_dram ? "dram" : "compute";
+	r->roof_unit = share.is_dram ? "GB/s" : "GMAC/s";
+	r->roof_rate = share.is_dram ? roof->dram_gbps : roof->int8_gmacs;
+	r->roof_fraction = share.fraction;
 }
 
 static int measure(struct quern_engine *engine, struct qn_roof_state *roofs, struct result *r,
 		   struct quern_error *err)
 {
-	struct qn_bench *bench = NULL;
+	struct run_timed timed = {.kernel = r->kernel}, *const list[1] = {&timed};
 	struct qn_roof roof;
-	int64_t ns[N_ROUNDS];
-	long n_calls;
 	int status = -1;
 
 	if (qn_verify_kernel(r->kernel, 1, &r->nmse, err) ||
-	    qn_bench_open(&bench, engine, r->what.format, r->what.m, r->what.k, r->what.n_tokens, 0,
-			  err) ||
-	    count_calls(bench, r->kernel, &n_calls, err))
+	    qn_bench_open(&timed.bench, engine, r->what.format, r->what.m, r->what.k,
+			  r->what.n_tokens, 0, err) ||
+	    run_measure_start(&timed, err))
 		goto out;
-	qn_roof_reset(roofs);
 	for (int i = 0; i < N_ROUNDS; i++) {
-		if (qn_bench_run(bench, r->kernel, n_calls, &ns[i], err))
+		if (run_measure_round(list, 1, i, roofs, err))
 			goto out;
-		qn_roof_sample(roofs);
 	}
-	qsort(ns, N_ROUNDS, sizeof *ns, compare_ns);
 	qn_roof_get(roofs, &roof);
-	fill_result(r, ns, n_calls, qn_bench_bytes(bench, r->kernel), &roof);
+	fill_result(r, &timed, &roof);
 	status = 0;
 out:
-	qn_bench_close(bench);
+	qn_bench_close(timed.bench);
 	return status;
 }
 

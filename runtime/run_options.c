@@ -1,0 +1,73 @@
+/*
+ * run_options.c: numbers and lists on the command line.
+ */
+#include "run_options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format.h"
+
+int run_options_complain(const char *format, const char *what)
+{
+	fputs("quern-run: ", stderr);
+	fprintf(stderr, format, what);
+	fputs("\n", stderr);
+	return -1;
+}
+
+long run_options_take_number(const char **text, long max)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(*text, &end, 10);
+	if (end == *text || errno || n < 1 || n > max || **text == ' ' || **text == '+')
+		return 0;
+	*text = end;
+	return n;
+}
+
+int run_options_number(const char *option, const char *value, long max, long *number)
+{
+	const char *p = value;
+
+	*number = run_options_take_number(&p, max);
+	if (*number && !*p)
+		return 0;
+	fprintf(stderr, "quern-run: %s %s: must be a number from 1 to %ld\n", option, value, max);
+	return -1;
+}
+
+/* Each is timed once. */
+static void add_format(int *formats, int *n_formats, int format)
+{
+	for (int i = 0; i < *n_formats; i++) {
+		if (formats[i] == format)
+			return;
+	}
+	formats[(*n_formats)++] = format;
+}
+
+int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_formats)
+{
+	*n_formats = 0;
+	for (const char *p = text;; p++) {
+		const size_t n = strcspn(p, ",");
+		char name[16] = "";
+
+		if (n < sizeof name)
+			memcpy(name, p, n);
+		if (qn_format_find(name) < 0)
+			return run_options_complain(
+				"--format %s: formats are w1g128, wtgr, w2g64, w3g128, w4g32, w8g32",
+				text);
+		add_format(formats, n_formats, qn_format_find(name));
+		p += n;
+		if (!*p)
+			return 0;
+	}
+}

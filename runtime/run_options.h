@@ -1,0 +1,19 @@
+/* run_options.h: how the commands of quern-run read what stands behind their options. */
+#ifndef QN_RUN_OPTIONS_H
+#define QN_RUN_OPTIONS_H
+
+#include "kernel.h"
+
+/* Prints a sentence in which %s is `what`; returns -1. */
+int run_options_complain(const char *format, const char *what);
+
+/* A whole number from 1 to max at *text, which moves behind it; 0 when there is none. */
+long run_options_take_number(const char **text, long max);
+
+/* The same for an option's whole value; -1 after a complaint. */
+int run_options_number(const char *option, const char *value, long max, long *number);
+
+/* Formats separated by commas, each taken once; -1 after a complaint. */
+int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_formats);
+
+#endif
