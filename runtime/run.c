@@ -8,6 +8,7 @@
 #include "quern.h"
 #include "run_info.h"
 #include "run_kernels.h"
+#include "run_sweep.h"
 
 static const char usage[] =
 	"quern-run " QUERN_VERSION ": low-bit matrix kernels on this machine\n"
@@ -20,6 +21,15 @@ static const char usage[] =
 	"      --kernel NAME[,...]  run these kernels instead of the chosen ones\n"
 	"      --json               one object a line\n"
 	"      --list               name the kernels of this build and stop\n"
+	"  quern-run sweep [OPTION...]      random shapes against the nearest tuned ones: are there cliffs?\n"
+	"      --format F[,F...]    formats (default: w4g32)\n"
+	"      --cases N            random M x K and numbers of tokens for each format (default 200)\n"
+	"      --seed S             seed of the shapes (default 1)\n"
+	"      --threads T          threads (default 1)\n"
+	"      --min-ratio R        efficiency that is no cliff, of the tuned shape's (default 0.60)\n"
+	"      --strict             exit with 1 when a case is below\n"
+	"      --out FILE           write the cases there, tab-separated (default: standard output)\n"
+	"      --json               one object a line\n"
 	"  quern-run info FILE.gguf         describe a model file\n"
 	"  quern-run help | version\n"
 	"\n"
@@ -37,6 +47,8 @@ static int run_command(int argc, char **argv)
 
 	if (!strcmp(command, "kernels"))
 		return run_kernels(argc - 1, argv + 1);
+	if (!strcmp(command, "sweep"))
+		return run_sweep(argc - 1, argv + 1);
 	if (!strcmp(command, "help") || is_help(command) ||
 	    (!strcmp(command, "info") && argc == 3 && is_help(argv[2]))) {
 		fputs(usage, stdout);
