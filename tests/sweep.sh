@@ -6,6 +6,7 @@
 set -u
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
+source=${srcdir:-.}
 bad=0
 
 complain() {
@@ -61,6 +62,14 @@ below=$(sed -n 's/.* cases, \([0-9]*\) below.*/\1/p' "$dir/summary")
 sweep --cases 1 --seed 2 2>/dev/null | awk -F'\t' '!/^#/ && $2 != "M" { print $2, $3, $4 }' >"$dir/other"
 [ -s "$dir/other" ] || complain 'no row on standard output'
 head -n 1 "$dir/shapes" | cmp -s - "$dir/other" && complain 'seeds 1 and 2 give the same shapes'
+
+# ---- the plot ----
+
+if command -v gnuplot >/dev/null; then
+	gnuplot -c "$source/tests/sweep.gp" "$dir/rows.tsv" "$dir/plot.svg" 2>"$dir/errors" &&
+		grep -q '</svg>' "$dir/plot.svg" && [ ! -s "$dir/errors" ] ||
+		complain "sweep.gp: $(cat "$dir/errors")"
+fi
 
 # ---- refusals ----
 
