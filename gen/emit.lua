@@ -32,7 +32,7 @@ end
 function emit.isa(name)
   local row = isa.get(name)
   return template.render("isa.c.tmpl", {
-    isa = row.name, tables = row.tables, needs = isa.needs(row), rank = row.rank,
+    isa = row.name, registers = row.registers, tables = row.tables, needs = isa.needs(row), rank = row.rank,
     VB = row.vector_bytes, VL = row.vector_bytes // 4,
   })
 end

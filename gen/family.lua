@@ -76,12 +76,12 @@ local function key_of(head, point)
   return table.concat(words, " ")
 end
 
--- "<family>_<format>_<act>_<isa>_<tile>"
+-- "<family>_<format>_<act>_<isa>_<tile>", the tile of what there is a choice of
 local function name_of(base, params, point)
   local tile = {}
   for _, p in ipairs(params) do
     local v = point[p.name]
-    tile[#tile + 1] = p.tile .. (type(v) == "string" and v:sub(1, 1) or v)
+    if #p.values > 1 then tile[#tile + 1] = p.tile .. (type(v) == "string" and v:sub(1, 1) or v) end
   end
   return base .. "_" .. table.concat(tile)
 end
@@ -145,14 +145,13 @@ function family.key(mapping)
   return key_of(table.concat(head, " "), point)
 end
 
--- The kernel of a key for packed weights in panels of so many rows, of trits or not, as a key; nil where there
--- is none.
-function family.relayout(key, panel_rows, trits)
+-- The kernel of a key for weights in panels of so many rows, packed so, as a key; nil where there is none.
+function family.relayout(key, panel_rows, pack)
   local p = family.parse(key)
   if not p.family.relayout then return nil end
   local rv = panel_rows * 4 // p.isa.vector_bytes
-  local other = p.family.relayout(p.point, rv, trits)
-  if family.why_illegal(p.family, other, p.format, p.isa, p.act) then return nil end
+  local other = p.family.relayout(p.point, rv, pack)
+  if not other or family.why_illegal(p.family, other, p.format, p.isa, p.act) then return nil end
   return family.parse(key_of(p.head, other)).key
 end
 

@@ -17,7 +17,7 @@ local avx2 = "-mavx2 -mfma -mf16c"
 local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 local rows = {
   {
-    name = "scalar", arch = "any", features = "", flags = "", rank = 0, vector_bytes = 16,
+    name = "scalar", arch = "any", features = "", flags = "-Os", rank = 0, vector_bytes = 16,
     registers = 16, pairs = 0, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {

@@ -2,8 +2,8 @@
 --
 -- A results file names winners: entries with a shape, or with `default: true` for what an ISA
 -- takes when nothing nearer was measured.  A config file stands for the defaults of its formats,
--- families and ISAs; `sample: N` adds N points of each of their spaces, for tests.  Of two entries
--- for one case the later file's wins.
+-- families and ISAs, or with `sample: N` for N points out of their spaces, for tests.  Of two entries for
+-- one case the later file's wins.
 
 local emit = require("emit")
 local family = require("family")
@@ -87,16 +87,16 @@ local function add_layouts(cases)
   end
   for _, case in pairs(cases) do
     local vars = case.point.family.vars(case.point.point, case.point.format, case.point.isa)
-    if case.n == 1 and vars.order ~= "QN_PLANES" then
+    if case.n == 1 then
       local known = layouts[place(case)] or {}
-      known[vars.panel_rows .. tostring(vars.trits)] = { rows = vars.panel_rows, trits = vars.trits }
+      known[vars.panel_rows .. vars.pack] = { rows = vars.panel_rows, pack = vars.pack }
       layouts[place(case)] = known
     end
   end
   for _, case in pairs(cases) do
     if case.m == 0 and case.n > 1 then
       for _, layout in pairs(layouts[place(case)] or {}) do
-        local key = family.relayout(case.point.key, layout.rows, layout.trits)
+        local key = family.relayout(case.point.key, layout.rows, layout.pack)
         if key then
           more[("%s %d %s"):format(place(case), case.n, key)] =
             default_case(family.parse(key), case.n)
@@ -122,28 +122,39 @@ local function add_fallbacks(cases)
   end
 end
 
--- n points of every space, spread without a pattern, as cases that nothing chooses.
-local function add_sample(cases, fam, fmt, act, row, n)
-  local space = family.space(fam, fmt, act, row, 512)
-  for i = 1, math.min(n, space:count()) do
-    local _, key = space:point(i * 40503 % space:count() + 1)
-    cases["sample " .. key] = { point = family.parse(key) }
+-- n points out of some spaces, spread without a pattern, as cases that nothing chooses.
+local function add_sample(cases, spaces, n)
+  for i = 1, n do
+    local fam, fmt, act, row = table.unpack(spaces[i * 7919 % #spaces + 1])
+    local space = family.space(fam, fmt, act, row, 512)
+    if space:count() > 0 then
+      local _, key = space:point(i * 40503 % space:count() + 1)
+      cases["sample " .. key] = { point = family.parse(key) }
+    end
   end
 end
 
--- Adds the default points of a config to cases, and a sample of every space when it asks for one.
+-- Adds the default points of a config to cases, or a sample of all spaces when it asks for one.
 local function read_config(doc, cases)
+  local spaces = {}
   for _, fmt in ipairs(each_name(doc, "formats", format.names(), format.get)) do
     for _, row in ipairs(each_name(doc, "isas", isa.names(), isa.get)) do
-      for _, fam in ipairs(each_name(doc, "families", family.names(), family.get)) do
-        for _, act in ipairs(family.refuses(fam, fmt) and {} or each_name(doc, "acts", family.acts(), family.check_act)) do
-          local key = family.default(fam, fmt, act, row)
-          cases[("%s default %s %s %s"):format(fmt, act, row, fam)] =
-            default_case(family.parse(key), fam == "gemm" and 256 or 1)
-          if doc.sample then add_sample(cases, fam, fmt, act, row, integer(doc, "sample")) end
+      for _, act in ipairs(each_name(doc, "acts", family.acts(), family.check_act)) do
+        for _, fam in ipairs(each_name(doc, "families", family.names(), family.get)) do
+          if not family.refuses(fam, fmt) then spaces[#spaces + 1] = { fam, fmt, act, row } end
         end
       end
     end
+  end
+  if doc.sample then
+    add_sample(cases, spaces, integer(doc, "sample"))
+    return
+  end
+  for _, space in ipairs(spaces) do
+    local fam, fmt, act, row = table.unpack(space)
+    local key = family.default(fam, fmt, act, row)
+    cases[("%s default %s %s %s"):format(fmt, act, row, fam)] =
+      default_case(family.parse(key), fam == "gemm" and 256 or 1)
   end
 end
 

@@ -48,9 +48,11 @@ int qn_bench_open(struct qn_bench **out, struct quern_engine *engine, int format
 		.k = k,
 		.n_tokens = n_tokens,
 		.cold_bytes = cold_bytes ? cold_bytes : 4 * topology.llc_bytes,
-		.x = malloc((size_t)(n_tokens * k) * sizeof(float)),
-		.y = malloc((size_t)(n_tokens * m) * sizeof(float)),
 	};
+	/* As an engine keeps them: aligned, on huge pages. */
+	b->x = qn_pages_alloc((size_t)(n_tokens * k) * sizeof(float), 1);
+	b->y = qn_pages_alloc((size_t)(n_tokens * m) * sizeof(float), 1);
+
 	if (!b->x || !b->y || qn_matmul_reserve(engine, k, 0, err)) {
 		qn_bench_close(b);
 		return qn_error_set(err, "no memory for the activations of a %ldx%ld matrix", m, k);
@@ -68,8 +70,8 @@ void qn_bench_close(struct qn_bench *b)
 	for (int i = 0; i < b->n_rings; i++)
 		qn_pages_free(b->rings[i].matrix.packed,
 			      (size_t)b->rings[i].n_copies * qn_matrix_bytes(&b->rings[i].matrix));
-	free(b->x);
-	free(b->y);
+	qn_pages_free(b->x, (size_t)(b->n_tokens * b->k) * sizeof(float));
+	qn_pages_free(b->y, (size_t)(b->n_tokens * b->m) * sizeof(float));
 	free(b);
 }
 

@@ -226,7 +226,8 @@ static int check_weights(const struct quern_weights *w, struct quern_error *err)
 		return qn_error_set(err, "%ld x %ld weights: M and K must be 1 to %ld", w->m, w->k,
 				    MAX_DIM);
 	if (w->type == QUERN_I2_S && w->m * w->k % 128) /* its codes run on from row to row */
-		return qn_error_set(err, "%ld x %ld weights are not a multiple of I2_S's block of 128",
+		return qn_error_set(err,
+				    "%ld x %ld weights are not a multiple of I2_S's block of 128",
 				    w->m, w->k);
 	if (w->type != QUERN_I2_S && w->k % n_values)
 		return qn_error_set(err, "K = %ld is not a multiple of %s's block of %ld", w->k,
@@ -251,17 +252,6 @@ static int check_weights(const struct quern_weights *w, struct quern_error *err)
 		return qn_error_set(err, "%s weights are %s and are not quantised again to %s",
 				    type, qn_formats[lossless].name, w->format);
 	return format;
-}
-
-static const char *const act_names[QN_N_ACTS] = {[QN_A8G32] = "a8g32", [QN_A8R] = "a8r"};
-
-static int find_act(const char *name, struct quern_error *err)
-{
-	for (int act = 0; act < QN_N_ACTS; act++) {
-		if (!name || !strcmp(name, act_names[act]))
-			return act;
-	}
-	return qn_error_set(err, "activation format '%.32s' is not known: a8g32 and a8r are", name);
 }
 
 static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights *w,
@@ -305,9 +295,13 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 		return qn_error_set(err, "weights.size is not set");
 	memcpy(&w, weights, weights->size < sizeof w ? weights->size : sizeof w);
 	format = check_weights(&w, err);
-	act = find_act(w.act, err);
-	if (format < 0 || act < 0)
+	if (format < 0)
 		return -1;
+	act = w.act ? qn_format_find_act(w.act) : QN_A8G32;
+	if (act < 0)
+		return qn_error_set(err,
+				    "activation format '%.32s' is not known: a8g32 and a8r are",
+				    w.act);
 	if (w.format && !strcmp(w.format, "wtgt") && qn_format_of_type(w.type) < 0 &&
 	    find_tensor_scale(&packing, err))
 		return -1;
@@ -315,8 +309,12 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	if (!matrix)
 		return qn_error_set(err, "no memory for a matrix");
 	matrix->engine = engine;
-	matrix->what = (struct qn_case){format, w.m, w.k, w.n_tokens > 0 ? w.n_tokens : 1,
-					engine->n_threads, act};
+	matrix->what = (struct qn_case){format,
+					w.m,
+					w.k,
+					w.n_tokens > 0 ? w.n_tokens : 1,
+					engine->n_threads,
+					act};
 	if (choose_kernel(matrix, &w, err))
 		goto out;
 	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
@@ -406,7 +404,7 @@ int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
 	}
 	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s %s, %d thread%s: %s (%s; from %s)",
 			qn_formats[what->format].name, what->m, what->k, what->n_tokens,
-			what->n_tokens == 1 ? "" : "s", act_names[what->act], what->n_threads,
+			what->n_tokens == 1 ? "" : "s", qn_format_acts[what->act], what->n_threads,
 			what->n_threads == 1 ? "" : "s", matrix->kernel->name, why,
 			qn_registry.origin);
 }
@@ -419,6 +417,6 @@ void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_in
 		.format = qn_formats[matrix->kernel->format].name,
 		.kernel = matrix->kernel->name,
 		.packed_bytes = qn_matrix_bytes(matrix),
-		.act = act_names[matrix->what.act],
+		.act = qn_format_acts[matrix->what.act],
 	};
 }

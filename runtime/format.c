@@ -451,3 +451,14 @@ void qn_format_encode_ternary(const float *x, long k, float scale, uint8_t *code
 	for (long i = 0; i < k; i++)
 		codes[i] = (uint8_t)(round_within(scale != 0 ? x[i] / scale : 0, -1, 1) + 1);
 }
+
+const char *const qn_format_acts[QN_N_ACTS] = {[QN_A8G32] = "a8g32", [QN_A8R] = "a8r"};
+
+int qn_format_find_act(const char *name)
+{
+	for (int act = 0; act < QN_N_ACTS; act++) {
+		if (!strcmp(name, qn_format_acts[act]))
+			return act;
+	}
+	return -1;
+}

@@ -42,6 +42,10 @@ struct qn_row {
 /* enum qn_format_id of a name, or -1. */
 int qn_format_find(const char *name);
 
+/* By enum qn_act_id; and enum qn_act_id of a name, or -1. */
+extern const char *const qn_format_acts[QN_N_ACTS];
+int qn_format_find_act(const char *name);
+
 /* Float scales of one row of k weights (and minima, when it has them); sub-scales. */
 long qn_format_n_scales(int format, long k);
 long qn_format_n_subs(int format, long k);

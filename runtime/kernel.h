@@ -15,6 +15,9 @@
 /* The step of K in every kernel; with a8g32 the activations that share one int8 scale. */
 #define QN_GROUP 32
 
+/* Tokens of a job at most; longer products take several passes over the weights. */
+#define QN_PASS_TOKENS 512
+
 /* Activation formats: int8 with a scale for 32, or with one scale a row (token). */
 enum qn_act_id { QN_A8G32, QN_A8R, QN_N_ACTS };
 
@@ -114,9 +117,9 @@ static inline int qn_same_layout(const struct qn_layout *a, const struct qn_layo
 /* int8 activations of some tokens; K is padded with zeros to a multiple of 256. */
 struct qn_acts {
 	long n_tokens, k;
-	const int8_t *q;         /* [n_tokens][k], |q| <= 127 */
-	const float *scale;      /* [n_tokens][k / 32], x = scale * q; a8r: all of a token are equal */
-	const int32_t *sum;      /* [n_tokens][k / 32], sum of q over 32 */
+	const int8_t *q;    /* [n_tokens][k], |q| <= 127 */
+	const float *scale; /* [n_tokens][k / 32], x = scale * q; a8r: all of a token are equal */
+	const int32_t *sum; /* [n_tokens][k / 32], sum of q over 32 */
 	const int32_t *half_sum; /* [n_tokens][k / 16], over 16 */
 	const uint8_t *prepared; /* what the kernel's prepare wrote, or NULL */
 };
@@ -181,14 +184,14 @@ struct qn_isa {
 	 * finite gives a scale of NaN and q = 0, so that the result is NaN and no kernel meets
 	 * |q| > 127.
 	 */
-	void (*quantize)(const float *x, long k, float whole, int8_t *q, float *scale,
-			 int32_t *sum, int32_t *half_sum);
+	void (*quantize)(const float *x, long k, float whole, int8_t *q, float *scale, int32_t *sum,
+			 int32_t *half_sum);
 
 	/*
 	 * Reads n bytes (a multiple of 4096 * n_streams) from n_streams places at once, 1, 2, 4
-	 * or 8.
+	 * or 8; ahead: bytes that prefetches run in front, or 0.
 	 */
-	uint64_t (*read)(const void *p, size_t n_bytes, int n_streams);
+	uint64_t (*read)(const void *p, size_t n_bytes, int n_streams, size_t ahead);
 
 	/* Runs n rounds of independent int8 dot instructions; *macs gets the products of one round.
 	 */
@@ -222,10 +225,11 @@ struct qn_kernel {
  * ISA.
  */
 struct qn_choice {
-	uint8_t format, act;
+	uint8_t format;
 	long m, k, n_tokens;
 	int n_threads;
 	uint16_t kernel;
+	uint8_t act;
 };
 
 /* What a registry (generated kernels.c) defines. */

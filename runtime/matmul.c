@@ -91,7 +91,7 @@ struct job {
 	const struct qn_matmul *call;
 	struct qn_acts x;
 	long first_token;
-	int act; /* enum qn_act_id, of all matrices */
+	int act;                                           /* enum qn_act_id, of all matrices */
 	const struct qn_kernel *prepares[QN_MAX_PREPARES]; /* one kernel of each distinct form */
 	int n_prepares;
 	long n_chunks, n_all_chunks; /* of a matrix, of all */
@@ -172,32 +172,43 @@ static float larger(float a, float b)
 	return a != a || b <= a ? a : b;
 }
 
-/* a8r: every thread finds the peaks of its slice, then knows those of all. */
-static void find_peaks(const struct job *job, int thread, int n_threads, long first, long end)
+/* The peak of groups first .. end-1 of a token. */
+static float find_peak(const struct job *job, long token, long first, long end)
 {
-	const struct quern_engine *engine = job->engine;
-	float *amax = engine->amax + (long)thread * QN_PASS_TOKENS;
+	const struct qn_isa *isa = job->engine->isa;
+	struct slice s;
 
-	for (long t = 0; t < job->x.n_tokens; t++) {
-		struct slice s;
-
-		cut_slice(job, t, first, end, &s);
-		amax[t] = larger(engine->isa->amax(s.whole, s.n_whole * QN_GROUP),
-				 engine->isa->amax(s.tail, QN_GROUP));
-	}
-	if (n_threads > 1)
-		qn_pool_barrier(engine->pool);
+	cut_slice(job, token, first, end, &s);
+	return larger(isa->amax(s.whole, s.n_whole * QN_GROUP), isa->amax(s.tail, QN_GROUP));
 }
 
-static float peak_of(const struct job *job, long token, int n_threads)
+/* a8r, more tokens than threads: each thread takes whole tokens, which stay near while it does. */
+static void quantize_tokens(const struct job *job, int thread, int n_threads)
 {
-	float peak = 0;
+	const long groups = job->x.k / QN_GROUP, n = job->x.n_tokens;
 
-	if (job->act == QN_A8G32)
-		return -1;
-	for (int i = 0; i < n_threads; i++)
-		peak = larger(peak, job->engine->amax[(long)i * QN_PASS_TOKENS + token]);
-	return peak;
+	for (long t = n * thread / n_threads; t < n * (thread + 1) / n_threads; t++)
+		quantize_slice(job, t, 0, groups, find_peak(job, t, 0, groups));
+	if (n_threads > 1)
+		qn_pool_barrier(job->engine->pool);
+}
+
+/* a8r, few tokens: each thread finds the peaks of its slice of K, then knows those of all. */
+static void quantize_shared(const struct job *job, int thread, int n_threads, long first, long end)
+{
+	const struct quern_engine *engine = job->engine;
+
+	for (long t = 0; t < job->x.n_tokens; t++)
+		engine->amax[(long)thread * QN_PASS_TOKENS + t] = find_peak(job, t, first, end);
+	if (n_threads > 1)
+		qn_pool_barrier(engine->pool);
+	for (long t = 0; t < job->x.n_tokens; t++) {
+		float peak = 0;
+
+		for (int i = 0; i < n_threads; i++)
+			peak = larger(peak, engine->amax[(long)i * QN_PASS_TOKENS + t]);
+		quantize_slice(job, t, first, end, peak);
+	}
 }
 
 static void prepare_slice(const struct job *job, int thread, int n_threads)
@@ -206,12 +217,16 @@ static void prepare_slice(const struct job *job, int thread, int n_threads)
 	const long first = n_pads * thread / n_threads * pad_groups;
 	const long end = n_pads * (thread + 1) / n_threads * pad_groups;
 
-	if (job->act == QN_A8R)
-		find_peaks(job, thread, n_threads, first, end);
+	if (job->act == QN_A8R && job->x.n_tokens >= n_threads) {
+		quantize_tokens(job, thread, n_threads);
+	} else if (job->act == QN_A8R) {
+		quantize_shared(job, thread, n_threads, first, end);
+	} else {
+		for (long t = 0; t < job->x.n_tokens; t++)
+			quantize_slice(job, t, first, end, -1);
+	}
 	if (first == end)
 		return;
-	for (long t = 0; t < job->x.n_tokens; t++)
-		quantize_slice(job, t, first, end, peak_of(job, t, n_threads));
 	for (int i = 0; i < job->n_prepares; i++)
 		job->prepares[i]->prepare(job->prepares[i], &job->x, first, end,
 					  job->engine->prepared[i]);

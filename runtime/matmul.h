@@ -12,9 +12,6 @@
 /* Distinct forms of prepared activations that the matrices of one call may need. */
 #define QN_MAX_PREPARES 4
 
-/* Tokens that are prepared at a time; longer calls take several passes over the weights. */
-#define QN_PASS_TOKENS 512
-
 struct quern_engine {
 	struct qn_pool *pool;
 	pthread_mutex_t lock;
@@ -24,8 +21,8 @@ struct quern_engine {
 
 	/* Activations of one pass.  Grown when a matrix is packed, never by a multiplication. */
 	long k_capacity;
-	int8_t *q;    /* [QN_PASS_TOKENS][k] */
-	float *scale; /* [QN_PASS_TOKENS][k / 32] */
+	int8_t *q;               /* [QN_PASS_TOKENS][k] */
+	float *scale;            /* [QN_PASS_TOKENS][k / 32] */
 	int32_t *sum, *half_sum; /* [QN_PASS_TOKENS][k / 32], [QN_PASS_TOKENS][k / 16] */
 	float *amax;             /* [n_threads][QN_PASS_TOKENS], of a thread's slice of K */
 	uint8_t *prepared[QN_MAX_PREPARES];

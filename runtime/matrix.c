@@ -108,10 +108,15 @@ size_t qn_matrix_bytes(const struct quern_matrix *matrix)
 	return (size_t)matrix->n_panels * matrix->panel_bytes;
 }
 
+long qn_matrix_padded_k(const struct quern_matrix *matrix)
+{
+	return matrix->n_blocks * block_k(matrix->kernel);
+}
+
 int qn_matrix_alloc_rows(const struct quern_matrix *matrix, long n_rows, struct qn_rows *rows)
 {
 	const int format = matrix->kernel->format;
-	const long k = matrix->n_blocks * block_k(matrix->kernel);
+	const long k = qn_matrix_padded_k(matrix);
 	const size_t n = (size_t)n_rows;
 	uint8_t *p;
 
@@ -254,8 +259,8 @@ static uint8_t *pack_step(const struct quern_matrix *matrix, const struct part *
 }
 
 /* 160 k of all rows of a panel as five digits to a byte; returns the end of what it wrote. */
-static uint8_t *pack_trits(const struct quern_matrix *matrix, const uint8_t *codes, long code_stride,
-			   uint8_t *out)
+static uint8_t *pack_trits(const struct quern_matrix *matrix, const uint8_t *codes,
+			   long code_stride, uint8_t *out)
 {
 	const struct qn_layout *layout = &matrix->kernel->layout;
 	const int vector_rows = layout->vector_bytes / layout->adjacent;

@@ -49,6 +49,9 @@ long qn_matrix_class_tokens(int i);
 /* Bytes of all panels. */
 size_t qn_matrix_bytes(const struct quern_matrix *matrix);
 
+/* K in whole blocks. */
+long qn_matrix_padded_k(const struct quern_matrix *matrix);
+
 /*
  * Canonical rows that are waiting to be packed, one after the other: a whole panel of one matrix.
  * What lies beyond M and K is zero.

@@ -13,7 +13,8 @@
 #include "topology.h"
 
 static const int stream_counts[] = {1, 2, 4, 8};
-#define N_READS 8       /* stream counts, on small and on huge pages */
+#define N_READS 16      /* stream counts, on small and on huge pages, without and with prefetches */
+#define AHEAD 8192      /* bytes that prefetches run in front */
 #define MAX_SAMPLES 255 /* the latest of each kind count */
 
 /* What one thread reads at a time; a multiple of 4096 * 8. */
@@ -68,6 +69,7 @@ struct work {
 	const struct qn_isa *isa;
 	const uint8_t *p;
 	int n_streams;
+	size_t ahead;
 	long n_rounds, macs;
 };
 
@@ -76,7 +78,7 @@ static void read_thread(void *arg, int thread, int n_threads)
 	const struct work *w = arg;
 
 	(void)n_threads;
-	w->isa->read(w->p + (size_t)thread * READ_BYTES, READ_BYTES, w->n_streams);
+	w->isa->read(w->p + (size_t)thread * READ_BYTES, READ_BYTES, w->n_streams, w->ahead);
 }
 
 static void peak_thread(void *arg, int thread, int n_threads)
@@ -108,7 +110,8 @@ void qn_roof_sample(struct qn_roof_state *s)
 	double rounds;
 
 	for (int i = 0; i < N_READS; i++) {
-		w.n_streams = stream_counts[i / 2];
+		w.n_streams = stream_counts[i / 4];
+		w.ahead = i / 2 % 2 ? AHEAD : 0;
 		w.p = s->buffers[i % 2] + s->at;
 		s->reads[i][slot] = run_rate(s, read_thread, &w, (double)round);
 		s->at = (s->at + round) % s->n_bytes;
@@ -150,7 +153,7 @@ void qn_roof_get(const struct qn_roof_state *s, struct qn_roof *roof)
 
 		if (rate > roof->dram_gbps) {
 			roof->dram_gbps = rate;
-			roof->n_streams = stream_counts[i / 2];
+			roof->n_streams = stream_counts[i / 4];
 			roof->huge_pages = i % 2;
 		}
 	}

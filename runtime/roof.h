@@ -9,7 +9,8 @@
 struct qn_roof_state;
 
 struct qn_roof {
-	double dram_gbps; /* pure reads, 1e9 bytes/s: of page sizes and 1 to 8 streams the best */
+	double dram_gbps; /* pure reads, 1e9 bytes/s: the best of page sizes, 1 to 8
+				 streams, with prefetches or without */
 	int n_streams;    /* per thread, where it was reached */
 	int huge_pages;
 	double int8_gmacs; /* the widest int8 dot instruction, 1e9 products/s */

@@ -33,7 +33,7 @@ struct options {
 	int threads[MAX_LIST], n_threads;
 	long n_tokens;
 	const char *kernels;
-	int json, list;
+	int json, list, act;
 };
 
 struct result {
@@ -113,6 +113,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			status = parse_threads(value, o);
 		} else if (!strcmp(name, "--kernel") && value) {
 			o->kernels = value;
+		} else if (!strcmp(name, "--act") && value) {
+			status = run_options_act(value, &o->act);
 		} else if (!strcmp(name, "--tokens") && value) {
 			status = run_options_number(name, value, 4096, &o->n_tokens);
 		} else {
@@ -211,12 +213,13 @@ static void print_result(const struct result *r, int json)
 
 	if (json)
 		printf("{\"op\": \"%s\", \"format\": \"%s\", \"M\": %ld, \"K\": %ld, \"N\": %ld, "
-		       "\"threads\": %d, \"kernel\": \"%s\", \"median_us\": %.3f, \"ci_low_us\": %.3f, "
+		       "\"threads\": %d, \"act\": \"%s\", \"kernel\": \"%s\", \"median_us\": %.3f, \"ci_low_us\": %.3f, "
 		       "\"ci_high_us\": %.3f, \"gbps\": %.3f, \"gmacs\": %.3f, \"roof\": \"%s\", "
 		       "\"roof_fraction\": %.4f, \"nmse\": %.3g}\n",
 		       c->n_tokens == 1 ? "gemv" : "gemm", format, c->m, c->k, c->n_tokens,
-		       c->n_threads, r->kernel->name, r->median_us, r->low_us, r->high_us, r->gbps,
-		       r->gmacs, r->roof, r->roof_fraction, r->nmse);
+		       c->n_threads, qn_format_acts[c->act], r->kernel->name, r->median_us,
+		       r->low_us, r->high_us, r->gbps, r->gmacs, r->roof, r->roof_fraction,
+		       r->nmse);
 	else
 		printf("%-6s %6ldx%-6ld %3ld %3d  %-40s %8.1f %8.1f-%-8.1f %6.1f %7.1f %4.0f%% of %5.1f "
 		       "%-6s %.1e\n",
@@ -262,13 +265,15 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 	for (int f = 0; f < o->n_formats; f++) {
 		for (int s = 0; s < o->n_shapes; s++) {
 			struct result r = {.what = {o->formats[f], o->shapes[s].m, o->shapes[s].k,
-						    o->n_tokens, n_threads}};
-			struct qn_chosen chosen;
+						    o->n_tokens, n_threads, o->act}};
+			struct quern_matrix matrix = {.what = r.what};
 
-			if (qn_choose(&qn_registry, engine->features, &r.what, NULL,
-				      forced && *forced ? forced : NULL, &chosen, err))
+			/* As quern_pack does without a hint: the layout of the kernel for one token. */
+			matrix.what.n_tokens = 1;
+			if (qn_matrix_choose(&matrix, engine->features,
+					     forced && *forced ? forced : NULL, err))
 				goto out;
-			r.kernel = chosen.kernel;
+			r.kernel = qn_matrix_kernel(&matrix, o->n_tokens);
 			if (measure(engine, roofs, &r, err))
 				goto out;
 			if (!o->json && !*has_head)

@@ -63,11 +63,17 @@ int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_form
 			memcpy(name, p, n);
 		if (qn_format_find(name) < 0)
 			return run_options_complain(
-				"--format %s: formats are w1g128, wtgr, w2g64, w3g128, w4g32, w8g32",
+				"--format %s: there is no such format, 'quern-run kernels --list' shows them",
 				text);
 		add_format(formats, n_formats, qn_format_find(name));
 		p += n;
 		if (!*p)
 			return 0;
 	}
+}
+
+int run_options_act(const char *text, int *act)
+{
+	*act = qn_format_find_act(text);
+	return *act < 0 ? run_options_complain("--act %s: must be a8g32 or a8r", text) : 0;
 }

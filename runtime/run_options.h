@@ -16,4 +16,7 @@ int run_options_number(const char *option, const char *value, long max, long *nu
 /* Formats separated by commas, each taken once; -1 after a complaint. */
 int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_formats);
 
+/* An activation format; -1 after a complaint. */
+int run_options_act(const char *text, int *act);
+
 #endif

@@ -152,8 +152,7 @@ static int trial_run(struct trial *t, struct quern_error *err)
 		.panel_bytes = t->matrix.panel_bytes,
 		.n_rows = t->matrix.m,
 		.n_blocks = t->matrix.n_blocks,
-		.x = {t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->half_sum,
-		      t->prepared},
+		.x = {t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->half_sum, t->prepared},
 		.y = t->guarded + GUARD,
 		.y_stride = t->y_stride,
 		.scratch = t->scratch,
@@ -222,8 +221,7 @@ static void fill_weights(struct trial *t, enum fill fill, uint64_t *seed)
 			row.mins[g] = f->super ? -1 : (float)fill_sub(fill, -8, 8, seed);
 		}
 		for (long g = 0; g < t->rows.n_subs; g++) {
-			row.sub_scales[g] =
-				(int8_t)fill_sub(fill, f->sub_low, f->sub_high, seed);
+			row.sub_scales[g] = (int8_t)fill_sub(fill, f->sub_low, f->sub_high, seed);
 			row.sub_mins[g] = (uint8_t)fill_sub(fill, 0, f->sub_high, seed);
 		}
 	}
@@ -426,11 +424,12 @@ static void multiply_row(const struct trial *t, long r, long token, double *quan
 	*quantised = *exact = *magnitude = 0;
 	for (long k = 0; k < t->matrix.k; k++) {
 		const long g = wide ? k / wide : 0;
-		const double scale = (double)row.scales[g] *
-				     (f->super ? row.sub_scales[k / f->group] : 1);
-		const double min = !f->has_min ? 0
-					       : (double)row.mins[g] *
-							 (f->super ? row.sub_mins[k / f->group] : 1);
+		const double scale =
+			(double)row.scales[g] * (f->super ? row.sub_scales[k / f->group] : 1);
+		const double min =
+			!f->has_min
+				? 0
+				: (double)row.mins[g] * (f->super ? row.sub_mins[k / f->group] : 1);
 		const double w = scale * qn_format_level(format, row.codes[k]);
 		const double xq = (double)act_scale[k / QN_GROUP] * q[k];
 

@@ -34,13 +34,7 @@ dot.rules = {
         isa.registers)
     end
   end,
-  function(p, format, isa)
-    -- floats over all of K and over a block
-    local floats = p.RV * p.NT * ((format.block > 32 and 2 or 1) + (format.super > 0 and format.has_min and 1 or 0))
-    if floats > 3 * isa.registers then
-      return ("RV=%d NT=%d sums %d vectors, too many to hold near"):format(p.RV, p.NT, floats)
-    end
-  end,
+  panel.near_floats(function(p) return p.RV end),
   function(p)
     if p.PACK == "trits" and p.KU > 1 then return "KU has no meaning with PACK=trits" end
   end,
@@ -61,8 +55,9 @@ function dot.suits(point, n)
   return point.NT <= n and (point.NT * 4 >= n or point.NT >= 4)
 end
 
-function dot.relayout(point, rv, trits)
-  local other = panel.relayout(point, rv, trits)
+function dot.relayout(point, rv, pack)
+  local other = panel.relayout(point, rv, pack)
+  if not other then return nil end
   while rv % other.RG ~= 0 do other.RG = other.RG // 2 end
   return other
 end

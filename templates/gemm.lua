@@ -1,10 +1,13 @@
 -- gemm: many tokens.
 --
 -- KC columns of a panel are decoded once, codes to bytes and scales to floats, and stay in the
--- second-level cache; tiles of RG vectors of rows and NT tokens are multiplied from there.  The packed
+-- second-level cache; tiles of RG vectors of rows and NT tokens are multiplied from there.  PG panels
+-- take their turns with the same columns, so that the activations of those stay near as well.  The packed
 -- weights are those of dot.
 
 local panel = require("panel")
+
+local pass_tokens = 512   -- QN_PASS_TOKENS of runtime/kernel.h
 
 local gemm = {
   name = "gemm",
@@ -15,12 +18,13 @@ local gemm = {
     { name = "RG", tile = "g", values = { 1, 2, 3, 4 }, ordered = true },
     { name = "NT", tile = "n", values = { 1, 2, 3, 4, 6, 8, 10, 12 }, ordered = true },
     { name = "KC", tile = "k", values = { 256, 512, 1024, 2048, 4096 }, ordered = true },
+    { name = "PG", tile = "m", values = { 1, 2, 4, 8 }, ordered = true },
     { name = "ORDER", tile = "o", values = { "rows", "tokens" } },
     { name = "PART", tile = "p", values = function(format)
       return format.group > 32 and format.super == 0 and { 0, 1 } or { 0 }
     end },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
-    { name = "PACK", tile = "c", values = panel.packs },
+    { name = "PACK", tile = "c", values = panel.packs_decoded },
   },
 }
 
@@ -50,8 +54,8 @@ gemm.rules = {
 function gemm.default(format, isa)
   local wide = isa.registers == 32
   return {
-    RV = wide and 4 or 2, RG = 2, NT = (wide and 6 or 2) // format.halves, KC = 2048, ORDER = "tokens", PART = 0,
-    UNPACK = "shift", PACK = panel.packs(format, isa) and "bits" or nil,
+    RV = wide and 4 or 2, RG = 2, NT = (wide and 6 or 2) // format.halves, KC = 1024, PG = 2, ORDER = "rows", PART = 0,
+    UNPACK = "shift", PACK = panel.packs_decoded(format, isa) and "bits" or nil,
   }
 end
 
@@ -60,9 +64,10 @@ function gemm.suits(point, n)
   return n >= 4 and point.NT <= n
 end
 
--- The point with panels of RV vectors of rows.
-function gemm.relayout(point, rv, trits)
-  local other = panel.relayout(point, rv, trits)
+-- The point for panels of RV vectors of rows, packed so; nil where there is none.
+function gemm.relayout(point, rv, pack)
+  local other = panel.relayout(point, rv, pack)
+  if not other then return nil end
   while rv % other.RG ~= 0 do other.RG = other.RG - 1 end
   if other.RG == 1 then other.NT = 8 end
   while rv * other.KC > 4 * 4096 do other.KC = other.KC // 2 end
@@ -81,7 +86,11 @@ function gemm.vars(point, format, isa)
   vars.tile_sums = format.halves + (format.has_min and 16 or 0)
   vars.tile_bytes = 36 + 4 * format.halves * (format.has_min and 2 or 1)
   vars.prepared_bytes, vars.prepare = vars.tile_bytes, "qn_tiles_" .. isa.name
-  vars.scratch_bytes = vars.byte_area + 4 * vars.panel_rows * floats
+  -- Sums of all tokens of a pass wait in scratch memory: rows of y may lie a power of two apart, where
+  -- they would drive each other out of the caches.
+  vars.sum_area = vars.byte_area + 4 * vars.panel_rows * floats
+  vars.sum_floats = (pass_tokens + point.NT - 1) // point.NT * point.NT * vars.panel_rows
+  vars.scratch_bytes = vars.sum_area + 4 * point.PG * vars.sum_floats
   return vars
 end
 

@@ -14,7 +14,7 @@ local lut = {
   parameters = {
     { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
     { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
-    { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192 }, ordered = true },
+    { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192, 16384 }, ordered = true },
     { name = "NT", tile = "n", values = { 1, 2, 4 }, ordered = true },
     { name = "ADJ", tile = "a", values = function(_, isa) return isa.tables end },
   },
@@ -27,13 +27,7 @@ end
 
 lut.rules = {
   panel.even_rows(sums),
-  function(p, format, isa)
-    local live = sums(p) * p.NT * (format.group > 32 and 2 or 1) + 2 * p.NT + 4
-    if live > isa.registers + 8 then
-      return ("RV=%d keeps %d vectors alive, %s has %d registers"):format(p.RV, live, isa.name,
-        isa.registers)
-    end
-  end,
+  panel.near_floats(sums),
   panel.whole_blocks,
 }
 
@@ -55,9 +49,17 @@ function lut.suits(point, n)
   return point.NT <= n
 end
 
+function lut.relayout(point, rv, pack)
+  if pack ~= "planes" or point.ADJ ~= 4 then return nil end
+  local other = {}
+  for name, v in pairs(point) do other[name] = v end
+  other.RV = rv
+  return other
+end
+
 function lut.vars(point, format, isa)
   return {
-    adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES", trits = false, RG = 1,
+    adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES", pack = point.ADJ == 4 and "planes" or "narrow planes", trits = false, RG = 1,
     panel_rows = point.RV * isa.vector_bytes // point.ADJ, vector_rows = isa.vector_bytes // point.ADJ,
     vector_bytes = isa.vector_bytes // point.ADJ * 4 * format.bits,
     prepared_bytes = 256, scratch_bytes = 0, tile_sums = 0,

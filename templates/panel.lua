@@ -14,6 +14,17 @@ function panel.even_rows(sums)
   end
 end
 
+-- A rule: floats that are summed over all of K and over a block stay near, if not in registers.
+function panel.near_floats(sums)
+  return function(p, format, isa)
+    local each = (format.block > 32 and 2 or 1) + (format.super > 0 and format.has_min and 1 or 0)
+    local n = sums(p) * p.NT * each
+    if n > 3 * isa.registers then
+      return ("RV=%d NT=%d sums %d vectors, too many to hold near"):format(p.RV, p.NT, n)
+    end
+  end
+end
+
 -- KU steps of 32 k at a time have to end with the block.
 function panel.whole_blocks(p, format)
   if format.block // 32 % p.KU ~= 0 and format.block > 32 then
@@ -22,7 +33,7 @@ function panel.whole_blocks(p, format)
 end
 
 function panel.needed_unpack(p, format)
-  if p.UNPACK ~= "shift" and (format.bits == 8 or p.PACK == "trits") then
+  if p.UNPACK ~= "shift" and (format.bits == 8 or (p.PACK or "bits") ~= "bits") then
     return "these codes are not taken out of bit fields"
   end
 end
@@ -32,15 +43,22 @@ function panel.packs(format, row)
   return format.n_codes == 3 and format.group == 0 and row.pairs == 0 and { "bits", "trits" } or nil
 end
 
--- A copy of a point with panels of RV vectors of rows, of trits or not.
-function panel.relayout(point, rv, trits)
+-- Where kernels for many tokens can also read the bit planes of lookups with four tables side by side.
+function panel.packs_decoded(format, row)
+  if format.bits == 1 and row.tables[#row.tables] == 4 then return { "bits", "planes" } end
+  return panel.packs(format, row)
+end
+
+-- A copy of a point for panels of RV vectors of rows whose codes are packed so; nil where there is none.
+function panel.relayout(point, rv, pack)
   local other = {}
   for name, v in pairs(point) do other[name] = v end
   other.RV = rv
-  if point.PACK then
-    other.PACK = trits and "trits" or "bits"
-    if trits then other.UNPACK, other.KU = "shift", point.KU and 1 end
+  if pack ~= "bits" then
+    if not point.PACK then return nil end
+    other.UNPACK, other.KU = "shift", point.KU and 1
   end
+  if point.PACK then other.PACK = pack end
   return other
 end
 
@@ -70,14 +88,16 @@ end
 -- What templates of kernels with QN_CODES or QN_TRITS layouts want to know.
 function panel.vars(point, format, row)
   local signed = panel.is_signed(format, row)
-  local trits = point.PACK == "trits"
+  local pack = point.PACK or "bits"
+  local trits, planes = pack == "trits", pack == "planes"
   local rows = point.RV * row.vector_bytes // 4
   local low, top = format.parts[1], format.parts[2]
   local table_of = {}
   for i, level in ipairs(format.codebook or {}) do table_of[i] = signed and level & 255 or level + format.sub end
   return {
     adjacent = 4, signed_codes = signed and format.bits == 8 and 1 or 0,
-    order = trits and "QN_TRITS" or "QN_CODES", trits = trits,
+    order = trits and "QN_TRITS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
+    planes = planes,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
     signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top) or 8,
     n_low = low, n_top = top or 0, fields = fields(format), levels = table_of,

@@ -71,6 +71,18 @@ static inline vb vb_table(const uint8_t *p)
 }
 static inline vb vb_lookup(vb table, vb index) { return _mm512_shuffle_epi8(table, index); }
 #ifndef VEC_AVX512BW_H
+/*
+ * Bit planes of lookups with four tables side by side: unit s, 4 bits of each 32-bit lane, as bytes 0
+ * or `one`.  The unit is a nibble of byte s % 4, the low one for s < 4.
+ */
+#define vb_unit(a, s, one) _mm512_maskz_mov_epi8( \
+	_mm512_test_epi8_mask( \
+		_mm512_shuffle_epi8(a, _mm512_set4_epi32(0x0c0c0c0c + (s) % 4 * 0x01010101, \
+							 0x08080808 + (s) % 4 * 0x01010101, \
+							 0x04040404 + (s) % 4 * 0x01010101, \
+							 (s) % 4 * 0x01010101)), \
+		_mm512_set1_epi32(0x08040201 << ((s) < 4 ? 0 : 4))), vb_set(one))
+
 /* 64-byte table, each index taken mod 64 */
 static inline vb vb_lookup64(vb table, vb index) { return _mm512_permutexvar_epi8(index, table); }
 #endif

@@ -38,17 +38,22 @@ static void quantize_group(const float *x, int8_t *q, float *scale, int32_t *sum
 	}
 }
 
-static void quantize(const float *x, long k, int8_t *q, float *scale, int32_t *sum)
+/* These kernels know a8g32 alone and no halves. */
+static void quantize(const float *x, long k, float whole, int8_t *q, float *scale, int32_t *sum,
+		     int32_t *half_sum)
 {
+	(void)whole;
+	(void)half_sum;
 	for (long i = 0; i < k; i += QN_GROUP)
 		quantize_group(x + i, q + i, scale + i / QN_GROUP, sum + i / QN_GROUP);
 }
 
-static uint64_t read_streams(const void *p, size_t n_bytes, int n_streams)
+static uint64_t read_streams(const void *p, size_t n_bytes, int n_streams, size_t ahead)
 {
 	size_t step = n_bytes / (size_t)n_streams;
 	uint64_t sum = 0, word;
 
+	(void)ahead;
 	for (size_t i = 0; i < step; i += sizeof(word))
 		for (int s = 0; s < n_streams; s++) {
 			memcpy(&word, (const char *)p + (size_t)s * step + i, sizeof(word));

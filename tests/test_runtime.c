@@ -31,20 +31,25 @@ static const struct qn_kernel
 	plain4 = {.name = "plain4", .isa = &plain, .format = QN_W4G32, .run = run_nothing},
 	wide4a = {.name = "wide4a", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32},
 	wide4b = {.name = "wide4b", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32},
-	plain8 = {.name = "plain8", .isa = &plain, .format = QN_W8G32};
+	plain8 = {.name = "plain8", .isa = &plain, .format = QN_W8G32},
+	row4 = {.name = "row4", .isa = &plain, .format = QN_W4G32, .act = QN_A8R};
 
 static void test_ladder(void)
 {
 	static const struct qn_isa *const isas[] = {&plain, &wide};
-	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &wide4b, &plain8};
+	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &wide4b, &plain8,
+							  &row4};
 	static const struct qn_choice choices[] = {
-		{QN_W4G32, 0, 0, 1, 0, 0},        {QN_W4G32, 0, 0, 1, 0, 1},
-		{QN_W4G32, 4096, 4096, 1, 1, 2},  {QN_W4G32, 4096, 4096, 1, 2, 1},
-		{QN_W4G32, 11008, 4096, 1, 1, 0},
+		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32},
+		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32},
+		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32},
+		{QN_W4G32, 4096, 4096, 1, 2, 1, QN_A8G32},
+		{QN_W4G32, 11008, 4096, 1, 1, 0, QN_A8G32},
+		{QN_W4G32, 0, 0, 1, 0, 4, QN_A8R},
 	};
-	struct qn_registry registry = {isas, kernels, choices, 2, 4, 5, "test"};
+	struct qn_registry registry = {isas, kernels, choices, 2, 5, 6, "test"};
 	const uint32_t all = QN_AVX512;
-	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1};
+	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32};
 	struct qn_chosen chosen;
 	struct quern_error err;
 
@@ -55,7 +60,7 @@ static void test_ladder(void)
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &wide4a);
 	/* A narrower ISA that won this very case is taken, for its neighbours it is not. */
-	what = (struct qn_case){QN_W4G32, 11008, 4096, 1, 1};
+	what = (struct qn_case){QN_W4G32, 11008, 4096, 1, 1, QN_A8G32};
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &plain4);
 	what.m = 11000;
@@ -75,6 +80,19 @@ static void test_ladder(void)
 	what.format = QN_W2G64;
 	CHECK(qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      strstr(err.text, "w2g64"));
+
+	/* One scale a token: a kernel of its own, or one that takes any scales. */
+	registry.n_choices = 6;
+	what = (struct qn_case){QN_W4G32, 4096, 4096, 1, 1, QN_A8R};
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &row4);
+	registry.n_choices = 5;
+	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &wide4b);
+	what.act = QN_A8G32;
+	CHECK(!qn_choose(&registry, all, &what, NULL, "row4", &chosen, &err) &&
+	      chosen.kernel == &wide4b);
+	registry.n_choices = 2;
 
 	what.format = QN_W4G32;
 	CHECK(!qn_choose(&registry, all, &what, NULL, "plain8,wide4b", &chosen, &err));
@@ -130,9 +148,9 @@ static double compare(const struct product *p, int n_tokens)
 	return error / power;
 }
 
-/* Packs both matrices and multiplies; returns the NMSE, or -1. */
-static double multiply(struct product *p, const char *format1, const char *format2, int n_threads,
-		       int n_tokens)
+/* Packs both matrices and multiplies; returns the NMSE, or -1.  act: of the first; NULL: default. */
+static double multiply(struct product *p, const char *format1, const char *format2, const char *act,
+		       int n_threads, int n_tokens)
 {
 	const struct quern_options options = {.size = sizeof options, .n_threads = n_threads};
 	struct quern_weights w1 = {.size = sizeof w1,
@@ -140,7 +158,8 @@ static double multiply(struct product *p, const char *format1, const char *forma
 				   .m = M1,
 				   .k = K,
 				   .data = p->w[0],
-				   .format = format1};
+				   .format = format1,
+				   .act = act};
 	struct quern_weights w2 = {.size = sizeof w2,
 				   .type = QUERN_F32,
 				   .m = M2,
@@ -176,31 +195,166 @@ static double multiply(struct product *p, const char *format1, const char *forma
 
 static void test_products(void)
 {
-	static const double bounds[QN_N_FORMATS] = {0.6, 0.45, 0.3, 0.06, 0.012, 1e-4};
+	static const double bounds[9] = {0, 0.6, 0.45, 0.06, 0.012, 0.003, 8e-4, 0, 1e-4};
 	struct product *p = calloc(1, sizeof *p);
 	float first[3][M1 + 7];
 
 	fill_product(p);
 	for (int f = 0; f < QN_N_FORMATS; f++) {
 		const char *format = qn_formats[f].name;
-		const double nmse = multiply(p, format, format, 1, 3);
+		const double bound = bounds[qn_formats[f].bits];
 
-		if (!(nmse >= 0 && nmse < bounds[f])) {
-			printf("%s: NMSE %.3g against floats, expected at most %.3g\n", format,
-			       nmse, bounds[f]);
-			check_failures++;
+		for (int act = 0; act < QN_N_ACTS; act++) {
+			const double nmse = multiply(p, format, format, qn_format_acts[act], 1, 3);
+
+			if (!(nmse >= 0 && nmse < bound)) {
+				printf("%s %s: NMSE %.3g against floats, expected at most %.3g\n",
+				       format, qn_format_acts[act], nmse, bound);
+				check_failures++;
+			}
 		}
 	}
 	/* Threads and company change no bit. */
-	multiply(p, "w4g32", "w4g32", 1, 3);
+	multiply(p, "w4g32", "w4g32", NULL, 1, 3);
 	memcpy(first, p->y1, sizeof first);
 	for (int n_threads = 2; n_threads <= 5; n_threads++) {
-		multiply(p, "w4g32", "w1g128", n_threads, 3);
+		multiply(p, "w4g32", "w1g128", NULL, n_threads, 3);
 		CHECK(!memcmp(first, p->y1, sizeof first));
 	}
-	multiply(p, "w4g32", "w8g32", 2, 1);
+	multiply(p, "w4g32", "w8g32", NULL, 2, 1);
 	CHECK(!memcmp(first[0], p->y1[0], M1 * sizeof(float)));
+	multiply(p, "w4g32", "w8g32", "a8r", 1, 3);
+	memcpy(first, p->y1, sizeof first);
+	for (int n_threads = 2; n_threads <= 5; n_threads++) {
+		multiply(p, "w4g32", "w1g128", "a8r", n_threads, 3);
+		CHECK(!memcmp(first, p->y1, sizeof first));
+	}
 	free(p);
+}
+
+/* GGUF types whose f16 scales start a block (-1: elsewhere), and where those are. */
+static const struct {
+	int type, scales[2];
+} block_types[] = {
+	{QUERN_Q1_0, {0, -1}},   {QUERN_Q2_0, {0, -1}},   {QUERN_Q4_0, {0, -1}},
+	{QUERN_Q4_1, {0, 2}},    {QUERN_Q5_0, {0, -1}},   {QUERN_Q5_1, {0, 2}},
+	{QUERN_Q8_0, {0, -1}},   {QUERN_Q2_K, {80, 82}},  {QUERN_Q3_K, {108, -1}},
+	{QUERN_Q4_K, {0, 2}},    {QUERN_Q5_K, {0, 2}},    {QUERN_Q6_K, {208, -1}},
+	{QUERN_IQ4_NL, {0, -1}}, {QUERN_IQ4_XS, {0, -1}}, {QUERN_TQ1_0, {52, -1}},
+	{QUERN_TQ2_0, {64, -1}},
+};
+
+/* Random blocks with scales between 2^-6 and 2^-4. */
+static void fill_blocks(int i, uint8_t *data, long n_blocks, long block_bytes, uint64_t *seed)
+{
+	for (long b = 0; b < n_blocks; b++, data += block_bytes) {
+		for (long n = 0; n < block_bytes; n++)
+			data[n] = (uint8_t)check_random(seed);
+		if (block_types[i].type == QUERN_TQ2_0) { /* no code 3 in files */
+			for (long n = 0; n < 64; n++)
+				data[n] &= (uint8_t) ~(data[n] >> 1 & 0x55);
+		}
+		for (int s = 0; s < 2 && block_types[i].scales[s] >= 0; s++) {
+			const uint16_t half = (uint16_t)(0x2400 + check_random(seed) % 0x800);
+
+			memcpy(data + block_types[i].scales[s], &half, 2);
+		}
+	}
+}
+
+/* A GGUF type's weights times x, against double precision on what plain C decodes. */
+static void test_type(struct quern_engine *engine, int i, const char *act)
+{
+	enum { m = 37, k = 512, n = 5 };
+	const int type = block_types[i].type, format = qn_format_of_type(type);
+	static float x[n][k], y[n][m], scales[k], mins[k], w[k];
+	static uint8_t codes[k], sub_mins[k], data[m * 1088];
+	static int8_t sub_scales[k];
+	const struct qn_row row = {codes, scales, mins, sub_scales, sub_mins};
+	struct quern_weights weights =
+		{.size = sizeof weights, .type = type, .m = m, .k = k, .data = data, .act = act};
+	struct quern_matrix *matrix = NULL;
+	float *const out = y[0];
+	const long stride = m;
+	struct quern_error err;
+	uint64_t seed = 11 + (uint64_t)i;
+	double error = 0, power = 0;
+	long block, n_bytes;
+
+	quern_type_block(type, &block, &n_bytes);
+	fill_blocks(i, data, m * k / block, n_bytes, &seed);
+	for (int t = 0; t < n * k; t++)
+		x[t / k][t % k] = next_float(&seed);
+	if (!CHECK(!quern_pack(engine, &matrix, &weights, &err)) ||
+	    !CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&matrix, 1, x[0], n,
+				   k, &out, &stride, &err)))
+		return;
+	for (int r = 0; r < m; r++) {
+		qn_format_read_row(type, data, m, k, r, &row);
+		qn_format_decode(format, &row, k, w);
+		for (int t = 0; t < n; t++) {
+			double want = 0;
+
+			for (int j = 0; j < k; j++)
+				want += (double)w[j] * (double)x[t][j];
+			error += ((double)y[t][r] - want) * ((double)y[t][r] - want);
+			power += want * want;
+		}
+	}
+	if (!(error <= 1e-4 * power)) {
+		printf("%s %s: NMSE %.3g\n", quern_type_name(type), act ? act : "", error / power);
+		check_failures++;
+	}
+	quern_free(matrix);
+}
+
+static void test_types(void)
+{
+	struct quern_engine *engine = NULL;
+
+	if (!CHECK(!quern_open(&engine,
+			       &(struct quern_options){.size = sizeof(struct quern_options),
+						       .n_threads = 2},
+			       NULL)))
+		return;
+	for (int i = 0; i < (int)(sizeof block_types / sizeof *block_types); i++) {
+		test_type(engine, i, NULL);
+		test_type(engine, i, "a8r");
+	}
+	quern_close(engine);
+}
+
+/* One scale for all rows: the mean magnitude, as I2_S has it. */
+static void test_tensor_scale(void)
+{
+	enum { m = 3, k = 128 };
+	static float data[m][k], x[k];
+	struct quern_weights w = {.size = sizeof w,
+				  .type = QUERN_F32,
+				  .m = m,
+				  .k = k,
+				  .data = data,
+				  .format = "wtgt"};
+	struct quern_engine *engine = NULL;
+	struct quern_matrix *matrix = NULL;
+	float y[m], *const out = y;
+	const long stride = m;
+
+	for (int r = 0; r < m; r++) {
+		for (int i = 0; i < k; i++)
+			data[r][i] = i % 2 ? (float)(r + 1) : (float)-(r + 1);
+	}
+	for (int i = 0; i < k; i++)
+		x[i] = i % 2 ? 1.0f : -1.0f;
+	if (CHECK(!quern_open(&engine, NULL, NULL)) &&
+	    CHECK(!quern_pack(engine, &matrix, &w, NULL)) &&
+	    CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&matrix, 1, x, 1, k,
+				  &out, &stride, NULL))) {
+		for (int r = 0; r < m; r++) /* the mean of 1, 2 and 3; 1 / 2 rounds to 0 */
+			CHECK(fabsf(y[r] - (r ? 2.0f * k : 0)) < 1e-3f);
+	}
+	quern_free(matrix);
+	quern_close(engine);
 }
 
 static void test_not_finite(void)
@@ -240,9 +394,9 @@ static void test_not_finite(void)
 /* All ISAs quantise activations to the same bits. */
 static void test_quantize(void)
 {
-	float x[256], scale[8], first_scale[8];
-	int8_t q[256], first_q[256];
-	int32_t sum[8], first_sum[8];
+	float x[256], scale[8], first_scale[8], row_scale[8];
+	int8_t q[256], first_q[256], row_q[256];
+	int32_t sum[8], first_sum[8], half[16], row_sum[8];
 	uint64_t seed = 3;
 	int n = 0;
 
@@ -256,7 +410,16 @@ static void test_quantize(void)
 
 		if (isa->needs & ~qn_cpu_features())
 			continue;
-		isa->quantize(x, 256, q, scale, sum);
+		isa->quantize(x, 256, -1, q, scale, sum, half);
+		for (int g = 0; g < 8; g++)
+			CHECK(half[2 * g] + half[2 * g + 1] == sum[g]);
+		CHECK(isnan(isa->amax(x, 256)) && isa->amax(x, 128) <= 8);
+		isa->quantize(x, 128, isa->amax(x, 128), row_q, row_scale, row_sum, half);
+		for (int k = 0; k < 128; k++) { /* one scale for all of it */
+			CHECK(row_scale[k / 32] == row_scale[0]);
+			CHECK(fabsf((float)row_q[k] * row_scale[0] - x[k]) <=
+			      0.5001f * row_scale[0]);
+		}
 		if (!n++) {
 			memcpy(first_q, q, sizeof q);
 			memcpy(first_scale, scale, sizeof scale);
@@ -332,6 +495,9 @@ static void test_errors(void)
 	w.m = 0;
 	CHECK(quern_pack(engine, &m, &w, &err) && !m);
 	w.m = 4;
+	w.act = "a4";
+	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "a4"));
+	w.act = NULL;
 	w.kernel = "no_such_kernel";
 	CHECK(quern_pack(engine, &m, &w, &err) && strstr(err.text, "no_such_kernel"));
 	w.kernel = NULL;
@@ -370,6 +536,8 @@ int main(void)
 {
 	test_ladder();
 	test_products();
+	test_types();
+	test_tensor_scale();
 	test_not_finite();
 	test_quantize();
 	test_errors();

@@ -228,8 +228,8 @@ static int first_point(struct pass *pass, struct gen_point *point)
 			if (width <= widest)
 				continue;
 			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
-					       pass->act, contest->isas[i].info.name,
-					       pass->place.n, pass->err);
+					       pass->act, contest->isas[i].info.name, pass->place.n,
+					       pass->err);
 			if (!space)
 				return -1;
 			if (gen_space_count(space) > 0) {
@@ -345,8 +345,8 @@ static void set_place(struct pass *pass, const struct config_shape *shape, long 
 		.threads = (int)threads,
 		.cold_bytes = pass->contest->cold_bytes,
 	};
-	snprintf(show->place, sizeof(show->place), "%s %s %ldx%ld n%ld t%ld", pass->format, pass->act,
-		 shape->m, shape->k, n, threads);
+	snprintf(show->place, sizeof(show->place), "%s %s %ldx%ld n%ld t%ld", pass->format,
+		 pass->act, shape->m, shape->k, n, threads);
 }
 
 /*
@@ -414,8 +414,7 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens, double sh
 {
 	struct contest *contest = pass->contest;
 	const struct config *config = contest->config;
-	size_t n_cases_left =
-		contest_n_cases(contest, format) / config->tokens.n / config->acts.n;
+	size_t n_cases_left = contest_n_cases(contest, format) / config->tokens.n / config->acts.n;
 	double begin = journal_elapsed(contest->journal);
 	int status;
 
@@ -450,9 +449,9 @@ static int run_search(struct contest *contest, size_t format, const char *act, l
 	};
 	int status;
 
-	pass.search = search_open(contest->gen, contest->config, pass.format, act, n_tokens,
-				  contest->isas, contest->n_isas, contest->journal, contest->seed,
-				  err);
+	pass.search =
+		search_open(contest->gen, contest->config, pass.format, act, n_tokens,
+			    contest->isas, contest->n_isas, contest->journal, contest->seed, err);
 	if (!pass.search)
 		return -1;
 	contest->n_legal += search_n_legal(pass.search);

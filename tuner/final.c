@@ -18,9 +18,16 @@ static int is_chosen(const struct record *record, const char *name)
 	return 0;
 }
 
+/* How much the instruction set of a runner needs. */
+static int width_of(const struct pass *pass, const struct race_runner *runner)
+{
+	return search_candidate(pass->search, (size_t)runner->id)->isa->n_features;
+}
+
 /*
- * Among those that are as good as the best and not behind the default: a kernel that won another
- * case, then the first by name, so that winners are few and do not change from run to run.
+ * Among those that are as good as the best and not behind the default: one of the widest instruction
+ * set, whose layout kernels for more tokens can read as well; then a kernel that won another case, then
+ * the first by name, so that winners are few and do not change from run to run.
  */
 static size_t choose(struct pass *pass, const struct race_runner *runners,
 		     struct race_verdict *verdicts, size_t n, size_t best, size_t base)
@@ -28,16 +35,20 @@ static size_t choose(struct pass *pass, const struct race_runner *runners,
 	size_t winner = verdicts[best].over_base > 1 ? base : best;
 	const char *name = pass_name(pass, &runners[winner]);
 	int is_known = is_chosen(pass->contest->record, name);
+	int width = width_of(pass, &runners[winner]);
 
 	for (size_t i = 0; i < n; i++) {
 		const char *other = pass_name(pass, &runners[i]);
 		int other_known = is_chosen(pass->contest->record, other);
+		int wider = width_of(pass, &runners[i]) - width;
 
 		if (!verdicts[i].is_equivalent || verdicts[i].over_base > 1)
 			continue;
-		if (other_known > is_known ||
-		    (other_known == is_known && strcmp(other, name) < 0)) {
+		if (wider > 0 ||
+		    (!wider && (other_known > is_known ||
+				(other_known == is_known && strcmp(other, name) < 0)))) {
 			winner = i;
+			width += wider;
 			name = other;
 			is_known = other_known;
 		}

@@ -53,8 +53,9 @@ static int open_spaces(struct search *search, const struct config *config, const
 }
 
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
-			   const char *act, long n_tokens, const struct search_isa *isas, size_t n_isas,
-			   struct journal *journal, uint64_t seed, struct gen_error *err)
+			   const char *act, long n_tokens, const struct search_isa *isas,
+			   size_t n_isas, struct journal *journal, uint64_t seed,
+			   struct gen_error *err)
 {
 	struct search *search = fail_alloc(1, sizeof(*search));
 
@@ -238,7 +239,8 @@ static int keep_batch(struct search *search, const char *question, size_t first,
 int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
 		 struct gen_error *err)
 {
-	char *question = fail_text("batch %s %s n%ld 0", search->format, search->act, search->n_tokens);
+	char *question =
+		fail_text("batch %s %s n%ld 0", search->format, search->act, search->n_tokens);
 	int status = take_batch(search, question, err);
 
 	for (size_t i = 0; i < n_keys && !status; i++)
@@ -270,7 +272,8 @@ static int add_neighbours(struct search *search, size_t leader, size_t end, stru
 int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
 		struct gen_error *err)
 {
-	char *question = fail_text("batch %s %s n%ld %d", search->format, search->act, search->n_tokens, batch);
+	char *question = fail_text("batch %s %s n%ld %d", search->format, search->act,
+				   search->n_tokens, batch);
 	size_t first = search->n;
 	int status = take_batch(search, question, err);
 

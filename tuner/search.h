@@ -37,8 +37,9 @@ struct search;
 
 /* Opens the spaces of all families of the config for a format, its activations and tokens. */
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
-			   const char *act, long n_tokens, const struct search_isa *isas, size_t n_isas,
-			   struct journal *journal, uint64_t seed, struct gen_error *err);
+			   const char *act, long n_tokens, const struct search_isa *isas,
+			   size_t n_isas, struct journal *journal, uint64_t seed,
+			   struct gen_error *err);
 void search_close(struct search *search);
 
 long search_n_legal(const struct search *search);
