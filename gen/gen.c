@@ -179,6 +179,7 @@ static int isa_body(lua_State *lua)
 		{"arch", isa->arch, sizeof isa->arch},
 		{"flags", isa->flags, sizeof isa->flags},
 		{"features", isa->features, sizeof isa->features},
+		{"replaces", isa->replaces, sizeof isa->replaces},
 	};
 
 	state_push_function(lua, "isa", "get");

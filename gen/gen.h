@@ -62,6 +62,7 @@ struct gen_isa {
 	char arch[32];      /* "x86_64", "aarch64", or "any" */
 	char flags[256];    /* compiler flags, space separated */
 	char features[128]; /* what the CPU must have, names of runtime/cpu.c, space separated */
+	char replaces[32];  /* an ISA that has no use where this one runs, or empty */
 };
 int gen_isa(struct gen *gen, const char *name, struct gen_isa *isa, struct gen_error *err);
 

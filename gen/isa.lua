@@ -4,6 +4,7 @@
 
 local isa = {}
 
+--   replaces      an ISA of the same width that has nothing more: no use where this one runs
 --   vector_bytes  width of a vector
 --   registers     vector registers, for the legality of tiles
 --   pairs         products of bytes that a 16-bit lane takes at a time while they are summed; 0: sums are
@@ -17,28 +18,28 @@ local avx2 = "-mavx2 -mfma -mf16c"
 local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 local rows = {
   {
-    name = "scalar", arch = "any", features = "", flags = "-Os", rank = 0, vector_bytes = 16,
+    name = "scalar", arch = "any", features = "", replaces = "", flags = "-Os", rank = 0, vector_bytes = 16,
     registers = 16, pairs = 0, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {
-    name = "avx2", arch = "x86_64", features = "avx2", flags = avx2, rank = 1,
+    name = "avx2", arch = "x86_64", features = "avx2", replaces = "", flags = avx2, rank = 1,
     vector_bytes = 32, registers = 16, pairs = 2, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {
-    name = "avxvnni", arch = "x86_64", features = "avx2 avxvnni", flags = avx2 .. " -mavxvnni", rank = 2,
+    name = "avxvnni", arch = "x86_64", features = "avx2 avxvnni", replaces = "avx2", flags = avx2 .. " -mavxvnni", rank = 2,
     vector_bytes = 32, registers = 16, pairs = 0, codes8 = "unsigned", tables = { 1 }, unpack = { "shift" },
   },
   {
-    name = "avx512bw", arch = "x86_64", features = "avx2 avx512", flags = avx512, rank = 3,
+    name = "avx512bw", arch = "x86_64", features = "avx2 avx512", replaces = "", flags = avx512, rank = 3,
     vector_bytes = 64, registers = 32, pairs = 2, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {
-    name = "avx512", arch = "x86_64", features = "avx2 avx512 avx512vnni avx512vbmi gfni",
+    name = "avx512", arch = "x86_64", features = "avx2 avx512 avx512vnni avx512vbmi gfni", replaces = "avx512bw",
     flags = avx512 .. " -mavx512vnni -mavx512vbmi -mgfni", rank = 4, vector_bytes = 64, registers = 32,
     pairs = 0, codes8 = "unsigned", tables = { 1, 4 }, unpack = { "shift", "affine" },
   },
   {
-    name = "neon", arch = "aarch64", features = "neon", flags = "-march=armv8-a", rank = 1,
+    name = "neon", arch = "aarch64", features = "neon", replaces = "", flags = "-march=armv8-a", rank = 1,
     vector_bytes = 16, registers = 32, pairs = 1, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
 }

@@ -90,7 +90,7 @@ refused 2 '--cases 0: must be a number from 1 to 100000' --cases 0
 refused 2 '--cases 3x: must be' --cases 3x
 refused 2 '--seed -1: must be a number' --seed -1
 refused 2 '--threads 1,2: must be a number from 1 to 256' --threads 1,2
-refused 2 '--format w4g32,w4g33: formats are' --format w4g32,w4g33
+refused 2 '--format w4g32,w4g33: there is no such format' --format w4g32,w4g33
 for ratio in 0 1.01 -1 nan '' 60% ' 1'; do
 	refused 2 'must be a fraction above 0 and up to 1' --min-ratio "$ratio"
 done
