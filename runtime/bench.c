@@ -29,6 +29,7 @@ struct qn_bench {
 	float *x, *y;
 	struct ring rings[MAX_RINGS];
 	int n_rings;
+	const struct quern_matrix *like; /* NULL: one kernel for any tokens */
 };
 
 int qn_bench_open(struct qn_bench **out, struct quern_engine *engine, int format, long m, long k,
@@ -178,6 +179,11 @@ int64_t qn_bench_now_ns(void)
 	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
 }
 
+void qn_bench_use(struct qn_bench *b, const struct quern_matrix *matrix)
+{
+	b->like = matrix;
+}
+
 int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_calls, int64_t *ns,
 		 struct quern_error *err)
 {
@@ -191,6 +197,8 @@ int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_call
 	matrix = ring->matrix;
 	matrix.what.act = kernel->act;
 	qn_matrix_shape(&matrix, kernel, b->m, b->k);
+	if (b->like)
+		memcpy(matrix.by_tokens, b->like->by_tokens, sizeof matrix.by_tokens);
 	pthread_mutex_lock(&b->engine->lock);
 	*ns = qn_bench_now_ns();
 	for (long i = 0; i < n_calls; i++) {

@@ -26,6 +26,9 @@ void qn_bench_close(struct qn_bench *bench);
 int qn_bench_prepare(struct qn_bench *bench, const struct qn_kernel *kernel,
 		     struct quern_error *err);
 
+/* A matrix's kernels for other numbers of tokens, which the last tokens of a product may take. */
+void qn_bench_use(struct qn_bench *bench, const struct quern_matrix *matrix);
+
 /* Times n_calls multiplications (activation preparation included); *ns gets the total. */
 int qn_bench_run(struct qn_bench *bench, const struct qn_kernel *kernel, long n_calls, int64_t *ns,
 		 struct quern_error *err);

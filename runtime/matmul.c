@@ -232,6 +232,45 @@ static void prepare_slice(const struct job *job, int thread, int n_threads)
 					  job->engine->prepared[i]);
 }
 
+/* The activations from a token on, for kernels that want nothing prepared. */
+static struct qn_acts acts_from(const struct qn_acts *x, long token)
+{
+	const long groups = x->k / QN_GROUP;
+
+	return (struct qn_acts){
+		.n_tokens = x->n_tokens - token,
+		.k = x->k,
+		.q = x->q + token * x->k,
+		.scale = x->scale + token * groups,
+		.sum = x->sum + token * groups,
+		.half_sum = x->half_sum + 2 * token * groups,
+	};
+}
+
+/*
+ * Panels first .. end-1.  Tokens that do not fill the kernel's last tile go through the matrix's kernel
+ * for so few, panel by panel, while the panel is near.
+ */
+static void run_panels(const struct quern_matrix *matrix, const struct qn_kernel *kernel,
+		       const struct qn_job *work, long first, long end)
+{
+	const long left = work->x.n_tokens % kernel->token_tile, whole = work->x.n_tokens - left;
+	const struct qn_kernel *few = left ? qn_matrix_kernel(matrix, left) : kernel;
+	struct qn_job most = *work, rest = *work;
+
+	if (!whole || few->token_tile >= kernel->token_tile || kernel->prepare || few->prepare) {
+		kernel->run(work, first, end);
+		return;
+	}
+	most.x.n_tokens = whole;
+	rest.x = acts_from(&work->x, whole);
+	rest.y += whole * work->y_stride;
+	for (long p = first; p < end; p++) {
+		kernel->run(&most, p, p + 1);
+		few->run(&rest, p, p + 1);
+	}
+}
+
 static void multiply_chunk(const struct job *job, long chunk, int thread)
 {
 	const struct quern_engine *engine = job->engine;
@@ -253,8 +292,8 @@ static void multiply_chunk(const struct job *job, long chunk, int thread)
 
 	work.x.prepared = slot < 0 ? NULL : engine->prepared[slot];
 	chunk %= job->n_chunks;
-	kernel->run(&work, matrix->n_panels * chunk / job->n_chunks,
-		    matrix->n_panels * (chunk + 1) / job->n_chunks);
+	run_panels(matrix, kernel, &work, matrix->n_panels * chunk / job->n_chunks,
+		   matrix->n_panels * (chunk + 1) / job->n_chunks);
 }
 
 static void run_thread(void *arg, int thread, int n_threads)

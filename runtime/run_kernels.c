@@ -38,6 +38,7 @@ struct options {
 
 struct result {
 	struct qn_case what;
+	const struct quern_matrix *matrix; /* how the library packs it */
 	const struct qn_kernel *kernel;
 	double median_us, low_us, high_us; /* of one call */
 	double gbps, gmacs, roof_fraction, nmse;
@@ -149,6 +150,23 @@ static void default_shapes(struct options *o)
 	}
 }
 
+/* Formats that were tuned, or else all. */
+static void default_formats(struct options *o)
+{
+	for (int f = 0; f < QN_N_FORMATS; f++) {
+		int tuned = 0;
+
+		for (int i = 0; i < qn_registry.n_choices; i++)
+			tuned |= qn_registry.choices[i].m > 0 && qn_registry.choices[i].format == f;
+		if (tuned)
+			o->formats[o->n_formats++] = f;
+	}
+	if (!o->n_formats) {
+		for (int f = 0; f < QN_N_FORMATS; f++)
+			o->formats[o->n_formats++] = f;
+	}
+}
+
 static void default_threads(struct options *o)
 {
 	struct qn_topology topology;
@@ -189,8 +207,10 @@ static int measure(struct quern_engine *engine, struct qn_roof_state *roofs, str
 
 	if (qn_verify_kernel(r->kernel, 1, &r->nmse, err) ||
 	    qn_bench_open(&timed.bench, engine, r->what.format, r->what.m, r->what.k,
-			  r->what.n_tokens, 0, err) ||
-	    run_measure_start(&timed, err))
+			  r->what.n_tokens, 0, err))
+		goto out;
+	qn_bench_use(timed.bench, r->matrix);
+	if (run_measure_start(&timed, err))
 		goto out;
 	for (int i = 0; i < N_ROUNDS; i++) {
 		if (run_measure_round(list, 1, i, roofs, err))
@@ -273,6 +293,7 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 			if (qn_matrix_choose(&matrix, engine->features,
 					     forced && *forced ? forced : NULL, err))
 				goto out;
+			r.matrix = &matrix;
 			r.kernel = qn_matrix_kernel(&matrix, o->n_tokens);
 			if (measure(engine, roofs, &r, err))
 				goto out;
@@ -299,10 +320,8 @@ int run_kernels(int argc, char **argv)
 		return 2;
 	if (o.list)
 		return list_kernels();
-	if (!o.n_formats) {
-		for (int f = 0; f < QN_N_FORMATS; f++)
-			o.formats[o.n_formats++] = f;
-	}
+	if (!o.n_formats)
+		default_formats(&o);
 	if (!o.n_shapes)
 		default_shapes(&o);
 	if (!o.n_threads)

@@ -51,6 +51,7 @@ struct options {
 /* A product and what it came to. */
 struct product {
 	struct qn_case what;
+	struct quern_matrix matrix; /* its kernels, as the library packs it */
 	const struct qn_kernel *kernel;
 	double n_bytes; /* of weights without padding */
 	double us;
@@ -158,12 +159,11 @@ static const char *forced_kernels(void)
 static int choose_kernel(const struct quern_engine *engine, struct product *p,
 			 struct quern_error *err)
 {
-	struct quern_matrix matrix = {.what = p->what};
-
-	matrix.what.n_tokens = 1;
-	if (qn_matrix_choose(&matrix, engine->features, forced_kernels(), err))
+	p->matrix = (struct quern_matrix){.what = p->what};
+	p->matrix.what.n_tokens = 1;
+	if (qn_matrix_choose(&p->matrix, engine->features, forced_kernels(), err))
 		return -1;
-	p->kernel = qn_matrix_kernel(&matrix, p->what.n_tokens);
+	p->kernel = qn_matrix_kernel(&p->matrix, p->what.n_tokens);
 	return 0;
 }
 
@@ -225,11 +225,15 @@ static int start(struct sweep *s, struct product *p, struct run_timed *timed,
 	const double m = (double)p->what.m, k = (double)p->what.k;
 	struct quern_matrix matrix;
 
+	if (!p->matrix.kernel) /* a winner on its own? */
+		qn_matrix_shape(&p->matrix, p->kernel, p->what.m, p->what.k);
 	timed->kernel = p->kernel;
 	if (verify(s, p->kernel, err) ||
 	    qn_bench_open(&timed->bench, s->engine, p->what.format, p->what.m, p->what.k,
-			  p->what.n_tokens, 0, err) ||
-	    run_measure_start(timed, err))
+			  p->what.n_tokens, 0, err))
+		return -1;
+	qn_bench_use(timed->bench, &p->matrix);
+	if (run_measure_start(timed, err))
 		return -1;
 	qn_matrix_shape(&matrix, p->kernel, p->what.m, p->what.k);
 	p->n_bytes = (double)qn_matrix_bytes(&matrix) * m * k /

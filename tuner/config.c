@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "fail.h"
+#include "runtime/format.h"
 #include "runtime/quern.h"
 #include "gen/yaml.h"
 
@@ -327,7 +328,8 @@ static int is_matmul(const struct quern_tensor *tensor)
 /* Formats in which a tensor is tuned, as bits; a format that is missing is added or left out. */
 static unsigned long formats_of(struct config *config, int type, unsigned long own, int only)
 {
-	const char *name = type == QUERN_Q4_0 ? "w4g32" : type == QUERN_Q8_0 ? "w8g32" : NULL;
+	const int lossless = qn_format_of_type(type);
+	const char *name = lossless < 0 ? NULL : qn_formats[lossless].name;
 	int i;
 
 	if (type == QUERN_F32 || type == QUERN_F16 || type == QUERN_BF16)
