@@ -81,7 +81,7 @@ static inline vb vb_lookup(vb table, vb index) { return _mm512_shuffle_epi8(tabl
 							 0x08080808 + (s) % 4 * 0x01010101, \
 							 0x04040404 + (s) % 4 * 0x01010101, \
 							 (s) % 4 * 0x01010101)), \
-		_mm512_set1_epi32(0x08040201 << ((s) < 4 ? 0 : 4))), vb_set(one))
+		_mm512_set1_epi32((int)(0x08040201u << ((s) < 4 ? 0 : 4)))), vb_set(one))
 
 /* 64-byte table, each index taken mod 64 */
 static inline vb vb_lookup64(vb table, vb index) { return _mm512_permutexvar_epi8(index, table); }

@@ -89,7 +89,7 @@ static void check_stand_in(const char *change, const char *expected)
 		"local space = { count = function() return 2 end,\n"
 		"  point = function(_, i) return 'n' .. i, 'k' end,\n"
 		"  neighbours = function() return { 2 } end, find = function() return 1 end }\n"
-		"local row = { name = 'x', arch = 'any', flags = '', features = '' }\n"
+		"local row = { name = 'x', arch = 'any', flags = '', features = '', replaces = '' }\n"
 		"local all = { names = function() return names end,\n"
 		"  get = function() return row end, space = function() return space end,\n"
 		"  kernel = function() return 'text' end,\n"
