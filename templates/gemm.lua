@@ -81,6 +81,13 @@ function gemm.vars(point, format, isa)
   local span = format.group > 0 and math.min(format.group, kc) or kc
   local floats = format.group == 0 and 0 or kc // span * (format.has_min and 2 or 1)
   vars.kc, vars.span = kc, span
+  vars.scaled = format.group > 0                  -- by more than a scale a row
+  vars.long_span = span > 32                      -- a scale for more than one group of 32 k
+  vars.min_floats = vars.panel_rows * (kc // span)   -- scales, which minima stand behind
+  vars.steps = vars.block // 32                   -- groups of 32 k in a block
+  vars.head = format.head_bytes * vars.panel_rows -- its scales
+  vars.row_head = format.group == 0 and 4 * vars.panel_rows or 0
+  vars.block_bytes = vars.head + (vars.trits and 1 or vars.steps) * point.RV * vars.vector_bytes
   vars.direct = format.bits == 8                  -- packed codes are bytes already
   vars.byte_area = vars.direct and 0 or vars.panel_rows * kc
   vars.tile_sums = format.halves + (format.has_min and 16 or 0)
