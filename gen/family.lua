@@ -151,8 +151,9 @@ function family.relayout(key, panel_rows, pack)
   if not p.family.relayout then return nil end
   local rv = panel_rows * 4 // p.isa.vector_bytes
   local other = p.family.relayout(p.point, rv, pack)
-  if not other or family.why_illegal(p.family, other, p.format, p.isa, p.act) then return nil end
-  return family.parse(key_of(p.head, other)).key
+  if not other then return nil end
+  local legal, parsed = pcall(family.parse, key_of(p.head, other))
+  return legal and parsed.key or nil
 end
 
 -- The point a family takes when nothing was measured, as a key.

@@ -78,28 +78,69 @@ local function each_name(doc, key, known, get)
   return list
 end
 
--- Weights are packed once, for one token or a few; the kernels for more tokens have to read the same
--- panels.  Adds the defaults for n > 1 in every layout that the kernels for n = 1 have.
-local function add_layouts(cases)
-  local layouts, more = {}, {}
-  local function place(case)
-    return case.point.format.name .. " " .. case.point.act .. " " .. case.point.isa.name
-  end
-  for _, case in pairs(cases) do
-    local vars = case.point.family.vars(case.point.point, case.point.format, case.point.isa)
-    if case.n == 1 then
-      local known = layouts[place(case)] or {}
-      known[vars.panel_rows .. vars.pack] = { rows = vars.panel_rows, pack = vars.pack }
-      layouts[place(case)] = known
-    end
-  end
+local function layout_of(point)
+  local vars = point.family.vars(point.point, point.format, point.isa)
+  return vars.panel_rows, vars.pack
+end
+
+-- "format activations ISA"
+local function place(case)
+  return case.point.format.name .. " " .. case.point.act .. " " .. case.point.isa.name
+end
+
+-- Leaves out winners for one token in whose layout there is no kernel for many, where other layouts have some: a
+-- prompt would cost more than a token gains.
+local function drop_dead_ends(cases)
+  local many = {}        -- place -> defaults for n > 1
   for _, case in pairs(cases) do
     if case.m == 0 and case.n > 1 then
+      many[place(case)] = many[place(case)] or {}
+      table.insert(many[place(case)], case)
+    end
+  end
+  for key, case in pairs(cases) do
+    if case.m and case.m > 0 and case.n == 1 and many[place(case)] then
+      local rows, pack = layout_of(case.point)
+      local served = false
+      for _, default in ipairs(many[place(case)]) do
+        served = served or family.relayout(default.point.key, rows, pack) ~= nil
+      end
+      if not served then cases[key] = nil end
+    end
+  end
+end
+
+-- Weights are packed once, for one token or a few; the kernels for more tokens have to read the same
+-- panels.  What was measured for more tokens takes the layout of its shape's winner for one token; defaults for
+-- n > 1 are added in every layout that the kernels for n = 1 have.
+local function add_layouts(cases)
+  local layouts, singles, more = {}, {}, {}
+  local function shape(case)
+    return ("%s %d %d %d"):format(place(case), case.m, case.k, case.threads)
+  end
+  for _, case in pairs(cases) do
+    if case.n == 1 then
+      local rows, pack = layout_of(case.point)
+      local known = layouts[place(case)] or {}
+      known[rows .. pack] = { rows = rows, pack = pack }
+      layouts[place(case)] = known
+      if case.m > 0 then singles[shape(case)] = { rows, pack } end
+    end
+  end
+  for key, case in pairs(cases) do
+    local single = case.m and case.m > 0 and case.n > 1 and singles[shape(case)]
+    local rows, pack = layout_of(case.point)
+    if single and (rows ~= single[1] or pack ~= single[2]) then
+      local point = family.relayout(case.point.key, single[1], single[2])
+      if point then
+        more[key] = { m = case.m, k = case.k, n = case.n, threads = case.threads, point = family.parse(point) }
+      end
+    end
+    if case.m == 0 and case.n > 1 then
       for _, layout in pairs(layouts[place(case)] or {}) do
-        local key = family.relayout(case.point.key, layout.rows, layout.pack)
-        if key then
-          more[("%s %d %s"):format(place(case), case.n, key)] =
-            default_case(family.parse(key), case.n)
+        local other = family.relayout(case.point.key, layout.rows, layout.pack)
+        if other then
+          more[("%s %d %s"):format(place(case), case.n, other)] = default_case(family.parse(other), case.n)
         end
       end
     end
@@ -176,6 +217,7 @@ function registry.files(docs, arch)
     origins[#origins + 1] = yaml.where(doc):match("([^/]*):%d+$") or "?"
   end
 
+  drop_dead_ends(cases)
   add_layouts(cases)
   add_fallbacks(cases)
   local points, by_name, list = {}, {}, {}

@@ -13,7 +13,7 @@
 #include "pages.h"
 #include "topology.h"
 
-#define MAX_RINGS 32
+#define MAX_RINGS 64
 
 /* Copies of the packed weights in one layout. */
 struct ring {
