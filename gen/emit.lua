@@ -22,7 +22,8 @@ function emit.kernel(key, prefix)
   for word in p.key:gmatch("%u+=%w+") do words[#words + 1] = word end
   local vars = merge(p.format, p.point, p.family.vars(p.point, p.format, p.isa), {
     name = p.name, prefix = prefix or p.name, family = p.family.name, format = p.format.name, act = p.act, isa = p.isa.name,
-    point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa), scale_bits = ("%.3g"):format(8 * f.head_bytes / f.block),
+    point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa),
+    scale_bits = ("%.3g"):format(8 * f.head_bytes / f.block),
     VB = p.isa.vector_bytes, VL = p.isa.vector_bytes // 4,
   })
   return template.render("head.c.tmpl", vars) .. template.render(p.family.template, vars)

@@ -55,15 +55,15 @@ local function describe(name, rank)
   f.block = math.max(f.super, f.group, 32)
   -- What the scales of a block take for each row, in bytes.
   local floats = f.group == 0 and 0 or f.has_min and 4 or 2
-  local subs = f.super == 0 and 0 or f.sub_bits == 4 and 1 or f.has_min and 2 or 1
-  f.head_bytes = floats + subs * (f.super // math.max(f.group, 1))
+  f.sub_bytes = f.super == 0 and 0 or f.sub_bits == 4 and 1 or f.has_min and 2 or 1
+  f.head_bytes = floats + f.sub_bytes * (f.super // math.max(f.group, 1))
   f.halves = f.group == 16 and 2 or 1
   return f
 end
 
 -- { name, rank (its place in names), id; bits, n_codes, mul, sub, codebook (levels or false), top (the
 -- largest unsigned code that is multiplied), parts; group (0: one scale a row), halves (groups in
--- 32 k, at least 1), super (0, or 256 with two levels), sub_bits, has_min; block (k of a block), head_bytes }
+-- 32 k, at least 1), super (0, or 256 with two levels), sub_bits, sub_bytes (of a group), has_min; block (k of a block), head_bytes }
 function format.get(name)
   for rank, known in ipairs(names) do
     if known == name then return describe(name, rank) end

@@ -138,12 +138,12 @@ static void read_row(const struct packing *p, long index, float *floats, const s
 		return;
 	}
 	qn_format_read_floats(w->type, w->data, w->k, index, floats);
-	if (p->tensor_scale > 0)
+	if (p->tensor_scale > 0) {
 		qn_format_encode_ternary(floats, w->k, p->tensor_scale, row->codes);
-	else
-		qn_format_encode(p->matrix->kernel->format, floats, w->k, row);
-	if (p->tensor_scale > 0)
 		row->scales[0] = p->tensor_scale;
+	} else {
+		qn_format_encode(p->matrix->kernel->format, floats, w->k, row);
+	}
 }
 
 /* Packs panels until none is left, through a panel of canonical rows and a row of floats. */

@@ -117,7 +117,7 @@ static int slot_of(const struct job *job, const struct qn_kernel *kernel)
 
 /* A slice of K of one token: whole groups where they lie, then what is left over, padded with zeros. */
 struct slice {
-	const float *whole, *rest;
+	const float *whole;
 	long n_whole, n_rest, n_zero; /* groups */
 	float tail[QN_GROUP];
 };
@@ -232,21 +232,6 @@ static void prepare_slice(const struct job *job, int thread, int n_threads)
 					  job->engine->prepared[i]);
 }
 
-/* The activations from a token on, for kernels that want nothing prepared. */
-static struct qn_acts acts_from(const struct qn_acts *x, long token)
-{
-	const long groups = x->k / QN_GROUP;
-
-	return (struct qn_acts){
-		.n_tokens = x->n_tokens - token,
-		.k = x->k,
-		.q = x->q + token * x->k,
-		.scale = x->scale + token * groups,
-		.sum = x->sum + token * groups,
-		.half_sum = x->half_sum + 2 * token * groups,
-	};
-}
-
 /*
  * Panels first .. end-1.  Tokens that do not fill the kernel's last tile go through the matrix's kernel
  * for so few, panel by panel, while the panel is near.
@@ -263,7 +248,8 @@ static void run_panels(const struct quern_matrix *matrix, const struct qn_kernel
 		return;
 	}
 	most.x.n_tokens = whole;
-	rest.x = acts_from(&work->x, whole);
+	rest.x = qn_token(&work->x, whole, 0);
+	rest.x.n_tokens = left;
 	rest.y += whole * work->y_stride;
 	for (long p = first; p < end; p++) {
 		kernel->run(&most, p, p + 1);

@@ -258,7 +258,9 @@ static void choose_live(struct trial *t, long pass, long n_passes)
 	const long n_groups = t->acts_k / QN_GROUP;
 	const int per_row = t->matrix.kernel->act == QN_A8R;
 
-	memcpy(t->q, t->all_q, (size_t)(t->n_tokens * t->acts_k));
+	/* With a scale for each group q stays the same in all passes. */
+	if (per_row || !pass)
+		memcpy(t->q, t->all_q, (size_t)(t->n_tokens * t->acts_k));
 	for (long g = 0; g < t->n_tokens * n_groups; g++) {
 		const int live = g % n_groups % n_passes == pass;
 
@@ -266,7 +268,8 @@ static void choose_live(struct trial *t, long pass, long n_passes)
 		if (per_row && !live)
 			memset(t->q + g * QN_GROUP, 0, QN_GROUP);
 	}
-	sum_acts(t);
+	if (per_row || !pass)
+		sum_acts(t);
 }
 
 /* What row r must give for a token when only groups with a scale of 1 count; and magnitudes. */

@@ -50,16 +50,13 @@ function lut.suits(point, n)
 end
 
 function lut.relayout(point, rv, pack)
-  if pack ~= "planes" or point.ADJ ~= 4 then return nil end
-  local other = {}
-  for name, v in pairs(point) do other[name] = v end
-  other.RV = rv
-  return other
+  return pack == "planes" and point.ADJ == 4 and panel.relayout(point, rv, "bits") or nil
 end
 
 function lut.vars(point, format, isa)
   return {
-    adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES", pack = point.ADJ == 4 and "planes" or "narrow planes", trits = false, RG = 1,
+    adjacent = point.ADJ, signed_codes = 0, order = "QN_PLANES",
+    pack = point.ADJ == 4 and "planes" or "narrow planes", trits = false, RG = 1,
     panel_rows = point.RV * isa.vector_bytes // point.ADJ, vector_rows = isa.vector_bytes // point.ADJ,
     vector_bytes = isa.vector_bytes // point.ADJ * 4 * format.bits,
     prepared_bytes = 256, scratch_bytes = 0, tile_sums = 0,
