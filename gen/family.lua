@@ -34,14 +34,17 @@ function family.check_act(act)
   error(("activation format '%s' is not known: one of %s"):format(act, table.concat(acts, ", ")), 0)
 end
 
--- The parameters that this family has for a format and ISA, each {name, tile, values, ordered}; values may be
--- a function of the two, nil where there is nothing to choose.
+-- The parameters that this family has for a format and ISA, each {name, tile, values, ordered, usual}; values may
+-- be a function of the two, nil where there is nothing to choose.  A value that is the usual one is not spelled
+-- in keys and names, so that a parameter may come later than results that know nothing of it.
 local function parameters(fam, fmt, row)
   local list = {}
   for _, p in ipairs(fam.parameters) do
     local values = p.values
     if type(values) == "function" then values = values(fmt, row) end
-    if values then list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered } end
+    if values then
+      list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered, usual = p.usual }
+    end
   end
   return list
 end
@@ -50,6 +53,11 @@ end
 function family.refuses(fam_name, fmt_name)
   local fam = family.get(fam_name)
   return fam.refuses and fam.refuses(format.get(fmt_name))
+end
+
+-- Whether kernels of a point round more than activations to int8.
+function family.is_lossy(fam, point)
+  return fam.is_lossy ~= nil and fam.is_lossy(point)
 end
 
 -- nil, or the first rule that a point breaks.
@@ -69,10 +77,13 @@ local function sorted_keys(t)
   return keys
 end
 
--- "family=dot format=w4g32 act=a8g32 isa=avx512 KU=1 PF=0 RV=4"
-local function key_of(head, point)
-  local words = { head }
-  for _, name in ipairs(sorted_keys(point)) do words[#words + 1] = name .. "=" .. point[name] end
+-- "family=dot format=w4g32 act=a8g32 isa=avx512 KU=1 PF=0 RV=4"; without params all is spelled.
+local function key_of(head, point, params)
+  local words, usual = { head }, {}
+  for _, p in ipairs(params or {}) do usual[p.name] = p.usual end
+  for _, name in ipairs(sorted_keys(point)) do
+    if point[name] ~= usual[name] then words[#words + 1] = name .. "=" .. point[name] end
+  end
   return table.concat(words, " ")
 end
 
@@ -81,7 +92,7 @@ local function name_of(base, params, point)
   local tile = {}
   for _, p in ipairs(params) do
     local v = point[p.name]
-    if #p.values > 1 then tile[#tile + 1] = p.tile .. (type(v) == "string" and v:sub(1, 1) or v) end
+    if #p.values > 1 and v ~= p.usual then tile[#tile + 1] = p.tile .. (type(v) == "string" and v:sub(1, 1) or v) end
   end
   return base .. "_" .. table.concat(tile)
 end
@@ -105,6 +116,7 @@ function family.parse(key)
   local fam, fmt, row = family.get(words.family), format.get(words.format), isa.get(words.isa)
   local params = parameters(fam, fmt, row)
   for _, p in ipairs(params) do
+    if point[p.name] == nil then point[p.name] = p.usual end
     local v, found = point[p.name], false
     if v == nil then error(("%s kernels need the parameter %s (in '%s')"):format(fam.name, p.name, key), 0) end
     for _, legal in ipairs(p.values) do found = found or legal == v end
@@ -126,7 +138,7 @@ function family.parse(key)
   local base = table.concat({ fam.name, fmt.name, words.act, row.name }, "_")
   return {
     family = fam, format = fmt, act = words.act, isa = row, point = point, head = head,
-    name = name_of(base, params, point), key = key_of(head, point),
+    name = name_of(base, params, point), key = key_of(head, point, params), is_lossy = family.is_lossy(fam, point),
   }
 end
 
@@ -169,12 +181,13 @@ end
 local space = {}
 space.__index = space
 
--- Every legal point that suits n tokens, in the order of the parameters: the first varies slowest.
-function family.space(fam_name, fmt_name, act, isa_name, n_tokens)
+-- Every legal point that suits n tokens, in the order of the parameters: the first varies slowest.  Lossy ones
+-- only when asked for.
+function family.space(fam_name, fmt_name, act, isa_name, n_tokens, with_lossy)
   local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
   family.check_act(act)
   local self = setmetatable({
-    params = parameters(fam, fmt, row), points = {}, index = {},
+    family = fam, params = parameters(fam, fmt, row), points = {}, index = {},
     head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name),
     base = table.concat({ fam.name, fmt.name, act, row.name }, "_"),
   }, space)
@@ -186,11 +199,11 @@ function family.space(fam_name, fmt_name, act, isa_name, n_tokens)
         point[p.name] = v
         extend(depth + 1)
       end
-    elseif fam.suits(point, n_tokens) and not family.why_illegal(fam, point, fmt, row, act) then
+    elseif (with_lossy or not family.is_lossy(fam, point)) and fam.suits(point, n_tokens) and not family.why_illegal(fam, point, fmt, row, act) then
       local copy = {}
       for name, v in pairs(point) do copy[name] = v end
       self.points[#self.points + 1] = copy
-      self.index[key_of(self.head, copy)] = #self.points
+      self.index[key_of(self.head, copy, self.params)] = #self.points
     end
   end
   extend(1)
@@ -201,10 +214,12 @@ function space:count()
   return #self.points
 end
 
+-- Name, key, and whether it is lossy.
 function space:point(i)
   local point = self.points[i]
   if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
-  return name_of(self.base, self.params, point), key_of(self.head, point)
+  return name_of(self.base, self.params, point), key_of(self.head, point, self.params),
+    family.is_lossy(self.family, point)
 end
 
 -- Points that differ in one parameter: the next legal value on either side of an ordered one, every
@@ -216,7 +231,7 @@ function space:neighbours(i)
   for name, v in pairs(point) do copy[name] = v end
   local function try(p, v)
     copy[p.name] = v
-    local n = self.index[key_of(self.head, copy)]
+    local n = self.index[key_of(self.head, copy, self.params)]
     copy[p.name] = point[p.name]
     if n then found[#found + 1] = n end
     return n

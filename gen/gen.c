@@ -209,6 +209,7 @@ struct space_call {
 	const char *family, *format, *act, *isa;
 	const char *key;
 	long n_tokens;
+	int with_lossy;
 	long index; /* in and out, from 0 */
 	struct gen_point *point;
 	long *indices, max, n;
@@ -245,7 +246,8 @@ static int space_body(lua_State *lua)
 	lua_pushstring(lua, args->act);
 	lua_pushstring(lua, args->isa);
 	lua_pushinteger(lua, args->n_tokens);
-	lua_call(lua, 5, 1);
+	lua_pushboolean(lua, args->with_lossy);
+	lua_call(lua, 6, 1);
 	if (!lua_istable(lua, -1))
 		luaL_error(lua, "a space is no table");
 	space->table = luaL_ref(lua, LUA_REGISTRYINDEX);
@@ -258,7 +260,7 @@ static int space_body(lua_State *lua)
 }
 
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
-				 const char *act, const char *isa, long n_tokens,
+				 const char *act, const char *isa, long n_tokens, int with_lossy,
 				 struct gen_error *err)
 {
 	struct gen_space *space = calloc(1, sizeof *space);
@@ -269,6 +271,7 @@ struct gen_space *gen_space_open(struct gen *gen, const char *family, const char
 		.act = act,
 		.isa = isa,
 		.n_tokens = n_tokens,
+		.with_lossy = with_lossy,
 	};
 
 	if (!space) {
@@ -321,9 +324,10 @@ static int point_body(lua_State *lua)
 
 	push_method(lua, args->space, "point");
 	lua_pushinteger(lua, args->index + 1);
-	lua_call(lua, 2, 2);
-	copy_text(lua, -2, "the name of a point", point->name, sizeof point->name);
-	copy_text(lua, -1, "the key of a point", point->key, sizeof point->key);
+	lua_call(lua, 2, 3);
+	copy_text(lua, -3, "the name of a point", point->name, sizeof point->name);
+	copy_text(lua, -2, "the key of a point", point->key, sizeof point->key);
+	point->is_lossy = lua_toboolean(lua, -1);
 	return 0;
 }
 

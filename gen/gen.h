@@ -30,14 +30,16 @@ struct gen_point {
 	char name[64]; /* dot_w4g32_a8g32_avx512_r64k1p0 */
 	char key[512]; /* "family=dot format=w4g32 act=a8g32 isa=avx512 KU=1 PF=0 RV=4", keys in
 			  order */
+	int is_lossy;  /* rounds more than activations to int8 */
 };
 
 /*
  * Every legal point of a family for one format and ISA that is worth trying for n_tokens tokens at
- * a time.  The space may be empty. Valid until gen_close or gen_space_close.
+ * a time, lossy ones only when asked for.  The space may be empty. Valid until gen_close or
+ * gen_space_close.
  */
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
-				 const char *act, const char *isa, long n_tokens,
+				 const char *act, const char *isa, long n_tokens, int with_lossy,
 				 struct gen_error *err);
 void gen_space_close(struct gen_space *space);
 long gen_space_count(const struct gen_space *space);

@@ -57,11 +57,11 @@ function isa.get(name)
   error(("isa '%s' is not known: one of %s"):format(name, table.concat(isa.names(), ", ")), 0)
 end
 
--- Products of four codes up to `top` and |x| <= 127 that fit a lane before it has to be widened: a lane
+-- Products of four codes up to `top` and |x| <= act_top that fit a lane before it has to be widened: a lane
 -- takes `pairs` of them at a time.  Nil: any number; 0: not one.
-function isa.depth(row, top)
+function isa.depth(row, top, act_top)
   if row.pairs == 0 then return nil end
-  return 32767 // (row.pairs * top * 127)
+  return 32767 // (row.pairs * top * act_top)
 end
 
 -- Features as the C expression of kernel.h's mask.

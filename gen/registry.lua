@@ -30,10 +30,21 @@ end
 
 -- What a point's ISA takes for n tokens when nothing nearer was measured.
 local function default_case(point, n)
-  return { m = 0, k = 0, n = n, threads = 0, point = point }
+  return { m = 0, k = 0, n = n, threads = 0, nmse = 0, point = point }
 end
 
--- Adds the entries of a results file to cases: case key -> {m, k, n, threads, point}.
+-- The error that a lossy winner was measured to have.
+local function read_nmse(entry)
+  local nmse = entry.nmse
+  if entry.default == true then
+    error(yaml.where(entry) .. ": a default has to be exact, this point is lossy", 0)
+  elseif type(nmse) ~= "number" or nmse <= 0 or nmse >= 1 then
+    error(("%s: the entry of a lossy point needs its 'nmse', between 0 and 1"):format(yaml.where(entry)), 0)
+  end
+  return nmse
+end
+
+-- Adds the entries of a results file to cases: case key -> {m, k, n, threads, nmse (0: exact), us, point}.
 local function read_results(doc, cases)
   if type(doc.entries) ~= "table" then
     error(yaml.where(doc) .. ": a results file needs a list 'entries'", 0)
@@ -61,10 +72,12 @@ local function read_results(doc, cases)
     elseif entry.n then
       case.n = integer(entry, "n")
     end
+    if point.is_lossy then case.nmse = read_nmse(entry) end
+    case.us = type(entry.median_us) == "number" and entry.median_us or nil
     -- A measured case belongs to the ISA that won it; each ISA has defaults of its own.
     local key = ("%s %s %d %d %d %d %s"):format(point.format.name, point.act, case.m, case.k, case.n,
       case.threads, point.isa.name)
-    cases[key] = case
+    cases[point.is_lossy and "lossy " .. key or key] = case
   end
 end
 
@@ -81,6 +94,17 @@ end
 local function layout_of(point)
   local vars = point.family.vars(point.point, point.format, point.isa)
   return vars.panel_rows, vars.pack
+end
+
+-- Leaves out lossy winners that are not faster than the exact one of their case.
+local function drop_slow_lossy(cases)
+  local slow = {}
+  for key, case in pairs(cases) do
+    local exact = key:match("^lossy (.*)")
+    exact = exact and cases[exact]
+    if exact and exact.us and case.us and case.us >= exact.us then slow[#slow + 1] = key end
+  end
+  for _, key in ipairs(slow) do cases[key] = nil end
 end
 
 -- "format activations ISA"
@@ -116,7 +140,7 @@ end
 local function add_layouts(cases)
   local layouts, singles, more = {}, {}, {}
   local function shape(case)
-    return ("%s %d %d %d"):format(place(case), case.m, case.k, case.threads)
+    return ("%s %d %d %d %s"):format(place(case), case.m, case.k, case.threads, case.nmse > 0)
   end
   for _, case in pairs(cases) do
     if case.n == 1 then
@@ -133,7 +157,8 @@ local function add_layouts(cases)
     if single and (rows ~= single[1] or pack ~= single[2]) then
       local point = family.relayout(case.point.key, single[1], single[2])
       if point then
-        more[key] = { m = case.m, k = case.k, n = case.n, threads = case.threads, point = family.parse(point) }
+        more[key] = { m = case.m, k = case.k, n = case.n, threads = case.threads, nmse = case.nmse,
+          point = family.parse(point) }
       end
     end
     if case.m == 0 and case.n > 1 then
@@ -167,7 +192,7 @@ end
 local function add_sample(cases, spaces, n)
   for i = 1, n do
     local fam, fmt, act, row = table.unpack(spaces[i * 7919 % #spaces + 1])
-    local space = family.space(fam, fmt, act, row, 512)
+    local space = family.space(fam, fmt, act, row, 512, true)
     if space:count() > 0 then
       local _, key = space:point(i * 40503 % space:count() + 1)
       cases["sample " .. key] = { point = family.parse(key) }
@@ -217,6 +242,7 @@ function registry.files(docs, arch)
     origins[#origins + 1] = yaml.where(doc):match("([^/]*):%d+$") or "?"
   end
 
+  drop_slow_lossy(cases)
   drop_dead_ends(cases)
   add_layouts(cases)
   add_fallbacks(cases)
@@ -239,7 +265,8 @@ function registry.files(docs, arch)
   for _, case in ipairs(list) do
     if case.m then
       choices[#choices + 1] = { format = case.point.format.id, rank = case.point.format.rank, act = case.point.act,
-        m = case.m, k = case.k, n = case.n, threads = case.threads, kernel = index[case.point.name] }
+        m = case.m, k = case.k, n = case.n, threads = case.threads, kernel = index[case.point.name],
+        nmse = case.nmse > 0 and ("%.3g"):format(case.nmse) or "0" }
     end
   end
   table.sort(choices, function(a, b)

@@ -84,7 +84,7 @@ static int choose_forced(const struct qn_registry *registry, uint32_t features, 
 	return 0;
 }
 
-static int is_exact(const struct qn_choice *c, const struct qn_case *what)
+static int is_same_case(const struct qn_choice *c, const struct qn_case *what)
 {
 	return c->m == what->m && c->k == what->k && c->n_tokens == what->n_tokens &&
 	       c->n_threads == what->n_threads;
@@ -93,13 +93,15 @@ static int is_exact(const struct qn_choice *c, const struct qn_case *what)
 /*
  * Distance in log space; threads weigh less than shape, so that a shape's winners stay together.
  * A narrower ISA counts as far: its winners were measured on a CPU that had no better.  Measured
- * for this very case, it won.
+ * for this very case, it won.  A lossy winner was faster than the exact one of its case.
  */
 static double distance(const struct qn_choice *c, const struct qn_case *what, uint32_t rank)
 {
-	if (is_exact(c, what))
-		return -1e6 - rank;
-	return -4.0 * rank + fabs(log((double)c->m / (double)what->m)) +
+	const double lossy = c->nmse > 0 ? 0.001 : 0;
+
+	if (is_same_case(c, what))
+		return -1e6 - rank - lossy;
+	return -4.0 * rank - lossy + fabs(log((double)c->m / (double)what->m)) +
 	       fabs(log((double)c->k / (double)what->k)) +
 	       fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
 	       0.25 * fabs(log((double)c->n_threads / (double)what->n_threads));
@@ -126,7 +128,7 @@ static const struct qn_choice *nearest(const struct qn_registry *registry,
 		double d;
 
 		if (c->format != what->format || c->act != what->act || (c->m > 0) != shaped ||
-		    !is_allowed(kernel, limits) ||
+		    !is_allowed(kernel, limits) || c->nmse > what->max_nmse ||
 		    (shaped && !similar_tokens(c->n_tokens, what->n_tokens)))
 			continue;
 		d = shaped ? distance(c, what, kernel->isa->rank)
@@ -149,7 +151,7 @@ static int choose_measured(const struct qn_registry *registry, const struct limi
 	if (choice) {
 		*chosen = (struct qn_chosen){
 			.kernel = registry->kernels[choice->kernel],
-			.rung = is_exact(choice, what) ? QN_RUNG_EXACT : QN_RUNG_NEAR,
+			.rung = is_same_case(choice, what) ? QN_RUNG_EXACT : QN_RUNG_NEAR,
 			.source = {choice->format, choice->m, choice->k, choice->n_tokens,
 				   choice->n_threads, choice->act},
 		};
@@ -185,6 +187,7 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 		const struct qn_kernel *kernel = registry->kernels[i];
 
 		if (kernel->format == what->format && is_allowed(kernel, &limits) &&
+		    !qn_is_lossy(kernel) &&
 		    (kernel->act == what->act || kernel->act == QN_A8G32) &&
 		    (!chosen->kernel || kernel->isa->rank > chosen->kernel->isa->rank))
 			chosen->kernel = kernel;

@@ -20,7 +20,8 @@ struct qn_case {
 	int format;
 	long m, k, n_tokens;
 	int n_threads;
-	int act; /* enum qn_act_id */
+	int act;         /* enum qn_act_id */
+	double max_nmse; /* of lossy kernels that may be chosen; 0: only exact ones */
 };
 
 struct qn_chosen {
@@ -35,7 +36,8 @@ struct qn_chosen {
  *
  * features: what the CPU has.  layout: NULL, or what the kernel must read.  forced: NULL, or kernel
  * names separated by commas, of which one for the case's format is taken; a name that the registry
- * does not have, or the CPU cannot run, is an error.
+ * does not have, or the CPU cannot run, is an error.  Only by name is a lossy kernel chosen that nobody
+ * measured.
  */
 int qn_choose(const struct qn_registry *registry, uint32_t features, const struct qn_case *what,
 	      const struct qn_layout *layout, const char *forced, struct qn_chosen *chosen,

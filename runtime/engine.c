@@ -305,6 +305,8 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	if (w.format && !strcmp(w.format, "wtgt") && qn_format_of_type(w.type) < 0 &&
 	    find_tensor_scale(&packing, err))
 		return -1;
+	if (!(w.max_nmse >= 0 && w.max_nmse < 1))
+		return qn_error_set(err, "max_nmse must be from 0 (exact) to below 1");
 	matrix = calloc(1, sizeof *matrix);
 	if (!matrix)
 		return qn_error_set(err, "no memory for a matrix");
@@ -314,7 +316,8 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 					w.k,
 					w.n_tokens > 0 ? w.n_tokens : 1,
 					engine->n_threads,
-					act};
+					act,
+					w.max_nmse};
 	if (choose_kernel(matrix, &w, err))
 		goto out;
 	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
@@ -402,10 +405,11 @@ int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
 		break;
 	default: snprintf(why, sizeof why, "the only kind this library has");
 	}
-	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s %s, %d thread%s: %s (%s; from %s)",
+	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s %s, %d thread%s: %s (%s%s; from %s)",
 			qn_formats[what->format].name, what->m, what->k, what->n_tokens,
 			what->n_tokens == 1 ? "" : "s", qn_format_acts[what->act], what->n_threads,
-			what->n_threads == 1 ? "" : "s", matrix->kernel->name, why,
+			what->n_threads == 1 ? "" : "s", matrix->kernel->name,
+			qn_is_lossy(matrix->kernel) ? "lossy; " : "", why,
 			qn_registry.origin);
 }
 
@@ -418,5 +422,6 @@ void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_in
 		.kernel = matrix->kernel->name,
 		.packed_bytes = qn_matrix_bytes(matrix),
 		.act = qn_format_acts[matrix->what.act],
+		.is_lossy = qn_is_lossy(matrix->kernel),
 	};
 }

@@ -178,14 +178,14 @@ struct qn_isa {
 	float (*amax)(const float *x, long k);
 
 	/*
-	 * x[k] -> int8: scale = amax / 127, q = round to nearest even of x / scale, sums of q over
-	 * 32 and over 16.  With whole < 0 every 32 have an amax of their own (a8g32, ggml's Q8_0
+	 * x[k] -> int8: scale = amax / top, q = round to nearest even of x / scale, sums of q over
+	 * 32 and over 16; top is 127, less for lossy kernels.  With whole < 0 every 32 have an amax of their own (a8g32, ggml's Q8_0
 	 * rule, but the scale stays f32); else it is the amax of all (a8r).  An amax that is not
 	 * finite gives a scale of NaN and q = 0, so that the result is NaN and no kernel meets
-	 * |q| > 127.
+	 * |q| > top.
 	 */
-	void (*quantize)(const float *x, long k, float whole, int8_t *q, float *scale, int32_t *sum,
-			 int32_t *half_sum);
+	void (*quantize)(const float *x, long k, float whole, int top, int8_t *q, float *scale,
+			 int32_t *sum, int32_t *half_sum);
 
 	/*
 	 * Reads n bytes (a multiple of 4096 * n_streams) from n_streams places at once, 1, 2, 4
@@ -212,13 +212,21 @@ struct qn_kernel {
 	uint8_t act;    /* enum qn_act_id */
 	struct qn_layout layout;
 	uint16_t token_tile;     /* tokens it multiplies at a time; it takes any number */
-	int16_t bias;            /* added to sums, times the sum of the activations: -sub */
+	int16_t bias;            /* added to sums, times the sum of the activations */
 	uint8_t tile_sums;       /* what prepared tiles hold of sums, see qn_tiles_* */
+	uint8_t act_top;         /* |q| it takes at most: 127, or less, which is lossy */
+	uint8_t adds;            /* 0; lossy lookups: sums of a table that fit a byte together */
 	uint32_t prepared_bytes; /* of a token's 32 activations */
 	uint32_t scratch_bytes;  /* of one thread */
 	qn_prepare_fn *prepare;  /* NULL: nothing to prepare */
 	qn_run_fn *run;
 };
+
+/* Whether a kernel rounds more than the activations to int8. */
+static inline int qn_is_lossy(const struct qn_kernel *kernel)
+{
+	return kernel->adds || kernel->act_top < 127;
+}
 
 /*
  * For this case use kernel n of the registry: a measured winner, or with m = 0 a default of its
@@ -230,6 +238,7 @@ struct qn_choice {
 	int n_threads;
 	uint16_t kernel;
 	uint8_t act;
+	float nmse; /* of a lossy kernel, as measured; 0: exact */
 };
 
 /* What a registry (generated kernels.c) defines. */

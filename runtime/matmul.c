@@ -91,7 +91,7 @@ struct job {
 	const struct qn_matmul *call;
 	struct qn_acts x;
 	long first_token;
-	int act;                                           /* enum qn_act_id, of all matrices */
+	int act, act_top;                                  /* of all matrices' kernels */
 	const struct qn_kernel *prepares[QN_MAX_PREPARES]; /* one kernel of each distinct form */
 	int n_prepares;
 	long n_chunks, n_all_chunks; /* of a matrix, of all */
@@ -102,7 +102,7 @@ static int same_prepared(const struct qn_kernel *a, const struct qn_kernel *b)
 {
 	return a->prepare == b->prepare && a->token_tile == b->token_tile && a->bias == b->bias &&
 	       a->tile_sums == b->tile_sums && a->prepared_bytes == b->prepared_bytes &&
-	       a->act == b->act;
+	       a->act == b->act && a->adds == b->adds;
 }
 
 /* Slot of what a kernel wants prepared, or -1. */
@@ -153,17 +153,17 @@ static void quantize_slice(const struct job *job, long token, long first, long e
 	cut_slice(job, token, first, end, &s);
 	n = s.n_whole;
 	if (n)
-		engine->isa->quantize(s.whole, n * QN_GROUP, amax, q, scale, sum, half);
+		engine->isa->quantize(s.whole, n * QN_GROUP, amax, job->act_top, q, scale, sum, half);
 	if (s.n_rest) {
-		engine->isa->quantize(s.tail, QN_GROUP, amax, q + n * QN_GROUP, scale + n, sum + n,
-				      half + 2 * n);
+		engine->isa->quantize(s.tail, QN_GROUP, amax, job->act_top, q + n * QN_GROUP,
+				      scale + n, sum + n, half + 2 * n);
 		n++;
 	}
 	memset(q + n * QN_GROUP, 0, (size_t)(s.n_zero * QN_GROUP));
 	memset(sum + n, 0, (size_t)s.n_zero * sizeof *sum);
 	memset(half + 2 * n, 0, 2 * (size_t)s.n_zero * sizeof *half);
 	for (long i = 0; i < s.n_zero; i++)
-		scale[n + i] = amax < 0 ? 0 : amax / 127;
+		scale[n + i] = amax < 0 ? 0 : amax / (float)job->act_top;
 }
 
 /* NaN stays. */
@@ -243,7 +243,8 @@ static void run_panels(const struct quern_matrix *matrix, const struct qn_kernel
 	const struct qn_kernel *few = left ? qn_matrix_kernel(matrix, left) : kernel;
 	struct qn_job most = *work, rest = *work;
 
-	if (!whole || few->token_tile >= kernel->token_tile || kernel->prepare || few->prepare) {
+	if (!whole || few->token_tile >= kernel->token_tile || kernel->prepare || few->prepare ||
+	    few->act_top != kernel->act_top) {
 		kernel->run(work, first, end);
 		return;
 	}
@@ -304,6 +305,7 @@ static int collect_prepares(struct job *job)
 	const struct quern_engine *engine = job->engine;
 
 	job->act = job->call->matrices[0]->what.act;
+	job->act_top = qn_matrix_kernel(job->call->matrices[0], job->call->n_tokens)->act_top;
 	for (int i = 0; i < job->call->n; i++) {
 		const struct quern_matrix *matrix = job->call->matrices[i];
 		const struct qn_kernel *kernel = qn_matrix_kernel(matrix, job->call->n_tokens);
@@ -311,7 +313,7 @@ static int collect_prepares(struct job *job)
 		assert(matrix->k <= engine->k_capacity &&
 		       kernel->prepared_bytes <= PREPARED_BYTES && kernel->token_tile <= MAX_TILE &&
 		       kernel->scratch_bytes <= engine->scratch_capacity);
-		if (matrix->what.act != job->act)
+		if (matrix->what.act != job->act || kernel->act_top != job->act_top)
 			return i;
 		if (!kernel->prepare || slot_of(job, kernel) >= 0)
 			continue;

@@ -34,6 +34,7 @@ struct options {
 	long n_tokens;
 	const char *kernels;
 	int json, list, act;
+	double max_nmse;
 };
 
 struct result {
@@ -116,6 +117,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->kernels = value;
 		} else if (!strcmp(name, "--act") && value) {
 			status = run_options_act(value, &o->act);
+		} else if (!strcmp(name, "--max-nmse") && value) {
+			status = run_options_nmse(name, value, &o->max_nmse);
 		} else if (!strcmp(name, "--tokens") && value) {
 			status = run_options_number(name, value, 4096, &o->n_tokens);
 		} else {
@@ -235,11 +238,11 @@ static void print_result(const struct result *r, int json)
 		printf("{\"op\": \"%s\", \"format\": \"%s\", \"M\": %ld, \"K\": %ld, \"N\": %ld, "
 		       "\"threads\": %d, \"act\": \"%s\", \"kernel\": \"%s\", \"median_us\": %.3f, \"ci_low_us\": %.3f, "
 		       "\"ci_high_us\": %.3f, \"gbps\": %.3f, \"gmacs\": %.3f, \"roof\": \"%s\", "
-		       "\"roof_fraction\": %.4f, \"nmse\": %.3g}\n",
+		       "\"roof_fraction\": %.4f, \"nmse\": %.3g, \"lossy\": %s}\n",
 		       c->n_tokens == 1 ? "gemv" : "gemm", format, c->m, c->k, c->n_tokens,
 		       c->n_threads, qn_format_acts[c->act], r->kernel->name, r->median_us,
 		       r->low_us, r->high_us, r->gbps, r->gmacs, r->roof, r->roof_fraction,
-		       r->nmse);
+		       r->nmse, qn_is_lossy(r->kernel) ? "true" : "false");
 	else
 		printf("%-6s %6ldx%-6ld %3ld %3d  %-40s %8.1f %8.1f-%-8.1f %6.1f %7.1f %4.0f%% of %5.1f "
 		       "%-6s %.1e\n",
@@ -270,12 +273,44 @@ static int list_kernels(void)
 	return 0;
 }
 
+/* One case: what the library takes when sums have to be exact, and what it takes when max_nmse allows more. */
+static int run_case(struct quern_engine *engine, struct qn_roof_state *roofs,
+		    const struct options *o, const struct qn_case *what, int *has_head,
+		    struct quern_error *err)
+{
+	const char *forced = o->kernels ? o->kernels : getenv("QUERN_KERNEL");
+	const struct qn_kernel *exact = NULL;
+
+	for (int lossy = 0; lossy <= (o->max_nmse > 0); lossy++) {
+		struct result r = {.what = *what};
+		struct quern_matrix matrix = {.what = *what};
+
+		/* As quern_pack does without a hint: the layout of the kernel for one token. */
+		matrix.what.n_tokens = 1;
+		matrix.what.max_nmse = lossy ? o->max_nmse : 0;
+		if (qn_matrix_choose(&matrix, engine->features, forced && *forced ? forced : NULL,
+				     err))
+			return -1;
+		r.matrix = &matrix;
+		r.kernel = qn_matrix_kernel(&matrix, o->n_tokens);
+		if (r.kernel == exact)
+			break;
+		exact = r.kernel;
+		if (measure(engine, roofs, &r, err))
+			return -1;
+		if (!o->json && !*has_head)
+			print_head();
+		*has_head = 1;
+		print_result(&r, o->json);
+	}
+	return 0;
+}
+
 /* All formats and shapes with one number of threads. */
 static int run_threads(const struct options *o, int n_threads, int *has_head,
 		       struct quern_error *err)
 {
 	const struct quern_options options = {.size = sizeof options, .n_threads = n_threads};
-	const char *forced = o->kernels ? o->kernels : getenv("QUERN_KERNEL");
 	struct quern_engine *engine = NULL;
 	struct qn_roof_state *roofs = NULL;
 	int status = -1;
@@ -284,23 +319,17 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 		goto out;
 	for (int f = 0; f < o->n_formats; f++) {
 		for (int s = 0; s < o->n_shapes; s++) {
-			struct result r = {.what = {o->formats[f], o->shapes[s].m, o->shapes[s].k,
-						    o->n_tokens, n_threads, o->act}};
-			struct quern_matrix matrix = {.what = r.what};
+			const struct qn_case what = {
+				.format = o->formats[f],
+				.m = o->shapes[s].m,
+				.k = o->shapes[s].k,
+				.n_tokens = o->n_tokens,
+				.n_threads = n_threads,
+				.act = o->act,
+			};
 
-			/* As quern_pack does without a hint: the layout of the kernel for one token. */
-			matrix.what.n_tokens = 1;
-			if (qn_matrix_choose(&matrix, engine->features,
-					     forced && *forced ? forced : NULL, err))
+			if (run_case(engine, roofs, o, &what, has_head, err))
 				goto out;
-			r.matrix = &matrix;
-			r.kernel = qn_matrix_kernel(&matrix, o->n_tokens);
-			if (measure(engine, roofs, &r, err))
-				goto out;
-			if (!o->json && !*has_head)
-				print_head();
-			*has_head = 1;
-			print_result(&r, o->json);
 		}
 	}
 	status = 0;

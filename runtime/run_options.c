@@ -72,6 +72,18 @@ int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_form
 	}
 }
 
+int run_options_nmse(const char *option, const char *value, double *nmse)
+{
+	char *end;
+
+	*nmse = strtod(value, &end);
+	if (end != value && !*end && *nmse > 0 && *nmse < 1)
+		return 0;
+	fprintf(stderr, "quern-run: %s %s: must be a number between 0 and 1, such as 1e-4\n", option,
+		value);
+	return -1;
+}
+
 int run_options_act(const char *text, int *act)
 {
 	*act = qn_format_find_act(text);

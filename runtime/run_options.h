@@ -16,6 +16,9 @@ int run_options_number(const char *option, const char *value, long max, long *nu
 /* Formats separated by commas, each taken once; -1 after a complaint. */
 int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_formats);
 
+/* The largest NMSE of lossy kernels, between 0 and 1; -1 after a complaint. */
+int run_options_nmse(const char *option, const char *value, double *nmse);
+
 /* An activation format; -1 after a complaint. */
 int run_options_act(const char *text, int *act);
 

@@ -11,7 +11,8 @@
 
 /*
  * Packs, prepares and runs the kernel on ragged shapes with random and worst-case data, guard bytes
- * around every output.  The integer part must be exact, the float part within a stated bound.
+ * around every output.  The integer part must be exact, the float part within a stated bound;
+ * lossy lookups get what rounding their tables may do on top.
  * Returns 0 and the error against double precision on the dequantised weights in *nmse, or -1 with
  * a sentence that names shape, row and seed.  The CPU must have the kernel's features.
  */

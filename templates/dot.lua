@@ -17,6 +17,7 @@ local dot = {
     { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192, 16384 }, ordered = true },
     { name = "NT", tile = "n", values = { 1, 2, 3, 4, 6, 8 }, ordered = true },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
+    { name = "XB", tile = "x", values = panel.act_bits, usual = 8 },
     { name = "PACK", tile = "c", values = panel.packs },
   },
 }
@@ -41,6 +42,8 @@ dot.rules = {
   panel.whole_blocks,
   panel.needed_unpack,
 }
+
+dot.is_lossy = panel.is_lossy
 
 function dot.default(format, isa)
   local wide = isa.registers == 32

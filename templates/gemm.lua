@@ -24,6 +24,7 @@ local gemm = {
       return format.group > 32 and format.super == 0 and { 0, 1 } or { 0 }
     end },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
+    { name = "XB", tile = "x", values = panel.act_bits, usual = 8 },
     { name = "PACK", tile = "c", values = panel.packs_decoded },
   },
 }
@@ -50,6 +51,8 @@ gemm.rules = {
   end,
   panel.needed_unpack,
 }
+
+gemm.is_lossy = panel.is_lossy
 
 function gemm.default(format, isa)
   local wide = isa.registers == 32

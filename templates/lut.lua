@@ -4,6 +4,9 @@
 -- the index.  A sum of 4 int8 needs 10 bits, so a table is two byte planes: low = sum mod 32 and
 -- high = floor(sum / 32), in 0..31 and -16..15.  Eight of them (32 activations) add up to at
 -- most 248 and to -128..120: both planes are summed in bytes, exactly.
+--
+-- With ADDS a table is one plane, which is lossy: the sums with signs, x0 +- x1 +- x2 +- x3, of 32 activations share a
+-- float scale and are rounded to at most 127 / ADDS, so that ADDS of them add up in a byte.
 
 local panel = require("panel")
 
@@ -17,6 +20,7 @@ local lut = {
     { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192, 16384 }, ordered = true },
     { name = "NT", tile = "n", values = { 1, 2, 4 }, ordered = true },
     { name = "ADJ", tile = "a", values = function(_, isa) return isa.tables end },
+    { name = "ADDS", tile = "q", values = { 0, 1, 2, 4 }, usual = 0 },
   },
 }
 
@@ -29,7 +33,17 @@ lut.rules = {
   panel.even_rows(sums),
   panel.near_floats(sums),
   panel.whole_blocks,
+  function(p, _, _, act)
+    if p.ADDS > 0 and act == "a8r" then return "rounded tables have a scale for 32 activations" end
+  end,
+  function(p)
+    if p.ADDS > 1 and p.ADJ == 4 then return "four tables side by side add up in 32 bits" end
+  end,
 }
+
+function lut.is_lossy(point)
+  return point.ADDS > 0
+end
 
 -- nil, or why there is no kernel for a format.
 function lut.refuses(format)
@@ -59,8 +73,12 @@ function lut.vars(point, format, isa)
     pack = point.ADJ == 4 and "planes" or "narrow planes", trits = false, RG = 1,
     panel_rows = point.RV * isa.vector_bytes // point.ADJ, vector_rows = isa.vector_bytes // point.ADJ,
     vector_bytes = isa.vector_bytes // point.ADJ * 4 * format.bits,
-    prepared_bytes = 256, scratch_bytes = 0, tile_sums = 0,
-    prepare = ("qn_tables%d_%s"):format(point.ADJ, isa.name), sub = format.sub,
+    -- Rounded sums with signs are mul * (2 code - (2^bits - 1)) / 2: what is missing to the level, twice.
+    bias = point.ADDS > 0 and format.mul * ((1 << format.bits) - 1) - 2 * format.sub or -format.sub,
+    rounded = point.ADDS > 0, act_top = 127,
+    prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, tile_sums = 0,
+    prepare = point.ADDS > 0 and "qn_rounded_tables_" .. isa.name or ("qn_tables%d_%s"):format(point.ADJ, isa.name),
+    sub = format.sub,
   }
 end
 

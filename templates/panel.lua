@@ -49,6 +49,22 @@ function panel.packs_decoded(format, row)
   return panel.packs(format, row)
 end
 
+-- Bits of the activations, fewer than 8 where more products of them fit 16 bits then; nil where nothing is gained.
+function panel.act_bits(format, row)
+  if row.pairs == 0 or panel.is_signed(format, row) then return nil end
+  local steps = 8 // format.halves
+  local function run(bits) return math.min(steps, isa.depth(row, format.top, (1 << bits - 1) - 1)) end
+  local list = { 8 }
+  for bits = 7, 6, -1 do
+    if run(bits) > run(list[#list]) then list[#list + 1] = bits end
+  end
+  return #list > 1 and list or nil
+end
+
+function panel.is_lossy(point)
+  return (point.XB or 8) < 8
+end
+
 -- A copy of a point for panels of RV vectors of rows whose codes are packed so; nil where there is none.
 function panel.relayout(point, rv, pack)
   local other = {}
@@ -92,6 +108,7 @@ function panel.vars(point, format, row)
   local trits, planes = pack == "trits", pack == "planes"
   local rows = point.RV * row.vector_bytes // 4
   local low, top = format.parts[1], format.parts[2]
+  local act_top = (1 << (point.XB or 8) - 1) - 1
   local table_of = {}
   for i, level in ipairs(format.codebook or {}) do table_of[i] = signed and level & 255 or level + format.sub end
   return {
@@ -99,7 +116,8 @@ function panel.vars(point, format, row)
     order = trits and "QN_TRITS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
     planes = planes,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
-    signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top) or 8,
+    signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top, act_top) or 8,
+    bias = signed and 0 or -format.sub, rounded = false, act_top = act_top,
     n_low = low, n_top = top or 0, fields = fields(format), levels = table_of,
     block = trits and 160 or format.block,
     vector_bytes = row.vector_bytes * (trits and 8 or format.bits),

@@ -78,6 +78,11 @@ static inline vh vh_join(vb high, vb low, int half)
 	return _mm256_add_epi16(_mm256_slli_epi16(_mm256_cvtepi8_epi16(h), 5),
 				_mm256_cvtepu8_epi16(l));
 }
+static inline vh vh_widen(vb a, int half)
+{
+	return _mm256_cvtepi8_epi16(half ? _mm256_extracti128_si256(a, 1)
+					 : _mm256_castsi256_si128(a));
+}
 static inline vh vh_add(vh a, vh b) { return _mm256_add_epi16(a, b); }
 #define vh_shift_left(a, n) _mm256_slli_epi16(a, n)
 

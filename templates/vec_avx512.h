@@ -106,6 +106,12 @@ static inline vh vh_join(vb high, vb low, int half)
 	return _mm512_add_epi16(_mm512_slli_epi16(_mm512_cvtepi8_epi16(h), 5),
 				_mm512_cvtepu8_epi16(l));
 }
+/* one half of the byte lanes, signed */
+static inline vh vh_widen(vb a, int half)
+{
+	return _mm512_cvtepi8_epi16(half ? _mm512_extracti64x4_epi64(a, 1)
+					 : _mm512_castsi512_si256(a));
+}
 static inline vh vh_add(vh a, vh b) { return _mm512_add_epi16(a, b); }
 #define vh_shift_left(a, n) _mm512_slli_epi16(a, n)
 

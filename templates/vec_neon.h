@@ -71,6 +71,12 @@ static inline vh vh_join(vb high, vb low, int half)
 
 	return vreinterpretq_s16_u16(half ? vaddw_high_u8(w, low) : vaddw_u8(w, vget_low_u8(low)));
 }
+static inline vh vh_widen(vb a, int half)
+{
+	const int8x16_t s = vreinterpretq_s8_u8(a);
+
+	return half ? vmovl_high_s8(s) : vmovl_s8(vget_low_s8(s));
+}
 static inline vh vh_add(vh a, vh b) { return vaddq_s16(a, b); }
 #define vh_shift_left(a, n) vshlq_n_s16(a, n)
 

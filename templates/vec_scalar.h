@@ -64,6 +64,13 @@ static inline vh vh_join(vb high, vb low, int half)
 	V_EACH(8) r.h[i] = (int16_t)(32 * (int8_t)high.b[8 * half + i] + low.b[8 * half + i]);
 	return r;
 }
+static inline vh vh_widen(vb a, int half)
+{
+	vh r;
+
+	V_EACH(8) r.h[i] = (int8_t)a.b[8 * half + i];
+	return r;
+}
 static inline vh vh_add(vh a, vh c) { V_EACH(8) a.h[i] = (int16_t)(a.h[i] + c.h[i]); return a; }
 static inline vh vh_shift_left(vh a, int n)
 {

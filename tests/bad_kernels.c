@@ -39,10 +39,11 @@ static void quantize_group(const float *x, int8_t *q, float *scale, int32_t *sum
 }
 
 /* These kernels know a8g32 alone and no halves. */
-static void quantize(const float *x, long k, float whole, int8_t *q, float *scale, int32_t *sum,
-		     int32_t *half_sum)
+static void quantize(const float *x, long k, float whole, int top, int8_t *q, float *scale,
+		     int32_t *sum, int32_t *half_sum)
 {
 	(void)whole;
+	(void)top;
 	(void)half_sum;
 	for (long i = 0; i < k; i += QN_GROUP)
 		quantize_group(x + i, q + i, scale + i / QN_GROUP, sum + i / QN_GROUP);
@@ -179,7 +180,7 @@ static const struct qn_isa plain = {.name = "plain",
 	{ \
 		.name = "bad_w8g32_a8g32_plain_" title, .point = "MR=" #rows, .family = "bad", \
 		.isa = &plain, .needs = features, .format = QN_W8G32, \
-		.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .token_tile = 1, .run = function \
+		.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .token_tile = 1, .act_top = 127, .run = function \
 	}
 
 static const struct qn_kernel kernels[] = {[BAD_RIGHT4] = KERNEL("right4", 4, run_right4, 0),

@@ -55,7 +55,7 @@ static long check_space(struct gen *gen, const char *family, const char *format,
 			long n_tokens)
 {
 	struct gen_error err;
-	struct gen_space *space = gen_space_open(gen, family, format, "a8g32", isa, n_tokens, &err);
+	struct gen_space *space = gen_space_open(gen, family, format, "a8g32", isa, n_tokens, 0, &err);
 	struct gen_point point;
 	long n;
 
@@ -157,7 +157,7 @@ static void check_refusals(struct gen *gen)
 	for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
 		const char *const *name = spaces[i];
 
-		CHECK(!gen_space_open(gen, name[0], name[1], name[2], name[3], 1, &err));
+		CHECK(!gen_space_open(gen, name[0], name[1], name[2], name[3], 1, 0, &err));
 		CHECK(strstr(err.text, name[i]) != NULL);
 	}
 }
@@ -184,7 +184,7 @@ static char *make_results(struct gen *gen)
 		struct gen_error err;
 		struct gen_point point = {"", ""};
 		struct gen_space *space =
-			gen_space_open(gen, "dot", spaces[i][0], "a8g32", spaces[i][1], 1, &err);
+			gen_space_open(gen, "dot", spaces[i][0], "a8g32", spaces[i][1], 1, 0, &err);
 
 		CHECK(space && gen_space_point(space, 0, &point, &err) == 0);
 		gen_space_close(space);
@@ -412,7 +412,7 @@ static void check_mutants(struct gen *gen)
 static void check_key_mutants(struct gen *gen)
 {
 	struct gen_error err;
-	struct gen_space *space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, &err);
+	struct gen_space *space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, &err);
 	struct gen_point point;
 	long n = space ? gen_space_count(space) : 0;
 

@@ -116,7 +116,7 @@ static void check_stand_in(const char *change, const char *expected)
 	free(text);
 	scratch_write_text(results, "a: 1\n");
 	gen = gen_open("home", &err);
-	space = gen ? gen_space_open(gen, "f", "w", "a", "i", 1, &err) : NULL;
+	space = gen ? gen_space_open(gen, "f", "w", "a", "i", 1, 0, &err) : NULL;
 	if (space && gen_space_point(space, 1, &point, &err) == 0 &&
 	    gen_space_neighbours(space, 0, &other, 1, &err) >= 0 &&
 	    gen_space_find(space, "k", &err) >= 0 && gen_isa(gen, "x", &isa, &err) == 0 &&
@@ -191,7 +191,7 @@ static int find_dot(void)
 	struct gen_space *space = NULL;
 
 	if (gen)
-		space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, &err);
+		space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, &err);
 	if (space)
 		gen_space_point(space, 0, &dot, &err);
 	gen_close(gen);

@@ -410,11 +410,11 @@ static void test_quantize(void)
 
 		if (isa->needs & ~qn_cpu_features())
 			continue;
-		isa->quantize(x, 256, -1, q, scale, sum, half);
+		isa->quantize(x, 256, -1, 127, q, scale, sum, half);
 		for (int g = 0; g < 8; g++)
 			CHECK(half[2 * g] + half[2 * g + 1] == sum[g]);
 		CHECK(isnan(isa->amax(x, 256)) && isa->amax(x, 128) <= 8);
-		isa->quantize(x, 128, isa->amax(x, 128), row_q, row_scale, row_sum, half);
+		isa->quantize(x, 128, isa->amax(x, 128), 127, row_q, row_scale, row_sum, half);
 		for (int k = 0; k < 128; k++) { /* one scale for all of it */
 			CHECK(row_scale[k / 32] == row_scale[0]);
 			CHECK(fabsf((float)row_q[k] * row_scale[0] - x[k]) <=

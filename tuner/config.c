@@ -156,10 +156,11 @@ static int add_shape(struct config *config, const char *text, const struct place
 
 /* ---- files ---- */
 
-enum key { KIND, SCHEMA, FORMATS, ACTS, FAMILIES, ISAS, SHAPES, TOKENS, THREADS, N_KEYS };
+enum key { KIND, SCHEMA, FORMATS, ACTS, FAMILIES, ISAS, SHAPES, TOKENS, THREADS, MAX_NMSE, N_KEYS };
 
 static const char *const key_names[N_KEYS] = {
 	"quern", "schema", "formats", "acts", "families", "isas", "shapes", "tokens", "threads",
+	"max_nmse",
 };
 
 static const char *const known_acts[] = {"a8g32", "a8r", NULL};
@@ -200,6 +201,14 @@ static int read_key(struct config *config, struct gen *gen, const struct yaml *y
 			return yaml_complain(yaml, node, err, "schema must be 1");
 		return 0;
 	}
+	if (key == MAX_NMSE) {
+		if (yaml_double(node, &config->max_nmse) < 0 ||
+		    !(config->max_nmse > 0 && config->max_nmse < 1))
+			return yaml_complain(yaml, node, err,
+					     "max_nmse must be a number between 0 and 1, such as "
+					     "1e-4");
+		return 0;
+	}
 	if (key == ISAS && node->kind == YAML_SCALAR && !strcmp(node->text, "native"))
 		return 0;
 	if (node->kind != YAML_SEQUENCE || !node->n)
@@ -235,13 +244,13 @@ static int read_config(struct config *config, struct gen *gen, const struct yaml
 				yaml, root->keys[i], err,
 				"unknown key '%.40s': must be "
 				"one of quern, schema, formats, shapes, tokens, threads, "
-				"acts, families, isas",
+				"acts, families, isas, max_nmse",
 				root->keys[i]->text);
 		if (read_key(config, gen, yaml, (enum key)key, root->items[i], err) < 0)
 			return -1;
 	}
 	for (int key = 0; key < N_KEYS; key++) {
-		if (key != ISAS && !yaml_get(root, key_names[key]))
+		if (key != ISAS && key != MAX_NMSE && !yaml_get(root, key_names[key]))
 			return yaml_complain(yaml, root, err, "'%s' is missing", key_names[key]);
 	}
 	return 0;
@@ -401,6 +410,8 @@ char *config_text(const struct config *config)
 	put_names(out, "isas", &config->isas);
 	put_numbers(out, "tokens", &config->tokens);
 	put_numbers(out, "threads", &config->threads);
+	if (config->max_nmse > 0)
+		fprintf(out, "max_nmse %g; ", config->max_nmse);
 	fputs("shapes", out);
 	for (size_t i = 0; i < config->n_shapes; i++) {
 		const struct config_shape *shape = &config->shapes[i];

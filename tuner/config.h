@@ -32,6 +32,7 @@ struct config {
 	struct config_shape *shapes;
 	size_t n_shapes;
 	struct config_numbers tokens, threads;
+	double max_nmse; /* of lossy points; 0: there are none */
 };
 
 /* Reads a file; 0, or -1 with "path:line: ..." (nothing is kept then). */

@@ -107,6 +107,9 @@ static int verify_new(struct pass *pass, size_t first)
 			pass_drop(pass, i, error.why);
 		else
 			contest->record->protocol.verified++;
+		/* Right, but not wanted. */
+		if (!status && one->point.is_lossy && one->nmse > contest->config->max_nmse)
+			one->failed = 1;
 	}
 	return 0;
 }
@@ -140,6 +143,7 @@ static int race_batch(struct pass *pass, const char *stage, size_t first_new)
 	const struct contest_effort *effort = &pass->contest->effort;
 	struct race_runner *runners = fail_alloc(search_n(pass->search) + 1, sizeof(*runners));
 	size_t n = pass_enter(pass, runners, first_new);
+	int n_carried[RACE_KINDS] = {0};
 	long left = -1;
 
 	pass->stage = stage;
@@ -147,8 +151,12 @@ static int race_batch(struct pass *pass, const char *stage, size_t first_new)
 	if (pass_line_up(pass, runners, n) == 0)
 		left = race_run(runners, n, effort->first_rounds, (size_t)effort->n_carry,
 				pass_seed(pass, stage), pass_sample, pass);
-	for (long i = 0; i < left && pass->n_carry < (size_t)effort->n_carry; i++)
-		pass->carry[pass->n_carry++] = (size_t)runners[i].id;
+	for (long i = 0; i < left; i++) {
+		int *n_kind = &n_carried[runners[i].kind];
+
+		if ((*n_kind)++ < effort->n_carry)
+			pass->carry[pass->n_carry++] = (size_t)runners[i].id;
+	}
 	if (left > 0)
 		pass_tell_best(pass, &runners[0]);
 	free(runners);
@@ -229,7 +237,7 @@ static int first_point(struct pass *pass, struct gen_point *point)
 				continue;
 			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
 					       pass->act, contest->isas[i].info.name, pass->place.n,
-					       pass->err);
+					       0, pass->err);
 			if (!space)
 				return -1;
 			if (gen_space_count(space) > 0) {
@@ -391,7 +399,7 @@ static int run_cases(struct pass *pass, size_t format, long n_tokens, long threa
 			 pass->place.n);
 		if (final_run(pass, *n_cases_left) < 0 || pass_roof(pass, when) < 0)
 			return -1;
-		if (record->n_entries > n_entries)
+		for (; n_entries < record->n_entries; n_entries++)
 			record->entries[n_entries].roof_fraction =
 				roof_fraction(pass->contest, &record->entries[n_entries]);
 		--*n_cases_left;

@@ -32,7 +32,7 @@ static int width_of(const struct pass *pass, const struct race_runner *runner)
 static size_t choose(struct pass *pass, const struct race_runner *runners,
 		     struct race_verdict *verdicts, size_t n, size_t best, size_t base)
 {
-	size_t winner = verdicts[best].over_base > 1 ? base : best;
+	size_t winner = verdicts[best].over_base > 1 && base < n ? base : best;
 	const char *name = pass_name(pass, &runners[winner]);
 	int is_known = is_chosen(pass->contest->record, name);
 	int width = width_of(pass, &runners[winner]);
@@ -130,10 +130,10 @@ static long final_rounds(const struct pass *pass, size_t n, size_t n_cases_left)
 	return fit <= effort->least_rounds ? effort->least_rounds : (long)fit | 1;
 }
 
-/* Sorted by the case's own race: at most N_ELITES and the default are left. */
+/* Sorted by the case's own race: at most N_ELITES of a kind and the default are left. */
 static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 {
-	size_t left = 0, kept = 0;
+	size_t left = 0, kept = 0, n_kind[RACE_KINDS] = {0};
 	long rounds;
 	char what[96];
 
@@ -150,26 +150,27 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 	while (left < n && !runners[left].out)
 		left++;
 	for (size_t i = 0; i < left; i++) {
-		if (kept < N_ELITES || runners[i].keep)
+		if (n_kind[runners[i].kind]++ < N_ELITES || runners[i].keep)
 			runners[kept++] = runners[i];
 	}
 	return (long)kept;
 }
 
-static size_t find_base(const struct race_runner *runners, size_t n, size_t base)
+/* The default, or where it failed the best of the exact ones, which begin at `exact`. */
+static size_t find_base(const struct race_runner *runners, size_t n, size_t base, size_t exact)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (runners[i].id == (int)base)
 			return i;
 	}
-	return 0; /* the default failed here: the best takes its part */
+	return exact < n ? exact : 0;
 }
 
-static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
+/* The entry of the best of n runners, which all are of one kind; base may lie behind them. */
+static int finish_kind(struct pass *pass, const struct race_runner *runners, size_t n, size_t base)
 {
 	struct contest *contest = pass->contest;
 	struct race_verdict verdicts[PASS_MAX_CARRY + 1];
-	size_t base = find_base(runners, n, pass->base);
 	size_t best = race_judge(runners, n, base, verdicts);
 	size_t winner = choose(pass, runners, verdicts, n, best, base);
 	struct session_error error;
@@ -191,6 +192,28 @@ static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
 			 entry->format, entry->m, entry->k, entry->n, entry->threads, entry->kernel,
 			 entry->median_us, entry->gbps, entry->speedup);
 	return 0;
+}
+
+static int by_kind(const void *a, const void *b)
+{
+	const struct race_runner *x = a, *y = b;
+
+	return x->kind != y->kind ? y->kind - x->kind : x->score < y->score ? -1 : x->score > y->score;
+}
+
+/* An entry for the best exact kernel and, where lossy ones ran beside, one for the best of them. */
+static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
+{
+	size_t n_lossy = 0, base;
+
+	qsort(runners, n, sizeof(*runners), by_kind);
+	while (n_lossy < n && runners[n_lossy].kind)
+		n_lossy++;
+	base = find_base(runners, n, pass->base, n_lossy);
+	if (n_lossy < n &&
+	    finish_kind(pass, runners + n_lossy, n - n_lossy, base - n_lossy) < 0)
+		return -1;
+	return n_lossy ? finish_kind(pass, runners, n_lossy, base) : 0;
 }
 
 int final_run(struct pass *pass, size_t n_cases_left)

@@ -210,6 +210,7 @@ static void enter(struct race_runner *runner, const struct pass *pass, size_t ca
 	memset(runner, 0, sizeof(*runner));
 	runner->id = (int)candidate;
 	runner->keep = candidate == pass->base;
+	runner->kind = search_candidate(pass->search, candidate)->point.is_lossy;
 }
 
 size_t pass_enter(struct pass *pass, struct race_runner *runners, size_t first_new)
@@ -217,7 +218,8 @@ size_t pass_enter(struct pass *pass, struct race_runner *runners, size_t first_n
 	size_t n = 0;
 
 	for (size_t i = 0; i < pass->n_carry; i++) {
-		if (search_candidate(pass->search, pass->base)->failed)
+		if (search_candidate(pass->search, pass->base)->failed &&
+		    !search_candidate(pass->search, pass->carry[i])->point.is_lossy)
 			pass->base = pass->carry[i];
 	}
 	enter(&runners[n++], pass, pass->base);

@@ -11,7 +11,7 @@
 #include "contest.h"
 #include "race.h"
 
-#define PASS_MAX_CARRY 32
+#define PASS_MAX_CARRY 64 /* of all kinds */
 
 struct pass {
 	struct contest *contest;

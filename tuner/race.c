@@ -13,33 +13,32 @@ static const double margins[] = {0.30, 0.15, 0.10, 0.07, 0.05};
 
 int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, void *context)
 {
-	double best = INFINITY, again;
+	double best = INFINITY;
 
 	for (size_t i = 0; i < n; i++) {
 		struct race_runner *runner = &runners[i];
-		int status;
+		int status = runner->out ? 0 : sample(context, runner->id, -1, &runner->warm_ns);
 
-		if (runner->out)
-			continue;
-		status = sample(context, runner->id, -1, &runner->warm_ns);
 		if (status < 0)
 			return -1;
-		runner->out = status;
-		/* A first call may meet a page fault or a switch; a second has no excuse. */
-		if (!status && runner->warm_ns > 2 * best) {
-			status = sample(context, runner->id, -2, &again);
-			if (status < 0)
-				return -1;
-			runner->out = status;
-			if (!status && again < runner->warm_ns)
-				runner->warm_ns = again;
-		}
+		runner->out |= status;
 		if (!runner->out && runner->warm_ns < best)
 			best = runner->warm_ns;
 	}
+	/* A first call may meet a page fault or a switch; a second has no excuse. */
 	for (size_t i = 0; i < n; i++) {
-		if (runners[i].warm_ns > 2 * best && !runners[i].keep)
-			runners[i].out = 1;
+		struct race_runner *runner = &runners[i];
+		double again;
+		int status;
+
+		if (runner->out || runner->warm_ns <= 2 * best)
+			continue;
+		status = sample(context, runner->id, -2, &again);
+		if (status < 0)
+			return -1;
+		if (!status && again < runner->warm_ns)
+			runner->warm_ns = again;
+		runner->out = status || (runner->warm_ns > 2 * best && !runner->keep);
 	}
 	return 0;
 }
@@ -79,17 +78,23 @@ static void set_score(struct race_runner *runner)
 static size_t eliminate(struct race_runner *runners, size_t n, int round, size_t n_elites)
 {
 	int last = sizeof(margins) / sizeof(*margins) - 1;
-	double limit;
-	size_t left = 0;
+	const double *leaders[RACE_KINDS] = {0};
+	size_t n_before[RACE_KINDS] = {0}, left = 0;
 
 	qsort(runners, n, sizeof(*runners), by_score);
 	while (left < n && !runners[left].out)
 		left++;
 	if (!left)
 		return 0;
-	limit = runners[0].score + log1p(margins[round < last ? round : last]);
-	for (size_t i = n_elites; i < left; i++)
-		runners[i].out = runners[i].score > limit && !runners[i].keep;
+	for (size_t i = 0; i < left; i++) {
+		const double **leader = &leaders[runners[i].kind];
+		const double margin = log1p(margins[round < last ? round : last]);
+
+		if (!*leader)
+			*leader = &runners[i].score;
+		if (n_before[runners[i].kind]++ >= n_elites)
+			runners[i].out = runners[i].score > **leader + margin && !runners[i].keep;
+	}
 	qsort(runners, n, sizeof(*runners), by_score);
 	while (left && runners[left - 1].out)
 		left--;

@@ -13,10 +13,12 @@
 #include <stdint.h>
 
 #define RACE_MAX_ROUNDS 64
+#define RACE_KINDS 2
 
 struct race_runner {
 	int id;         /* the caller's */
 	int keep;       /* never dropped for being slow */
+	int kind;       /* 0 .. RACE_KINDS-1; each kind has a race of its own, in the same rounds */
 	int out;        /* dropped, or it failed */
 	double warm_ns; /* one call, cold */
 	double log_ns[RACE_MAX_ROUNDS];
@@ -37,9 +39,9 @@ typedef int race_sample_fn(void *context, int id, int round, double *ns);
 int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, void *context);
 
 /*
- * n_rounds rounds.  After each, those slower than the leader by more than the margin of the
- * round (30, 15, 10, 7, then 5 %) are out, but never the best n_elites; n_elites = n drops
- * nobody.  Survivors come first afterwards, by score.  Returns how many, or -1.
+ * n_rounds rounds.  After each, those slower than the leader of their kind by more than the
+ * margin of the round (30, 15, 10, 7, then 5 %) are out, but never the best n_elites of a kind;
+ * n_elites = n drops nobody.  Survivors come first afterwards, by score.  Returns how many, or -1.
  */
 long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
 	      race_sample_fn *sample, void *context);
@@ -50,7 +52,10 @@ struct race_verdict {
 	double over_base;  /* like ratio, over the base's time */
 };
 
-/* Judges n runners with equally many samples; returns the index of the best. */
+/*
+ * Judges n runners with equally many samples; returns the index of the best.  base may lie behind
+ * them.
+ */
 size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
 		  struct race_verdict *verdicts);
 

@@ -38,7 +38,7 @@ static int open_spaces(struct search *search, const struct config *config, const
 			space = &search->spaces[search->n_spaces];
 			space->space = gen_space_open(search->gen, config->families.list[f],
 						      search->format, act, isas[i].info.name,
-						      search->n_tokens, err);
+						      search->n_tokens, config->max_nmse > 0, err);
 			if (!space->space)
 				return -1;
 			space->isa = &isas[i];
@@ -151,14 +151,20 @@ static int add_key(struct search *search, const char *key, struct gen_error *err
 	return 0;
 }
 
-/* 1: a new point; 0: none was found. */
+/* 1: a new exact point; 0: none was found. */
 static int draw(struct search *search, struct space *space, uint64_t *state, struct gen_error *err)
 {
 	long count = gen_space_count(space->space);
 	int status = 0;
 
-	for (int try = 0; try < MAX_TRIES && !status && count > 0; try++)
-		status = add_point(search, space, hash_below(state, count), err);
+	for (int try = 0; try < MAX_TRIES && !status && count > 0; try++) {
+		const long index = hash_below(state, count);
+		struct gen_point point;
+
+		status = gen_space_point(space->space, index, &point, err);
+		if (!status && !point.is_lossy)
+			status = add_point(search, space, index, err);
+	}
 	return status;
 }
 
@@ -236,37 +242,50 @@ static int keep_batch(struct search *search, const char *question, size_t first,
 	return status;
 }
 
+/* Neighbours of a candidate, while there are fewer than `end` candidates; only_lossy: of them, the lossy ones. */
+static int add_neighbours(struct search *search, size_t leader, size_t end, int only_lossy,
+			  struct gen_error *err)
+{
+	struct search_candidate *one = &search->list[leader];
+	struct gen_space *space = one->space;
+	long near[MAX_NEIGHBOURS], n;
+	size_t s = 0;
+
+	while (search->spaces[s].space != space)
+		s++;
+	n = gen_space_neighbours(space, one->index, near, MAX_NEIGHBOURS, err);
+	if (n < 0)
+		return -1;
+	for (long i = 0; i < n && search->n < end; i++) {
+		struct gen_point point;
+
+		if (only_lossy && gen_space_point(space, near[i], &point, err) < 0)
+			return -1;
+		if (only_lossy && !point.is_lossy)
+			continue;
+		if (add_point(search, &search->spaces[s], near[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
 		 struct gen_error *err)
 {
 	char *question =
 		fail_text("batch %s %s n%ld 0", search->format, search->act, search->n_tokens);
 	int status = take_batch(search, question, err);
+	size_t n_known;
 
 	for (size_t i = 0; i < n_keys && !status; i++)
 		status = add_key(search, keys[i], err) < 0 ? -1 : 0;
+	n_known = search->n;
+	for (size_t i = 0; i < n_known && !status; i++)
+		status = add_neighbours(search, i, SIZE_MAX, 1, err);
 	if (!status && !(status = draw_all(search, n_random, err)))
 		status = keep_batch(search, question, 0, err);
 	free(question);
 	return status < 0 ? -1 : 0;
-}
-
-static int add_neighbours(struct search *search, size_t leader, size_t end, struct gen_error *err)
-{
-	struct search_candidate *one = &search->list[leader];
-	long near[MAX_NEIGHBOURS], n;
-	size_t s = 0;
-
-	while (search->spaces[s].space != one->space)
-		s++;
-	n = gen_space_neighbours(one->space, one->index, near, MAX_NEIGHBOURS, err);
-	if (n < 0)
-		return -1;
-	for (long i = 0; i < n && search->n < end; i++) {
-		if (add_point(search, &search->spaces[s], near[i], err) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
@@ -279,7 +298,7 @@ int search_grow(struct search *search, int batch, const size_t *leaders, size_t 
 
 	if (!status) {
 		for (size_t i = 0; i < n_leaders && !status; i++)
-			status = add_neighbours(search, leaders[i], first + (size_t)max, err);
+			status = add_neighbours(search, leaders[i], first + (size_t)max, 0, err);
 		if (!status)
 			status = keep_batch(search, question, first, err);
 	}

@@ -29,7 +29,7 @@ struct search_candidate {
 	char *text; /* emitted C; the owner may free it and set NULL */
 	uint64_t fingerprint;
 	char object[64]; /* of compile.h */
-	int failed;      /* does not compile, verify or run */
+	int failed;      /* does not compile, verify or run, or errs more than the config allows */
 	double nmse;
 };
 
@@ -49,7 +49,8 @@ struct search_candidate *search_candidate(struct search *search, size_t i);
 
 /*
  * Batch 0: the points with these keys that are legal here, in order, and n_random others spread
- * over families and ISAs (the portable ISA gets one a family).  0, or -1.
+ * over families and ISAs (the portable ISA gets one a family).  Lossy points are not drawn; where the
+ * config allows them, those that differ from a key's point in nothing else come with it.  0, or -1.
  */
 int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
 		 struct gen_error *err);
