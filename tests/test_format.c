@@ -1,8 +1,5 @@
 /*
  * test_format.c: weight formats against what their names and GGUF's specification say.
- *
- * Decoders of GGUF types stand here a second time, as functions of one value's index, because
- * format_gguf.c takes whole blocks apart: the same mistake is unlikely in both.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -10,6 +7,7 @@
 
 #include "check.h"
 #include "format.h"
+#include "gguf_decoders.h"
 
 enum { MAX_K = 4096, GUARD = 0x5a };
 
@@ -31,18 +29,6 @@ static float next_normal(void)
 
 /* ---- half floats ---- */
 
-/* By the definition of IEEE 754: sign, 5 bits of exponent with bias 15, 10 bits of fraction. */
-static float half_value(unsigned half)
-{
-	const int exponent = half >> 10 & 31, fraction = half & 1023;
-	float x = exponent ? ldexpf((float)(1024 + fraction), exponent - 25)
-			   : ldexpf((float)fraction, -24);
-
-	if (exponent == 31)
-		x = fraction ? NAN : INFINITY;
-	return half & 0x8000 ? -x : x;
-}
-
 static int same(float a, float b)
 {
 	return a == b || (isnan(a) && isnan(b));
@@ -53,15 +39,15 @@ static void test_half(void)
 	for (unsigned h = 0; h < 0x10000; h++) {
 		const float x = qn_format_half_to_float((uint16_t)h);
 
-		CHECK(same(x, half_value(h)) && !signbit(x) == !(h & 0x8000));
+		CHECK(same(x, gguf_decoders_half(h)) && !signbit(x) == !(h & 0x8000));
 		if (isnan(x))
-			CHECK(isnan(half_value(qn_format_float_to_half(x))));
+			CHECK(isnan(gguf_decoders_half(qn_format_float_to_half(x))));
 		else
 			CHECK(qn_format_float_to_half(x) == h);
 	}
 	/* What is half way goes to the even neighbour, anything beside it to the nearer one. */
 	for (unsigned h = 0; h < 0x7bff; h++) {
-		const float middle = (half_value(h) + half_value(h + 1)) / 2;
+		const float middle = (gguf_decoders_half(h) + gguf_decoders_half(h + 1)) / 2;
 
 		CHECK(qn_format_float_to_half(middle) == h + (h & 1));
 		CHECK(qn_format_float_to_half(nextafterf(middle, 0)) == h);
@@ -99,9 +85,6 @@ static struct meaning parse(const char *name)
 	return mean;
 }
 
-static const int levels_nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-				  1,    13,   25,  38,  53,  69,  89,  113};
-
 static int level_by_name(const char *name, int code)
 {
 	const struct meaning mean = parse(name);
@@ -111,7 +94,7 @@ static int level_by_name(const char *name, int code)
 	if (mean.bits == 0)
 		return code - 1;
 	if (mean.codebook)
-		return levels_nl[code];
+		return gguf_decoders_nl[code];
 	return mean.min ? code : code - (1 << (mean.bits - 1));
 }
 
@@ -139,7 +122,8 @@ static void test_table(void)
 		for (int code = 0; code < f->n_codes; code++)
 			CHECK(qn_format_level(id, code) == level_by_name(f->name, code));
 		for (int code = 0; f->codebook && code < 16; code++) /* as kernels look it up */
-			CHECK((uint8_t)(f->codebook[code] + f->sub) == levels_nl[code] + 128);
+			CHECK((uint8_t)(f->codebook[code] + f->sub) ==
+			      gguf_decoders_nl[code] + 128);
 		CHECK(f->mul == (mean.bits == 1 ? 2 : 1));
 		for (long k = 1; k < 600; k += 37) {
 			const long groups = mean.group ? (k - 1) / mean.group + 1 : 1;
@@ -452,7 +436,7 @@ static void test_encode_scales(void)
 		else
 			scale = peak / -(float)(1 << (mean.bits - 1));
 		if (mean.group)
-			scale = half_value(qn_format_float_to_half(scale));
+			scale = gguf_decoders_half(qn_format_float_to_half(scale));
 		clear(&room, id);
 		qn_format_encode(id, x, 512, &room.row);
 		CHECK(room.scales[0] == scale);
@@ -547,183 +531,7 @@ static void test_encode_nan(void)
 	}
 }
 
-/* ---- GGUF types, value by value ---- */
-
-static float half_at(const uint8_t *p)
-{
-	return half_value((unsigned)(p[0] | p[1] << 8));
-}
-
-static int nibble(const uint8_t *p, int upper)
-{
-	return upper ? *p >> 4 : *p & 15;
-}
-
-static int bit(const uint8_t *p, int i)
-{
-	return p[i / 8] >> i % 8 & 1;
-}
-
-static float q4_0(const uint8_t *p, int i)
-{
-	return half_at(p) * (float)(nibble(p + 2 + i % 16, i >= 16) - 8);
-}
-
-static float q4_1(const uint8_t *p, int i)
-{
-	const float product = half_at(p) * (float)nibble(p + 4 + i % 16, i >= 16);
-
-	return product + half_at(p + 2);
-}
-
-static float q5_0(const uint8_t *p, int i)
-{
-	return half_at(p) * (float)(nibble(p + 6 + i % 16, i >= 16) + 16 * bit(p + 2, i) - 16);
-}
-
-static float q5_1(const uint8_t *p, int i)
-{
-	const float product =
-		half_at(p) * (float)(nibble(p + 8 + i % 16, i >= 16) + 16 * bit(p + 4, i));
-
-	return product + half_at(p + 2);
-}
-
-static float q8_0(const uint8_t *p, int i)
-{
-	return half_at(p) * (float)(int8_t)p[2 + i];
-}
-
-static float iq4_nl(const uint8_t *p, int i)
-{
-	return half_at(p) * (float)levels_nl[nibble(p + 2 + i % 16, i >= 16)];
-}
-
-static float q1_0(const uint8_t *p, int i)
-{
-	return bit(p + 2, i) ? half_at(p) : -half_at(p);
-}
-
-static float q2_0(const uint8_t *p, int i)
-{
-	return half_at(p) * (float)((p[2 + i / 4] >> 2 * (i % 4) & 3) - 1);
-}
-
-/* Two bits of value i of 256: half h, plane, byte. */
-static int crumb(const uint8_t *p, int i)
-{
-	return p[32 * (i / 128) + i % 32] >> 2 * (i % 128 / 32) & 3;
-}
-
-static float q2_k(const uint8_t *p, int i)
-{
-	const int h = i / 128, plane = i % 128 / 32, t = i % 32 / 16;
-	const uint8_t *c = p + 8 * h + 2 * plane + t;
-	const float scale = half_at(p + 80) * (float)nibble(c, 0);
-	const float min = half_at(p + 82) * (float)nibble(c, 1);
-	const float product = scale * (float)crumb(p + 16, i);
-
-	return product - min;
-}
-
-static float q3_k(const uint8_t *p, int i)
-{
-	const int h = i / 128, plane = i % 128 / 32, t = i % 32 / 16, is = 8 * h + 2 * plane + t;
-	const int q = crumb(p + 32, i) - (p[i % 32] >> (4 * h + plane) & 1 ? 0 : 4);
-	const uint8_t *s = p + 96;
-	const int z = nibble(s + is % 8, is / 8) + 16 * (s[8 + is % 4] >> 2 * (is / 4) & 3);
-	const float scale = half_at(p + 108) * (float)(z - 32);
-
-	return scale * (float)q;
-}
-
-/* The value of q4_k and q5_k with code q in sub-block is. */
-static float k_value(const uint8_t *p, int is, int q)
-{
-	const uint8_t *s = p + 4;
-	const int sc = is < 4 ? s[is] & 63 : nibble(s + is + 4, 0) + 16 * (s[is - 4] >> 6);
-	const int mn = is < 4 ? s[is + 4] & 63 : nibble(s + is + 4, 1) + 16 * (s[is] >> 6);
-	const float scale = half_at(p) * (float)sc, min = half_at(p + 2) * (float)mn;
-	const float product = scale * (float)q;
-
-	return product - min;
-}
-
-static float q4_k(const uint8_t *p, int i)
-{
-	return k_value(p, i / 32, nibble(p + 16 + 32 * (i / 64) + i % 32, i % 64 >= 32));
-}
-
-static float q5_k(const uint8_t *p, int i)
-{
-	const int low = nibble(p + 48 + 32 * (i / 64) + i % 32, i % 64 >= 32);
-
-	return k_value(p, i / 32, low + 16 * (p[16 + i % 32] >> i / 32 & 1));
-}
-
-static float q6_k(const uint8_t *p, int i)
-{
-	const int h = i / 128, plane = i % 128 / 32, l = i % 32;
-	const int low = nibble(p + 64 * h + 32 * (plane % 2) + l, plane / 2);
-	const int q = low + 16 * (p[128 + 32 * h + l] >> 2 * plane & 3) - 32;
-	const float scale = half_at(p + 208) * (float)(int8_t)p[192 + 8 * h + 2 * plane + l / 16];
-
-	return scale * (float)q;
-}
-
-static float iq4_xs(const uint8_t *p, int i)
-{
-	const int b = i / 32, high = p[2] | p[3] << 8;
-	const int z = nibble(p + 4 + b / 2, b % 2) + 16 * (high >> 2 * b & 3);
-	const float scale = half_at(p) * (float)(z - 32);
-
-	return scale * (float)levels_nl[nibble(p + 8 + 16 * b + i % 16, i % 32 >= 16)];
-}
-
-static int trit(uint8_t byte, int digit)
-{
-	static const int powers[] = {1, 3, 9, 27, 81};
-
-	return (byte * powers[digit] % 256 * 3) >> 8;
-}
-
-static float tq1_0(const uint8_t *p, int i)
-{
-	const int digit = i < 160   ? trit(p[i % 32], i / 32)
-			  : i < 240 ? trit(p[32 + i % 16], (i - 160) / 16)
-				    : trit(p[48 + i % 4], (i - 240) / 4);
-
-	return half_at(p + 52) * (float)(digit - 1);
-}
-
-static float tq2_0(const uint8_t *p, int i)
-{
-	return half_at(p + 64) * (float)(crumb(p, i) - 1);
-}
-
-static const struct type {
-	int type, format, n_values, n_bytes;
-	float (*value)(const uint8_t *block, int i);
-	int n_ternary; /* bytes of 2-bit codes at the start of a block that are not to be 3 */
-} types[] = {
-	{QUERN_Q4_0, QN_W4G32, 32, 18, q4_0, 0},
-	{QUERN_Q4_1, QN_W4G32Z, 32, 20, q4_1, 0},
-	{QUERN_Q5_0, QN_W5G32, 32, 22, q5_0, 0},
-	{QUERN_Q5_1, QN_W5G32Z, 32, 24, q5_1, 0},
-	{QUERN_Q8_0, QN_W8G32, 32, 34, q8_0, 0},
-	{QUERN_IQ4_NL, QN_W4G32N, 32, 18, iq4_nl, 0},
-	{QUERN_Q1_0, QN_W1G128, 128, 18, q1_0, 0},
-	{QUERN_Q2_0, QN_W2G64, 64, 18, q2_0, 0},
-	{QUERN_Q2_K, QN_W2G16ZK, 256, 84, q2_k, 0},
-	{QUERN_Q3_K, QN_W3G16K, 256, 110, q3_k, 0},
-	{QUERN_Q4_K, QN_W4G32ZK, 256, 144, q4_k, 0},
-	{QUERN_Q5_K, QN_W5G32ZK, 256, 176, q5_k, 0},
-	{QUERN_Q6_K, QN_W6G16K, 256, 210, q6_k, 0},
-	{QUERN_IQ4_XS, QN_W4G32NK, 256, 136, iq4_xs, 0},
-	{QUERN_TQ1_0, QN_WTG256, 256, 54, tq1_0, 0},
-	{QUERN_TQ2_0, QN_WTG256, 256, 66, tq2_0, 64},
-};
-enum { N_TYPES = sizeof(types) / sizeof(types[0]) };
+/* ---- GGUF types ---- */
 
 static uint8_t ternary_byte(void)
 {
@@ -732,7 +540,7 @@ static uint8_t ternary_byte(void)
 }
 
 /* Four rows of three blocks, in memory that ends with the last one. */
-static void check_type(const struct type *t)
+static void check_type(const struct gguf_decoder *t)
 {
 	enum { M = 4, N_BLOCKS = 3 };
 	static struct room room;
@@ -772,10 +580,10 @@ static void test_types(void)
 {
 	static const int others[] = {-1, QUERN_F32, QUERN_F16, QUERN_BF16, 9, 15, 16, 24, 39, 99};
 
-	for (int i = 0; i < N_TYPES; i++) {
-		CHECK(qn_format_of_type(types[i].type) == types[i].format);
+	for (int i = 0; i < GGUF_N_DECODERS; i++) {
+		CHECK(qn_format_of_type(gguf_decoders[i].type) == gguf_decoders[i].format);
 		for (int n = 0; n < 30; n++)
-			check_type(&types[i]);
+			check_type(&gguf_decoders[i]);
 	}
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		CHECK(qn_format_of_type(others[i]) == -1);
@@ -826,12 +634,6 @@ static void test_code_3(void)
 		CHECK(room.codes[i] == 1);
 }
 
-/* Value v of the whole tensor: 128 of them in 32 bytes, the first of four in the upper bits. */
-static int i2_s_code(const uint8_t *p, long v)
-{
-	return p[v / 128 * 32 + v % 128 % 32] >> (6 - 2 * (v % 128 / 32)) & 3;
-}
-
 static void test_i2_s(void)
 {
 	static const long shapes[][2] = {{3, 256},
@@ -857,7 +659,7 @@ static void test_i2_s(void)
 			CHECK(room.scales[0] == scale);
 			qn_format_decode(QN_WTGR, &room.row, k, x);
 			for (long i = 0; i < k; i++) {
-				const int code = i2_s_code(codes, r * k + i);
+				const int code = gguf_decoders_i2_s(codes, r * k + i);
 
 				/* BitNet's decoder has the levels -1, 0, 1, 0. */
 				CHECK(x[i] == (code == 3 ? 0 : scale * (float)(code - 1)));
@@ -880,8 +682,11 @@ static void test_floats(void)
 		qn_format_read_floats(QUERN_F32, tensor, K, r, x);
 		CHECK(!memcmp(x, tensor + 4 * K * r, 4 * K));
 		qn_format_read_floats(QUERN_F16, tensor, K, r, x);
-		for (int i = 0; i < K; i++)
-			CHECK(same(x[i], half_at(tensor + 2 * (K * r + i))));
+		for (int i = 0; i < K; i++) {
+			const uint8_t *half = tensor + 2 * (K * r + i);
+
+			CHECK(same(x[i], gguf_decoders_half((unsigned)(half[0] | half[1] << 8))));
+		}
 		qn_format_read_floats(QUERN_BF16, tensor, K, r, x);
 		for (int i = 0; i < K; i++) {
 			uint8_t wide[4] = {0};
