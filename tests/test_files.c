@@ -298,6 +298,8 @@ static void test_config(struct gen *gen)
 	check_bad_config(gen, "quern: config\nschema: 1\nshapes: [4096x0]\n", "c.yaml:3: shape");
 	check_bad_config(gen, "quern: config\nschema: 1\nshapes: [[1]]\n", "plain words");
 	check_bad_config(gen, "quern: config\nschema: 1\nfamilies: [dots]\n", "unknown family");
+	check_bad_config(gen, "quern: config\nschema: 1\nacts: [a8]\n",
+			 "unknown activation format 'a8': must be one of a8g32, a8r");
 	check_bad_config(gen, "quern: config\nschema: 1\nisas: [avx9]\n", "unknown isa");
 	check_bad_config(gen, "quern: config\nschema: 1\ntokens: [0]\n", "number of tokens");
 	check_bad_config(gen, "quern: config\nschema: 3\n" REST, "c.yaml:2: schema");
