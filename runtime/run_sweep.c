@@ -321,15 +321,21 @@ __attribute__((format(printf, 4, 5))) static void add(struct table *t, const cha
 	va_end(args);
 }
 
+static void add_shape(struct table *t, const char *m, const char *k, const char *n,
+		      const struct qn_case *what)
+{
+	add(t, m, 0, "%ld", what->m);
+	add(t, k, 0, "%ld", what->k);
+	add(t, n, 0, "%ld", what->n_tokens);
+}
+
 static void list_columns(const struct row *row, struct table *t)
 {
 	const struct product *p = &row->tested, *r = &row->reference;
 
 	t->n = 0;
 	add(t, "format", 1, "%s", qn_formats[p->what.format].name);
-	add(t, "M", 0, "%ld", p->what.m);
-	add(t, "K", 0, "%ld", p->what.k);
-	add(t, "N", 0, "%ld", p->what.n_tokens);
+	add_shape(t, "M", "K", "N", &p->what);
 	add(t, "threads", 0, "%d", p->what.n_threads);
 	add(t, "kernel", 1, "%s", p->kernel->name);
 	add(t, "weight_bytes", 0, "%.0f", p->n_bytes);
@@ -340,9 +346,7 @@ static void list_columns(const struct row *row, struct table *t)
 	add(t, "dram_gbps", 0, "%.3f", row->roof.dram_gbps);
 	add(t, "int8_gmacs", 0, "%.3f", row->roof.int8_gmacs);
 	add(t, "reference", 1, "%s", row->reference_kind);
-	add(t, "reference_M", 0, "%ld", r->what.m);
-	add(t, "reference_K", 0, "%ld", r->what.k);
-	add(t, "reference_N", 0, "%ld", r->what.n_tokens);
+	add_shape(t, "reference_M", "reference_K", "reference_N", &r->what);
 	add(t, "reference_kernel", 1, "%s", r->kernel->name);
 	add(t, "reference_us", 0, "%.3f", r->us);
 	add(t, "attempts", 0, "%d", row->n_attempts);
@@ -361,30 +365,36 @@ static int flush(const struct sweep *s, struct quern_error *err)
 			    strerror(errno));
 }
 
-static void print_names(FILE *out, const struct row *row)
+static void print_object(FILE *out, const struct table *t)
 {
-	struct table t;
-
-	list_columns(row, &t);
-	for (int i = 0; i < t.n; i++)
-		fprintf(out, "%s%c", t.columns[i].name, i + 1 < t.n ? '\t' : '\n');
-}
-
-static void print_row(FILE *out, const struct row *row, int json)
-{
-	struct table t;
-
-	list_columns(row, &t);
-	for (int i = 0; i < t.n; i++) {
-		const struct column *c = &t.columns[i];
+	for (int i = 0; i < t->n; i++) {
+		const struct column *c = &t->columns[i];
 		const char *quote = c->is_text ? "\"" : "";
 
-		if (json)
-			fprintf(out, "%s\"%s\": %s%s%s%s", i ? ", " : "{", c->name, quote, c->value,
-				quote, i + 1 < t.n ? "" : "}\n");
-		else
-			fprintf(out, "%s%c", c->value, i + 1 < t.n ? '\t' : '\n');
+		fprintf(out, "%s\"%s\": %s%s%s", i ? ", " : "{", c->name, quote, c->value, quote);
 	}
+	fputs("}\n", out);
+}
+
+static void print_line(FILE *out, const struct table *t, int names)
+{
+	for (int i = 0; i < t->n; i++)
+		fprintf(out, "%s%c", names ? t->columns[i].name : t->columns[i].value,
+			i + 1 < t->n ? '\t' : '\n');
+}
+
+static void print_row(const struct sweep *s, const struct row *row, int is_first)
+{
+	struct table t;
+
+	list_columns(row, &t);
+	if (s->options->json) {
+		print_object(s->out, &t);
+		return;
+	}
+	if (is_first)
+		print_line(s->out, &t, 1);
+	print_line(s->out, &t, 0);
 }
 
 /* Says what all rows share. */
@@ -488,9 +498,7 @@ static int run_format(struct sweep *s, int format, int is_first, struct row *row
 			return -1;
 		n_below += row->ratio < o->min_ratio;
 		s->n_below += row->ratio < o->min_ratio;
-		if (!o->json && is_first && i == 0)
-			print_names(s->out, row);
-		print_row(s->out, row, o->json);
+		print_row(s, row, is_first && i == 0);
 		if (flush(s, err))
 			return -1;
 		show_progress(s, row, i + 1, i + 1 == o->n_cases);
