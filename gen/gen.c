@@ -16,7 +16,7 @@
 #include "state.h"
 #include "yaml_lua.h"
 
-enum { FAMILIES, ISAS, FORMATS, N_LISTS };
+enum { FAMILIES, ACTS, ISAS, FORMATS, N_LISTS };
 
 struct gen {
 	struct state *state;
@@ -52,14 +52,14 @@ static char *duplicate_text(lua_State *lua, int index, const char *what)
 
 /* ---- opening ---- */
 
-static void read_list(lua_State *lua, const char *module, char ***list)
+static void read_list(lua_State *lua, const char *module, const char *function, char ***list)
 {
 	lua_Unsigned n;
 
-	state_push_function(lua, module, "names");
+	state_push_function(lua, module, function);
 	lua_call(lua, 0, 1);
 	if (!lua_istable(lua, -1))
-		luaL_error(lua, "names() of module '%s' is no table", module);
+		luaL_error(lua, "%s() of module '%s' is no table", function, module);
 	n = lua_rawlen(lua, -1);
 	*list = calloc(n + 1, sizeof **list);
 	if (!*list)
@@ -74,16 +74,19 @@ static void read_list(lua_State *lua, const char *module, char ***list)
 
 static int open_body(lua_State *lua)
 {
-	static const char *const modules[N_LISTS] = {
-		[FAMILIES] = "family",
-		[ISAS] = "isa",
-		[FORMATS] = "format",
+	static const struct {
+		const char *module, *function;
+	} lists[N_LISTS] = {
+		[FAMILIES] = {"family", "names"},
+		[ACTS] = {"family", "acts"},
+		[ISAS] = {"isa", "names"},
+		[FORMATS] = {"format", "names"},
 	};
 	struct gen *gen = lua_touserdata(lua, 1);
 
 	luaL_requiref(lua, "yaml", yaml_lua_open, 0);
 	for (int i = 0; i < N_LISTS; i++)
-		read_list(lua, modules[i], &gen->lists[i]);
+		read_list(lua, lists[i].module, lists[i].function, &gen->lists[i]);
 	state_push_function(lua, "emit", "kernel");
 	state_push_function(lua, "registry", "files");
 	return 0;
@@ -149,6 +152,11 @@ void gen_close(struct gen *gen)
 const char *const *gen_families(struct gen *gen)
 {
 	return (const char *const *)gen->lists[FAMILIES];
+}
+
+const char *const *gen_acts(struct gen *gen)
+{
+	return (const char *const *)gen->lists[ACTS];
 }
 
 const char *const *gen_isas(struct gen *gen)

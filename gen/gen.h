@@ -56,6 +56,7 @@ long gen_space_find(struct gen_space *space, const char *key, struct gen_error *
 
 /* Names known to the generator, NULL-terminated, valid until gen_close. */
 const char *const *gen_families(struct gen *gen);
+const char *const *gen_acts(struct gen *gen);
 const char *const *gen_isas(struct gen *gen);
 const char *const *gen_formats(struct gen *gen);
 

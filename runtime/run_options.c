@@ -52,20 +52,35 @@ static void add_format(int *formats, int *n_formats, int format)
 	formats[(*n_formats)++] = format;
 }
 
+/* Formats first .. end-1 are those of a name or of the word all. */
+static int find_formats(const char *name, int *first, int *end)
+{
+	if (!strcmp(name, "all")) {
+		*first = 0;
+		*end = QN_N_FORMATS;
+		return 0;
+	}
+	*first = qn_format_find(name);
+	*end = *first + 1;
+	return *first < 0 ? -1 : 0;
+}
+
 int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_formats)
 {
 	*n_formats = 0;
 	for (const char *p = text;; p++) {
 		const size_t n = strcspn(p, ",");
 		char name[16] = "";
+		int first, end;
 
 		if (n < sizeof name)
 			memcpy(name, p, n);
-		if (qn_format_find(name) < 0)
+		if (find_formats(name, &first, &end))
 			return run_options_complain(
 				"--format %s: there is no such format, 'quern-run kernels --list' shows them",
 				text);
-		add_format(formats, n_formats, qn_format_find(name));
+		for (int format = first; format < end; format++)
+			add_format(formats, n_formats, format);
 		p += n;
 		if (!*p)
 			return 0;

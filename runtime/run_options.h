@@ -13,7 +13,7 @@ long run_options_take_number(const char **text, long max);
 /* The same for an option's whole value; -1 after a complaint. */
 int run_options_number(const char *option, const char *value, long max, long *number);
 
-/* Formats separated by commas, each taken once; -1 after a complaint. */
+/* Formats separated by commas, or "all", each taken once; -1 after a complaint. */
 int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_formats);
 
 /* The largest NMSE of lossy kernels, between 0 and 1; -1 after a complaint. */

@@ -5,22 +5,22 @@
  * Its efficiency is the least time that the roofs allow over the time it takes, counting what the
  * product needs: weights and products that only pad M and K are waste.  The ratio of a case is its
  * efficiency over that of the nearest tuned shape, measured in the same rounds so that what a
- * shared machine does meanwhile cancels.
+ * shared machine does meanwhile cancels.  Formats take cases in turn, so that whatever changes during
+ * a long sweep does not look like one of them.
  */
 #include "run_sweep.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "error.h"
-#include "format.h"
 #include "matmul.h"
 #include "run_measure.h"
 #include "run_options.h"
+#include "run_sweep_out.h"
 #include "topology.h"
 #include "verify.h"
 
@@ -37,43 +37,13 @@
 /* A case below the ratio is measured so often at most. */
 #define MAX_ATTEMPTS 3
 
-#define N_WORST 5
-#define MAX_VERIFIED 64
-
-struct options {
-	int formats[QN_N_FORMATS], n_formats;
-	long n_cases, seed, n_threads;
-	double min_ratio;
-	const char *out;
-	int json, strict;
-};
-
-/* A product and what it came to. */
-struct product {
-	struct qn_case what;
-	struct quern_matrix matrix; /* its kernels, as the library packs it */
-	const struct qn_kernel *kernel;
-	double n_bytes; /* of weights without padding */
-	double us;
-	struct run_share share;
-};
-
-struct row {
-	struct product tested, reference;
-	const char *reference_kind; /* see choose_reference */
-	struct qn_roof roof;
-	double ratio;
-	int n_attempts;
-};
-
 struct sweep {
-	const struct options *options;
+	const struct run_sweep_options *options;
 	struct quern_engine *engine;
 	struct qn_roof_state *roofs;
-	FILE *out, *summary;
-	int shows_progress;
+	struct run_sweep_out out;
 	long n_below;
-	const struct qn_kernel *verified[MAX_VERIFIED];
+	const struct qn_kernel **verified; /* room for all of the registry */
 	int n_verified;
 };
 
@@ -92,10 +62,12 @@ static int parse_ratio(const char *value, double *ratio)
 }
 
 /* An option with a value; 1 when there is no such option. */
-static int parse_value(const char *name, const char *value, struct options *o)
+static int parse_value(const char *name, const char *value, struct run_sweep_options *o)
 {
 	if (!strcmp(name, "--format"))
 		return run_options_formats(value, o->formats, &o->n_formats);
+	if (!strcmp(name, "--act"))
+		return run_options_act(value, &o->act);
 	if (!strcmp(name, "--cases"))
 		return run_options_number(name, value, 100000, &o->n_cases);
 	if (!strcmp(name, "--seed"))
@@ -110,7 +82,7 @@ static int parse_value(const char *name, const char *value, struct options *o)
 	return *value ? 0 : run_options_complain("--out needs the name of a file, not '%s'", value);
 }
 
-static int parse_options(int argc, char **argv, struct options *o)
+static int parse_options(int argc, char **argv, struct run_sweep_options *o)
 {
 	for (int i = 1; i < argc; i++) {
 		const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -133,7 +105,13 @@ static int parse_options(int argc, char **argv, struct options *o)
 			return status;
 		i++;
 	}
-	return 0;
+	if (!o->n_formats)
+		o->formats[o->n_formats++] = QN_W4G32;
+	if (o->n_cases >= o->n_formats)
+		return 0;
+	fprintf(stderr, "quern-run: --cases %ld: must be at least %d, one for each format\n",
+		o->n_cases, o->n_formats);
+	return -1;
 }
 
 /* ---- cases ---- */
@@ -156,7 +134,7 @@ static const char *forced_kernels(void)
 }
 
 /* The kernel that a matrix which was packed without a hint has for so many tokens. */
-static int choose_kernel(const struct quern_engine *engine, struct product *p,
+static int choose_kernel(const struct quern_engine *engine, struct run_product *p,
 			 struct quern_error *err)
 {
 	p->matrix = (struct quern_matrix){.what = p->what};
@@ -174,9 +152,9 @@ static int choose_kernel(const struct quern_engine *engine, struct product *p,
  * shape was tuned, so 4096x4096.
  */
 static int choose_reference(const struct quern_engine *engine, const struct qn_case *what,
-			    struct row *row, struct quern_error *err)
+			    struct run_row *row, struct quern_error *err)
 {
-	struct product *r = &row->reference;
+	struct run_product *r = &row->reference;
 	struct qn_case single = *what;
 	struct qn_chosen chosen;
 
@@ -214,12 +192,11 @@ static int verify(struct sweep *s, const struct qn_kernel *kernel, struct quern_
 	}
 	if (qn_verify_kernel(kernel, 1, &nmse, err))
 		return -1;
-	if (s->n_verified < MAX_VERIFIED)
-		s->verified[s->n_verified++] = kernel;
+	s->verified[s->n_verified++] = kernel;
 	return 0;
 }
 
-static int start(struct sweep *s, struct product *p, struct run_timed *timed,
+static int start(struct sweep *s, struct run_product *p, struct run_timed *timed,
 		 struct quern_error *err)
 {
 	const double m = (double)p->what.m, k = (double)p->what.k;
@@ -242,7 +219,7 @@ static int start(struct sweep *s, struct product *p, struct run_timed *timed,
 	return 0;
 }
 
-static void finish(struct product *p, struct run_timed *timed, int n_rounds,
+static void finish(struct run_product *p, struct run_timed *timed, int n_rounds,
 		   const struct qn_roof *roof)
 {
 	const double macs = (double)p->what.m * (double)p->what.k * (double)p->what.n_tokens;
@@ -252,7 +229,7 @@ static void finish(struct product *p, struct run_timed *timed, int n_rounds,
 	run_measure_share(p->n_bytes, macs, p->us, roof, &p->share);
 }
 
-static int measure_once(struct sweep *s, struct row *row, struct quern_error *err)
+static int measure_once(struct sweep *s, struct run_row *row, struct quern_error *err)
 {
 	struct run_timed tested = {.n_calls = 0}, reference = {.n_calls = 0};
 	struct run_timed *const both[2] = {&tested, &reference};
@@ -278,9 +255,9 @@ out:
 }
 
 /* What disturbs a case makes it slower, so the best of several attempts stands. */
-static int measure(struct sweep *s, struct row *row, struct quern_error *err)
+static int measure(struct sweep *s, struct run_row *row, struct quern_error *err)
 {
-	struct row next = *row;
+	struct run_row next = *row;
 
 	row->ratio = 0;
 	for (int i = 1; i <= MAX_ATTEMPTS && row->ratio < s->options->min_ratio; i++) {
@@ -293,264 +270,96 @@ static int measure(struct sweep *s, struct row *row, struct quern_error *err)
 	return 0;
 }
 
-/* ---- output ---- */
+/* ---- the command ---- */
 
-struct column {
-	const char *name;
-	int is_text;
-	char value[64];
-};
-
-#define MAX_COLUMNS 32
-
-struct table {
-	struct column columns[MAX_COLUMNS];
-	int n;
-};
-
-__attribute__((format(printf, 4, 5))) static void add(struct table *t, const char *name,
-						      int is_text, const char *format, ...)
+static void write_head(const struct sweep *s)
 {
-	struct column *c = &t->columns[t->n++];
-	va_list args;
-
-	c->name = name;
-	c->is_text = is_text;
-	va_start(args, format);
-	vsnprintf(c->value, sizeof c->value, format, args);
-	va_end(args);
-}
-
-static void list_columns(const struct row *row, struct table *t)
-{
-	const struct product *p = &row->tested, *r = &row->reference;
-
-	t->n = 0;
-	add(t, "format", 1, "%s", qn_formats[p->what.format].name);
-	add(t, "M", 0, "%ld", p->what.m);
-	add(t, "K", 0, "%ld", p->what.k);
-	add(t, "N", 0, "%ld", p->what.n_tokens);
-	add(t, "threads", 0, "%d", p->what.n_threads);
-	add(t, "kernel", 1, "%s", p->kernel->name);
-	add(t, "weight_bytes", 0, "%.0f", p->n_bytes);
-	add(t, "median_us", 0, "%.3f", p->us);
-	add(t, "gbps", 0, "%.3f", p->share.gbps);
-	add(t, "gmacs", 0, "%.3f", p->share.gmacs);
-	add(t, "roof", 1, "%s", p->share.is_dram ? "dram" : "compute");
-	add(t, "dram_gbps", 0, "%.3f", row->roof.dram_gbps);
-	add(t, "int8_gmacs", 0, "%.3f", row->roof.int8_gmacs);
-	add(t, "reference", 1, "%s", row->reference_kind);
-	add(t, "reference_M", 0, "%ld", r->what.m);
-	add(t, "reference_K", 0, "%ld", r->what.k);
-	add(t, "reference_N", 0, "%ld", r->what.n_tokens);
-	add(t, "reference_kernel", 1, "%s", r->kernel->name);
-	add(t, "reference_us", 0, "%.3f", r->us);
-	add(t, "attempts", 0, "%d", row->n_attempts);
-	add(t, "efficiency_percent", 0, "%.2f", 100 * p->share.fraction);
-	add(t, "reference_percent", 0, "%.2f", 100 * r->share.fraction);
-	add(t, "ratio_percent", 0, "%.2f", 100 * row->ratio);
-}
-
-/* Full disks are met here, at the first row that does not fit. */
-static int flush(const struct sweep *s, struct quern_error *err)
-{
-	if (!fflush(s->out) && !ferror(s->out))
-		return 0;
-	return qn_error_set(err, "cannot write %s: %s",
-			    s->options->out ? s->options->out : "to standard output",
-			    strerror(errno));
-}
-
-static void print_names(FILE *out, const struct row *row)
-{
-	struct table t;
-
-	list_columns(row, &t);
-	for (int i = 0; i < t.n; i++)
-		fprintf(out, "%s%c", t.columns[i].name, i + 1 < t.n ? '\t' : '\n');
-}
-
-static void print_row(FILE *out, const struct row *row, int json)
-{
-	struct table t;
-
-	list_columns(row, &t);
-	for (int i = 0; i < t.n; i++) {
-		const struct column *c = &t.columns[i];
-		const char *quote = c->is_text ? "\"" : "";
-
-		if (json)
-			fprintf(out, "%s\"%s\": %s%s%s%s", i ? ", " : "{", c->name, quote, c->value,
-				quote, i + 1 < t.n ? "" : "}\n");
-		else
-			fprintf(out, "%s%c", c->value, i + 1 < t.n ? '\t' : '\n');
-	}
-}
-
-/* Says what all rows share. */
-static void print_head(const struct sweep *s)
-{
-	const struct options *o = s->options;
-	struct qn_topology topology;
 	struct qn_roof roof;
 
 	qn_roof_reset(s->roofs);
 	for (int i = 0; i < MAX_ROUNDS; i++)
 		qn_roof_sample(s->roofs);
 	qn_roof_get(s->roofs, &roof);
-	qn_topology_read(&topology);
-	fprintf(s->out, "# quern-run sweep: formats");
-	for (int i = 0; i < o->n_formats; i++)
-		fprintf(s->out, " %s", qn_formats[o->formats[i]].name);
-	fprintf(s->out,
-		"; seed %ld, %ld cases each, threads %ld; %s; roofs at the start %.1f GB/s, %.0f int8 "
-		"GMAC/s; kernels of %s\n",
-		o->seed, o->n_cases, o->n_threads, topology.name, roof.dram_gbps, roof.int8_gmacs,
-		qn_registry.origin);
+	run_sweep_out_head(&s->out, &roof);
 }
 
-static void show_progress(const struct sweep *s, const struct row *row, long n_done, int ends)
+static int run_case(struct sweep *s, struct run_row *rows, long i, uint64_t *random,
+		    struct quern_error *err)
 {
-	if (!s->shows_progress)
-		return;
-	fprintf(stderr, "\r%s: %ld of %ld, %ld below %.0f %%; %ldx%ld, N = %ld: %.0f %%\033[K%s",
-		qn_formats[row->tested.what.format].name, n_done, s->options->n_cases, s->n_below,
-		100 * s->options->min_ratio, row->tested.what.m, row->tested.what.k,
-		row->tested.what.n_tokens, 100 * row->ratio, ends ? "\r\033[K" : "");
-}
+	const struct run_sweep_options *o = s->options;
+	struct run_row *row = &rows[i];
+	struct qn_case *what = &row->tested.what;
 
-static int compare_rows(const void *a, const void *b)
-{
-	const double x = ((const struct row *)a)->ratio, y = ((const struct row *)b)->ratio;
-
-	return (x > y) - (x < y);
-}
-
-static void print_summary(const struct sweep *s, struct row *rows, long n, long n_below)
-{
-	const double least = s->options->min_ratio;
-	FILE *out = s->summary;
-	long n_slow = 0;
-
-	qsort(rows, (size_t)n, sizeof *rows, compare_rows);
-	fprintf(out,
-		"%s, threads %ld, seed %ld: %ld case%s, %ld below %.0f %% of the nearest tuned "
-		"shape; least %.0f %%, median %.0f %%\n",
-		qn_formats[rows->tested.what.format].name, s->options->n_threads, s->options->seed,
-		n, n == 1 ? "" : "s", n_below, 100 * least, 100 * rows[0].ratio,
-		100 * rows[n / 2].ratio);
-	/* The cliff may be on the other side. */
-	for (long i = 0; i < n; i++)
-		n_slow += rows[i].ratio * least > 1;
-	if (n_slow)
-		fprintf(out,
-			"  %ld tuned shape%s below %.0f %% of the case beside %s, the worst: %s, "
-			"%ldx%ld, N = %ld, %s\n",
-			n_slow, n_slow == 1 ? " is" : "s are", 100 * least,
-			n_slow == 1 ? "it" : "them", rows[n - 1].reference_kind,
-			rows[n - 1].reference.what.m, rows[n - 1].reference.what.k,
-			rows[n - 1].reference.what.n_tokens, rows[n - 1].reference.kernel->name);
-	fprintf(out, "  %5s  %5s  %5sx%-5s %3s  %-40s %9s  %5s  %s\n", "ratio", "effic", "M", "K",
-		"N", "kernel", "us", "effic", "reference");
-	for (long i = 0; i < n && i < N_WORST; i++) {
-		const struct product *p = &rows[i].tested, *r = &rows[i].reference;
-
-		fprintf(out, "  %3.0f %%  %3.0f %%  %5ldx%-5ld %3ld  %-40s %9.1f  %3.0f %%  ",
-			100 * rows[i].ratio, 100 * p->share.fraction, p->what.m, p->what.k,
-			p->what.n_tokens, p->kernel->name, p->us, 100 * r->share.fraction);
-		fprintf(out, "%s, %ldx%ld, N = %ld, %s\n", rows[i].reference_kind, r->what.m,
-			r->what.k, r->what.n_tokens, r->kernel->name);
-	}
-}
-
-/* ---- the command ---- */
-
-/* All cases of one format; the same shapes for every format. */
-static int run_format(struct sweep *s, int format, int is_first, struct row *rows,
-		      struct quern_error *err)
-{
-	const struct options *o = s->options;
-	uint64_t random = (uint64_t)o->seed;
-	long n_below = 0;
-
-	for (long i = 0; i < o->n_cases; i++) {
-		struct row *row = &rows[i];
-		struct qn_case *what = &row->tested.what;
-
-		*row = (struct row){.n_attempts = 0};
-		what->format = format;
-		what->m = next_number(&random, 1, MAX_M);
-		what->k = next_number(&random, MIN_K, MAX_K);
-		what->n_tokens = next_number(&random, 1, MAX_N);
-		what->n_threads = (int)o->n_threads;
-		if (choose_kernel(s->engine, &row->tested, err) ||
-		    choose_reference(s->engine, what, row, err) || measure(s, row, err))
-			return -1;
-		n_below += row->ratio < o->min_ratio;
-		s->n_below += row->ratio < o->min_ratio;
-		if (!o->json && is_first && i == 0)
-			print_names(s->out, row);
-		print_row(s->out, row, o->json);
-		if (flush(s, err))
-			return -1;
-		show_progress(s, row, i + 1, i + 1 == o->n_cases);
-	}
-	print_summary(s, rows, o->n_cases, n_below);
+	what->format = o->formats[i % o->n_formats];
+	what->m = next_number(random, 1, MAX_M);
+	what->k = next_number(random, MIN_K, MAX_K);
+	what->n_tokens = next_number(random, 1, MAX_N);
+	what->n_threads = (int)o->n_threads;
+	what->act = o->act;
+	if (choose_kernel(s->engine, &row->tested, err) ||
+	    choose_reference(s->engine, what, row, err) || measure(s, row, err))
+		return -1;
+	s->n_below += row->ratio < o->min_ratio;
+	if (run_sweep_out_row(&s->out, row, i == 0, err))
+		return -1;
+	run_sweep_out_progress(&s->out, row, i + 1, s->n_below);
 	return 0;
 }
 
-static int run_formats(struct sweep *s, struct quern_error *err)
+static int run_cases(struct sweep *s, struct quern_error *err)
 {
-	const struct options *o = s->options;
+	const struct run_sweep_options *o = s->options;
 	const struct quern_options options = {.size = sizeof options,
 					      .n_threads = (int)o->n_threads};
-	struct row *rows = calloc((size_t)o->n_cases, sizeof *rows);
+	struct run_row *rows = calloc((size_t)o->n_cases, sizeof *rows);
+	uint64_t random = (uint64_t)o->seed;
 	int status = -1;
 
-	if (!rows) {
+	s->verified = calloc((size_t)qn_registry.n_kernels, sizeof *s->verified);
+	if (!rows || !s->verified) {
 		qn_error_set(err, "no memory for %ld cases", o->n_cases);
 		goto out;
 	}
 	if (quern_open(&s->engine, &options, err) || qn_roof_open(&s->roofs, s->engine, err))
 		goto out;
 	if (!o->json)
-		print_head(s);
-	for (int f = 0; f < o->n_formats; f++) {
-		if (run_format(s, o->formats[f], f == 0, rows, err))
+		write_head(s);
+	for (long i = 0; i < o->n_cases; i++) {
+		if (run_case(s, rows, i, &random, err))
 			goto out;
 	}
+	run_sweep_out_summary(&s->out, rows);
 	status = 0;
 out:
 	qn_roof_close(s->roofs);
 	quern_close(s->engine);
+	free(s->verified);
 	free(rows);
 	return status;
 }
 
 int run_sweep(int argc, char **argv)
 {
-	struct options o = {.n_cases = 200, .seed = 1, .n_threads = 1, .min_ratio = 0.60};
-	struct sweep s = {.options = &o, .out = stdout, .summary = stderr};
+	struct run_sweep_options o = {.n_cases = 200, .seed = 1, .n_threads = 1, .min_ratio = 0.60};
+	struct sweep s = {.options = &o, .out = {.options = &o, .rows = stdout, .summary = stderr}};
 	struct quern_error err;
 	int status;
 
 	if (parse_options(argc, argv, &o))
 		return 2;
-	if (!o.n_formats)
-		o.formats[o.n_formats++] = QN_W4G32;
 	if (o.out) {
-		s.out = fopen(o.out, "w");
-		s.summary = stdout;
-		if (!s.out) {
+		s.out.rows = fopen(o.out, "w");
+		s.out.summary = stdout;
+		if (!s.out.rows) {
 			fprintf(stderr, "quern-run: cannot write %s: %s\n", o.out, strerror(errno));
 			return 1;
 		}
 	}
-	s.shows_progress = o.out && isatty(STDERR_FILENO);
-	status = run_formats(&s, &err);
+	s.out.shows_progress = o.out && isatty(STDERR_FILENO);
+	status = run_cases(&s, &err);
 	if (status)
 		fprintf(stderr, "quern-run: %s\n", err.text);
-	if (o.out && fclose(s.out) && !status) {
+	if (o.out && fclose(s.out.rows) && !status) {
 		fprintf(stderr, "quern-run: cannot write %s: %s\n", o.out, strerror(errno));
 		status = -1;
 	}

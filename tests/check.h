@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 static int check_failures;
 
@@ -19,6 +20,17 @@ static inline int check_that(int ok, const char *file, int line, const char *wha
 	if (!ok && ++check_failures <= 20)
 		printf("%s:%d: %s\n", file, line, what);
 	return ok;
+}
+
+/* A message must hold all of text. */
+#define CHECK_SAYS(message, text) check_says(message, text, __FILE__, __LINE__)
+
+static inline void check_says(const char *message, const char *text, const char *file, int line)
+{
+	char what[1400];
+
+	snprintf(what, sizeof(what), "'%.1000s' does not say '%.300s'", message, text);
+	check_that(strstr(message, text) != NULL, file, line, what);
 }
 
 static inline int check_exit(void)

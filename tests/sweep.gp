@@ -51,10 +51,10 @@ set yrange [0.8 * (ratio_min < least ? ratio_min : least) : 1.2 * (ratio_max > 1
 set ytics (2, 5, 10, 20, 40, least, 80, 100, 150, 200, 400, 800)
 set arrow 1 from graph 0, first least to graph 1, first least nohead lc "#c00000" lw 1.5
 set arrow 2 from graph 0, first 100 to graph 1, first 100 nohead lc "#888888" dt 2
-text(m, k, n) = sprintf("%dx%d, N = %d", m, k, n)
+text(format, m, k, n) = sprintf("%s, %dx%d, N = %d", format, m, k, n)
 low(ratio) = ratio < least && ratio <= worst ? ratio : NaN
 plot tsv using "weight_bytes":"ratio_percent":"N" with points pt 7 lc palette, \
-	"" using "weight_bytes":(low(column("ratio_percent"))):(text(column("M"), column("K"), column("N"))) \
+	"" using "weight_bytes":(low(column("ratio_percent"))):(text(stringcolumn("format"), column("M"), column("K"), column("N"))) \
 		with labels left offset 0.8,0 font ",11" noenhanced
 
 unset multiplot

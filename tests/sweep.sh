@@ -23,7 +23,7 @@ sweep() {
 sweep --cases 3 --seed 1 --out "$dir/rows.tsv" >"$dir/summary" 2>"$dir/errors" ||
 	complain "exit $? for three cases"
 [ ! -s "$dir/errors" ] || complain "complains: $(cat "$dir/errors")"
-grep -q '3 cases, [0-3] below 60 % of the nearest tuned shape' "$dir/summary" ||
+grep -q '^w4g32, a8g32, .* 3 cases, [0-3] below 60 % of the nearest tuned shape' "$dir/summary" ||
 	complain "no summary: $(cat "$dir/summary")"
 head -n 1 "$dir/rows.tsv" | grep -q '^# quern-run sweep: .*seed 1.* GB/s' || complain 'no first line'
 awk -F'\t' '
@@ -63,12 +63,62 @@ sweep --cases 1 --seed 2 2>/dev/null | awk -F'\t' '!/^#/ && $2 != "M" { print $2
 [ -s "$dir/other" ] || complain 'no row on standard output'
 head -n 1 "$dir/shapes" | cmp -s - "$dir/other" && complain 'seeds 1 and 2 give the same shapes'
 
+# ---- formats ----
+
+# Cases are dealt in turn: the shapes of one format, in several.
+sweep --cases 3 --seed 1 --format w2g64,w4g32,w2g64 --act a8r --min-ratio 1 --out "$dir/dealt.tsv" \
+	>"$dir/summary" 2>"$dir/errors" || complain "exit $? for two formats"
+[ ! -s "$dir/errors" ] || complain "two formats: $(cat "$dir/errors")"
+awk -F'\t' '!/^#/ && $2 != "M" { print $2, $3, $4 }' "$dir/dealt.tsv" | cmp -s - "$dir/shapes" ||
+	complain "other shapes in two formats: $(cat "$dir/dealt.tsv")"
+head -n 1 "$dir/dealt.tsv" | grep -q '^# quern-run sweep: w2g64 w4g32, a8r; seed 1, 3 cases, ' ||
+	complain "two formats: $(head -n 1 "$dir/dealt.tsv")"
+found=$(awk -F'\t' '!/^#/ && $2 != "M" { printf "%s %s ", $1, $6 }' "$dir/dealt.tsv")
+[ "$found" = 'w2g64 a8r w4g32 a8r w2g64 a8r ' ] || complain "dealt so: $found"
+
+# What the summary says is what the rows say, in which a ratio just below the limit looks like the limit.
+awk '
+	FNR == 1 { file++ }
+	file == 1 && /^#/ { next }
+	file == 1 && !ratio_at { ratio_at = NF; next }
+	file == 1 {
+		ratios[$1, ++n[$1]] = $NF
+		below[$1] += $NF < 100
+		at_limit[$1] += $NF == 100
+	}
+	file == 2 && FNR == 1 {
+		if (!/^2 formats, a8r, threads 1, seed 1: 3 cases, [0-3] below 100 % of the nearest /)
+			print "sweep.sh: an odd sum: " $0
+		sum = $10
+	}
+	file == 2 && FNR == 2 && !/^  format +cases +median +least +below 100 %$/ {
+		print "sweep.sh: odd names of a summary: " $0
+	}
+	file == 2 && FNR > 2 && ($1 in n) {
+		seen++
+		sum -= $7
+		low = high = ratios[$1, 1]
+		for (i = 1; i <= n[$1]; i++) {
+			if (ratios[$1, i] < low) low = ratios[$1, i]
+			if (ratios[$1, i] > high) high = ratios[$1, i]
+		}
+		# Of one case or of two the median is the larger one.
+		if ($2 != n[$1] || $3 - high > 0.51 || high - $3 > 0.51 || $5 - low > 0.51 ||
+			low - $5 > 0.51 || $7 < below[$1] || $7 > below[$1] + at_limit[$1])
+			print "sweep.sh: not what the rows say: " $0
+	}
+	END { if (seen != 2 || sum != 0) print "sweep.sh: " seen + 0 " formats, the sum is off by " sum }
+' "$dir/dealt.tsv" "$dir/summary" >"$dir/found"
+[ ! -s "$dir/found" ] || complain "$(cat "$dir/found" "$dir/summary")"
+
 # ---- the plot ----
 
 if command -v gnuplot >/dev/null; then
-	gnuplot -c "$source/tests/sweep.gp" "$dir/rows.tsv" "$dir/plot.svg" 2>"$dir/errors" &&
-		grep -q '</svg>' "$dir/plot.svg" && [ ! -s "$dir/errors" ] ||
-		complain "sweep.gp: $(cat "$dir/errors")"
+	for tsv in rows dealt; do
+		gnuplot -c "$source/tests/sweep.gp" "$dir/$tsv.tsv" "$dir/plot.svg" 2>"$dir/errors" &&
+			grep -q '</svg>' "$dir/plot.svg" && [ ! -s "$dir/errors" ] ||
+			complain "sweep.gp: $(cat "$dir/errors")"
+	done
 fi
 
 # ---- refusals ----
@@ -91,6 +141,11 @@ refused 2 '--cases 3x: must be' --cases 3x
 refused 2 '--seed -1: must be a number' --seed -1
 refused 2 '--threads 1,2: must be a number from 1 to 256' --threads 1,2
 refused 2 '--format w4g32,w4g33: there is no such format' --format w4g32,w4g33
+refused 2 '--format w4g32,: there is no such format' --format w4g32,
+refused 2 "'--act' is no option or lacks its value" --act
+refused 2 '--act a8: must be a8g32 or a8r' --act a8
+refused 2 '--cases 1: must be at least 2, one for each format' --cases 1 --format w4g32,w2g64
+refused 2 '--cases 34: must be at least 35, one for each format' --format all --cases 34
 for ratio in 0 1.01 -1 nan '' 60% ' 1'; do
 	refused 2 'must be a fraction above 0 and up to 1' --min-ratio "$ratio"
 done

@@ -87,7 +87,7 @@ static void check_spaces(struct gen *gen)
 	const char *const *isas = gen_isas(gen);
 	long total = 0;
 
-	CHECK(families[0] && formats[0] && isas[0]);
+	CHECK(families[0] && formats[0] && isas[0] && !strcmp(gen_acts(gen)[0], "a8g32"));
 	for (int f = 0; families[f]; f++) {
 		for (int w = 0; formats[w]; w++) {
 			for (int i = 0; isas[i]; i++) {

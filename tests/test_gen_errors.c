@@ -90,7 +90,7 @@ static void check_stand_in(const char *change, const char *expected)
 		"  point = function(_, i) return 'n' .. i, 'k' end,\n"
 		"  neighbours = function() return { 2 } end, find = function() return 1 end }\n"
 		"local row = { name = 'x', arch = 'any', flags = '', features = '', replaces = '' }\n"
-		"local all = { names = function() return names end,\n"
+		"local all = { names = function() return names end, acts = function() return names end,\n"
 		"  get = function() return row end, space = function() return space end,\n"
 		"  kernel = function() return 'text' end,\n"
 		"  files = function() return { { name = 'a.c', text = 'a' } } end }\n";
@@ -132,6 +132,7 @@ static void check_stand_ins(void)
 	check_stand_in("", "");
 	check_stand_in("all = 7", "module 'family' is no table");
 	check_stand_in("all.names = nil", "module 'family' has no function 'names'");
+	check_stand_in("all.acts = nil", "module 'family' has no function 'acts'");
 	check_stand_in("names = 7", "names() of module 'family' is no table");
 	check_stand_in("names[2] = 7", "a name is a number, not a string");
 	check_stand_in("all.kernel = nil", "module 'emit' has no function 'kernel'");

@@ -163,8 +163,6 @@ static const char *const key_names[N_KEYS] = {
 	"max_nmse",
 };
 
-static const char *const known_acts[] = {"a8g32", "a8r", NULL};
-
 static int add_word(struct config *config, struct gen *gen, enum key key, const char *word,
 		    const struct place *place, struct gen_error *err)
 {
@@ -172,7 +170,8 @@ static int add_word(struct config *config, struct gen *gen, enum key key, const 
 	case FORMATS:
 		return add_name(&config->formats, word, "format", gen_formats(gen), place, err);
 	case ACTS:
-		return add_name(&config->acts, word, "activation format", known_acts, place, err);
+		return add_name(&config->acts, word, "activation format", gen_acts(gen), place,
+				err);
 	case FAMILIES:
 		return add_name(&config->families, word, "family", gen_families(gen), place, err);
 	case ISAS: return add_name(&config->isas, word, "isa", gen_isas(gen), place, err);

@@ -1,40 +1,13 @@
 /*
- * test_tuner.c: the tuner's parts: journals, results files, configs, devices, the conversation with
- * probes that misbehave, compiling in batches.  Whole runs are tested by tune.sh.
- *
- * Started with "cc" or "run" it is its own compiler and probe (fake_probe.c).
+ * test_files.c: what the tuner reads and writes: journals, results files, configs, shapes of models.
  */
-#define FAKE_PROBE_PART
-#include "fake_probe.c"
-#undef MARK
-
-#include <errno.h>
-#include <signal.h>
-#include <sys/wait.h>
-
 #include "runtime/quern.h"
 #include "scratch.h"
-#include "tuner/compile.h"
 #include "tuner/config.h"
-#include "tuner/device.h"
 #include "tuner/journal.h"
-#include "tuner/probe.h"
-#include "tuner/process.h"
 #include "tuner/record.h"
 
 static char *home;
-static char self[1024];
-
-/* The message must hold all of text. */
-#define CHECK_SAYS(err, text) check_says(err, text, __LINE__)
-
-static void check_says(const struct gen_error *err, const char *text, int line)
-{
-	char what[1400];
-
-	snprintf(what, sizeof(what), "'%.1000s' does not say '%.300s'", err->text, text);
-	check_that(strstr(err->text, text) != NULL, __FILE__, line, what);
-}
 
 /* ---- journals ---- */
 
@@ -69,7 +42,7 @@ static void test_journal(void)
 	add(journal, "time x 1", "ok ns=5");
 	add(journal, "odd \"\\\001\n", "fail \xc3\xa4");
 	CHECK(journal_open("j.journal", facts, 2, 0, note, &err) == NULL);
-	CHECK_SAYS(&err, "in use");
+	CHECK_SAYS(err.text, "in use");
 	journal_close(journal);
 
 	journal = open_journal(facts, 0, note);
@@ -120,7 +93,7 @@ static void test_journal(void)
 	memcpy(strchr(strchr(damaged, '\n') + 1, '\n') - 5, "\"\"\"", 3);
 	scratch_write_text("j.journal", damaged);
 	CHECK(journal_open("j.journal", facts, 2, 0, note, &err) == NULL);
-	CHECK_SAYS(&err, "j.journal:2: ");
+	CHECK_SAYS(err.text, "j.journal:2: ");
 	free(damaged);
 	for (uint64_t seed = 1; seed <= 200; seed++) {
 		uint64_t random = seed;
@@ -145,7 +118,7 @@ static void test_journal(void)
 	journal_close(journal);
 	scratch_write_text("j.journal", "quern: results\n");
 	CHECK(journal_open("j.journal", facts, 2, 0, note, &err) == NULL);
-	CHECK_SAYS(&err, "j.journal:1: ");
+	CHECK_SAYS(err.text, "j.journal:1: ");
 	free(text);
 }
 
@@ -158,7 +131,7 @@ static void check_bad_record(const char *text, const char *says)
 
 	scratch_write_text("bad.yaml", text);
 	if (CHECK(record_read(&record, "bad.yaml", &err) < 0))
-		CHECK_SAYS(&err, says);
+		CHECK_SAYS(err.text, says);
 }
 
 static void fill_record(struct record *record)
@@ -224,7 +197,7 @@ static void test_record(void)
 	CHECK(record_write(&out, "is-folder.yaml", &err) < 0);
 	CHECK(access("is-folder.yaml.tmp", F_OK) < 0);
 	CHECK(record_write(&out, "again.yaml/r.yaml", &err) < 0);
-	CHECK_SAYS(&err, "cannot make the folder again.yaml: Not a directory");
+	CHECK_SAYS(err.text, "cannot make the folder again.yaml: Not a directory");
 	CHECK(record_write(&out, "", &err) < 0);
 	record_free(&out);
 }
@@ -245,7 +218,7 @@ static void test_bad_records(void)
 		record_free(&record);
 	}
 	CHECK(record_read(&record, "absent.yaml", &err) < 0);
-	CHECK_SAYS(&err, "absent.yaml");
+	CHECK_SAYS(err.text, "absent.yaml");
 	check_bad_record("", "bad.yaml");
 	check_bad_record("quern: config\n", "bad.yaml:1: ");
 	check_bad_record("quern: results\nschema: 2\nentries: []\n", "bad.yaml:2: schema");
@@ -279,7 +252,7 @@ static void check_bad_config(struct gen *gen, const char *text, const char *says
 
 	scratch_write_text("c.yaml", text);
 	if (CHECK(config_read(&config, gen, "c.yaml", &err) < 0))
-		CHECK_SAYS(&err, says);
+		CHECK_SAYS(err.text, says);
 }
 
 #define REST "tokens: [1]\nthreads: [1, all]\nacts: [a8g32]\nfamilies: [dot]\nisas: native\n"
@@ -302,11 +275,11 @@ static void test_config(struct gen *gen)
 	CHECK(strstr(text, "formats w8g32;") && strstr(text, " 64x32:1 1x1:1"));
 	free(text);
 	CHECK(config_set_formats(&config, gen, "w8g32,w9", &err) < 0);
-	CHECK_SAYS(&err, "--formats: unknown format 'w9': must be one of");
+	CHECK_SAYS(err.text, "--formats: unknown format 'w9': must be one of");
 	CHECK(config_set_shapes(&config, "64x", &err) < 0);
-	CHECK_SAYS(&err, "--shapes: shape '64x' must be MxK");
+	CHECK_SAYS(err.text, "--shapes: shape '64x' must be MxK");
 	CHECK(config_set_threads(&config, "1,1", &err) < 0);
-	CHECK_SAYS(&err, "twice");
+	CHECK_SAYS(err.text, "twice");
 	CHECK(config_set_threads(&config, "-1", &err) < 0);
 	CHECK(config_set_threads(&config, "", &err) < 0);
 	config_free(&config);
@@ -325,6 +298,8 @@ static void test_config(struct gen *gen)
 	check_bad_config(gen, "quern: config\nschema: 1\nshapes: [4096x0]\n", "c.yaml:3: shape");
 	check_bad_config(gen, "quern: config\nschema: 1\nshapes: [[1]]\n", "plain words");
 	check_bad_config(gen, "quern: config\nschema: 1\nfamilies: [dots]\n", "unknown family");
+	check_bad_config(gen, "quern: config\nschema: 1\nacts: [a8]\n",
+			 "unknown activation format 'a8': must be one of a8g32, a8r");
 	check_bad_config(gen, "quern: config\nschema: 1\nisas: [avx9]\n", "unknown isa");
 	check_bad_config(gen, "quern: config\nschema: 1\ntokens: [0]\n", "number of tokens");
 	check_bad_config(gen, "quern: config\nschema: 3\n" REST, "c.yaml:2: schema");
@@ -386,224 +361,20 @@ static void test_model(struct gen *gen)
 	CHECK(config_set_model(&config, "c.yaml", 0, &err) < 0);
 	write_gguf("m.gguf", names, types, 1);
 	CHECK(config_set_model(&config, "m.gguf", 0, &err) < 0);
-	CHECK_SAYS(&err, "no matrix");
+	CHECK_SAYS(err.text, "no matrix");
 	config_free(&config);
 }
 
-/* ---- devices and probes ---- */
-
-static int read_device(struct device *device, const char *more, struct gen_error *err)
-{
-	char text[4096];
-
-	snprintf(text, sizeof(text),
-		 "quern: device\nschema: 1\nname: fake\ncompiler: [%s, cc]\n"
-		 "run: [%s, run, '{program}']\ntime_out: 0.3\n%s",
-		 self, self, more);
-	scratch_write_text("fake.yaml", text);
-	return device_read(device, home, "fake.yaml", err);
-}
-
-static void test_device_files(void)
-{
-	struct device device;
-	struct gen_error err = {""};
-
-	CHECK(read_device(&device, "flags: [-O3, -g]\ncompile_time_out: 7\n", &err) == 0);
-	CHECK(!strcmp(device.name, "fake") && !strcmp(device.flags[1], "-g") && !device.flags[2]);
-	CHECK(device.compile_time_out_s == 7 && !device.papi && !device.link[0]);
-	device_free(&device);
-	CHECK(read_device(&device, "flag: [-O3]\n", &err) < 0);
-	CHECK_SAYS(&err, "fake.yaml:7: unknown key 'flag'");
-	CHECK(read_device(&device, "link: -lm\n", &err) < 0);
-	CHECK_SAYS(&err, "fake.yaml:7: 'link' must be a list");
-	CHECK(read_device(&device, "compile_time_out: -1\n", &err) < 0);
-	scratch_write_text("fake.yaml",
-			   "quern: device\nschema: 1\nname: x\ncompiler: [cc]\nrun: [a]\n");
-	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
-	CHECK_SAYS(&err, "fake.yaml:5: 'run' must have {program}");
-	scratch_write_text("fake.yaml", "quern: device\nschema: 1\nname: x\nrun: [a]\n");
-	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
-	CHECK_SAYS(&err, "'compiler' is missing");
-	CHECK(device_read(&device, home, "no-such-device", &err) < 0);
-	CHECK_SAYS(&err, "no-such-device.yaml");
-	for (int i = 0; i < 2; i++) {
-		check_that(device_read(&device, home, i ? "local" : "qemu-aarch64", &err) == 0,
-			   __FILE__, __LINE__, err.text);
-		device_free(&device);
-	}
-}
-
-static void check_ask(const struct device *device, const char *action, const char *says)
-{
-	struct gen_error err;
-	struct device_probe *probe;
-	char answer[PROBE_LINE + 1];
-
-	setenv("FAKE_DO", action, 1);
-	probe = device_start(device, "program", "probe.log", &err);
-	if (!check_that(probe != NULL, __FILE__, __LINE__, err.text))
-		return;
-	CHECK(device_ask(probe, 2, "kernel i=0", answer) == DEVICE_OK);
-	CHECK(device_ask(probe, 0.3, "time i=0 calls=1", answer) == DEVICE_DEAD);
-	check_that(strstr(answer, says) != NULL, __FILE__, __LINE__, answer);
-	CHECK(device_ask(probe, 0.3, "kernel i=0", answer) == DEVICE_DEAD);
-	device_stop(probe);
-	unsetenv("FAKE_DO");
-	/* Everything was reaped. */
-	CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
-}
-
-static void test_conversation(void)
-{
-	struct device device;
-	struct device_probe *probe;
-	struct gen_error err = {""};
-	char answer[PROBE_LINE + 1], name[64];
-
-	if (!CHECK(read_device(&device, "", &err) == 0))
-		return;
-	scratch_write_text("program", "extern const struct qn_kernel qn_kernel_dot_x;\n");
-	probe = device_start(&device, "program", "probe.log", &err);
-	if (check_that(probe != NULL, __FILE__, __LINE__, err.text)) {
-		CHECK(device_ask(probe, 2, "kernel i=0", answer) == DEVICE_OK);
-		CHECK(device_value(answer, "name", name, sizeof(name)) == 0 &&
-		      !strcmp(name, "dot_x"));
-		CHECK(device_ask(probe, 2, "nonsense", answer) == DEVICE_ERROR);
-		CHECK(!strcmp(answer, "unknown verb"));
-		device_stop(probe);
-	}
-	check_ask(&device, "crash", "signal 6");
-	check_ask(&device, "exit", "exit status 3");
-	check_ask(&device, "hang", "hang no answer within 0.3 s");
-	check_ask(&device, "flood", "garbage");
-	check_ask(&device, "long", "garbage");
-	check_ask(&device, "garbage", "garbage the probe wrote '?what? ?'");
-	check_ask(&device, "zero", "garbage");
-	check_ask(&device, "empty", "garbage");
-	free(device.run[0]);
-	device.run[0] = strdup("./no-such-program");
-	CHECK(device_start(&device, "program", "probe.log", &err) == NULL);
-	CHECK_SAYS(&err, "cannot run './no-such-program': No such file");
-	device_free(&device);
-}
-
-static void test_values(void)
-{
-	static const char answer[] = "ns=12 bad=1x cpu=A%20%25B empty= f=1.5 inf=inf neg=-3 cut=%2";
-	char text[16];
-	long long number;
-	double real;
-
-	CHECK(device_value_long(answer, "ns", &number) == 0 && number == 12);
-	CHECK(device_value_long(answer, "neg", &number) == 0 && number == -3);
-	CHECK(device_value_long(answer, "bad", &number) < 0);
-	CHECK(device_value_long(answer, "empty", &number) < 0);
-	CHECK(device_value_long(answer, "s", &number) < 0);
-	CHECK(device_value_double(answer, "f", &real) == 0 && real == 1.5);
-	CHECK(device_value_double(answer, "inf", &real) < 0);
-	CHECK(device_value(answer, "cpu", text, sizeof(text)) == 0 && !strcmp(text, "A %B"));
-	CHECK(device_value(answer, "cpu", text, 4) < 0);
-	CHECK(device_value(answer, "cut", text, sizeof(text)) < 0);
-}
-
-/* ---- compiling ---- */
-
-static void test_compile(void)
-{
-	struct device device;
-	struct compile *compile;
-	struct compile_item items[40];
-	char texts[40][64];
-	struct gen_error err = {""};
-	long first;
-
-	if (!CHECK(read_device(&device, "", &err) == 0))
-		return;
-	setenv("FAKE_BAD", "broken", 1);
-	for (int turn = 0; turn < 2; turn++) {
-		compile = compile_open(&device, home, "work", 2, &err);
-		if (!check_that(compile != NULL, __FILE__, __LINE__, err.text))
-			return;
-		CHECK(!strcmp(compile_version(compile), "fake cc 1.0"));
-		CHECK(compile_open(&device, home, "work", 2, &err) == NULL);
-		CHECK_SAYS(&err, "in use");
-		for (int i = 0; i < 40; i++) {
-			snprintf(texts[i], sizeof(texts[i]), "kernel %d %s\n", i,
-				 i == 17 || i == 33 ? "broken" : "");
-			items[i] = (struct compile_item){.text = texts[i],
-							 .flags = i % 2 ? "-a" : "-b"};
-		}
-		check_that(compile_items(compile, items, 40, &err) == 0, __FILE__, __LINE__,
-			   err.text);
-		for (int i = 0; i < 40; i++) {
-			CHECK(!items[i].why == (i != 17 && i != 33));
-			CHECK(!*items[i].object == (i == 17 || i == 33));
-			if (items[i].why)
-				CHECK(strstr(items[i].why, "told to fail (see work/logs/") != NULL);
-			free(items[i].why);
-		}
-		/* The second time nothing is compiled, not even what failed. */
-		first = compile_count(compile);
-		CHECK(turn ? first == 0 : first > 40);
-		compile_close(compile);
-	}
-	unsetenv("FAKE_BAD");
-	device_free(&device);
-}
-
-/* What is wrong with the machine and not with the candidate is not remembered. */
-static void test_sick_compiler(void)
-{
-	struct compile_item item = {.text = "kernel sick\n", .flags = ""};
-	struct compile *compile;
-	struct device device;
-	struct gen_error err = {""};
-
-	if (!CHECK(read_device(&device, "", &err) == 0) ||
-	    !CHECK((compile = compile_open(&device, home, "work", 2, &err)) != NULL))
-		return;
-	setenv("FAKE_BAD", "sick", 1);
-	setenv("FAKE_HOW", "none", 1);
-	CHECK(compile_items(compile, &item, 1, &err) < 0);
-	CHECK_SAYS(&err, "the compiler reports success but wrote no work/tmp/");
-	setenv("FAKE_HOW", "Killed signal terminated program cc1", 1);
-	CHECK(compile_items(compile, &item, 1, &err) == 0 && item.why);
-	free(item.why);
-	unsetenv("FAKE_BAD");
-	unsetenv("FAKE_HOW");
-	CHECK(compile_items(compile, &item, 1, &err) == 0 && !item.why && *item.object);
-	compile_close(compile);
-	device_free(&device);
-}
-
-static void test_fingerprint(void)
-{
-	const char *a = "/* dot_a from family=dot isa=x KU=1 */ f_dot_a(\"KU=1\") { 7; }";
-	const char *b = "/* dot_bb from family=dot isa=x KU=2 */ f_dot_bb(\"KU=2\") { 7; }";
-	const char *c = "/* dot_bb from family=dot isa=x KU=2 */ f_dot_bb(\"KU=2\") { 8; }";
-
-	CHECK(compile_fingerprint(a, "dot_a", "family=dot isa=x KU=1") ==
-	      compile_fingerprint(b, "dot_bb", "family=dot isa=x KU=2"));
-	CHECK(compile_fingerprint(b, "dot_bb", "family=dot isa=x KU=2") !=
-	      compile_fingerprint(c, "dot_bb", "family=dot isa=x KU=2"));
-}
-
-int main(int argc, char **argv)
+int main(void)
 {
 	const char *root = getenv("srcdir");
 	char work[64];
 	struct gen_error err;
 	struct gen *gen;
-	ssize_t n;
 
-	if (argc > 1)
-		return fake_probe(argc, argv);
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	home = realpath(root && *root ? root : ".", NULL);
-	if (!CHECK(n > 0 && home && scratch_open(work)))
+	if (!CHECK(home && scratch_open(work)))
 		return check_exit();
-	signal(SIGPIPE, SIG_IGN);
 	gen = gen_open(home, &err);
 	if (check_that(gen != NULL, __FILE__, __LINE__, err.text)) {
 		test_config(gen);
@@ -613,12 +384,6 @@ int main(int argc, char **argv)
 	test_journal();
 	test_record();
 	test_bad_records();
-	test_device_files();
-	test_conversation();
-	test_values();
-	test_compile();
-	test_sick_compiler();
-	test_fingerprint();
 	scratch_remove_tree(work);
 	free(home);
 	return check_exit();

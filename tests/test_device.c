@@ -1,0 +1,244 @@
+/*
+ * test_device.c: devices, the conversation with probes that misbehave, compiling in batches.  Whole
+ * runs are tested by tune.sh.
+ *
+ * Started with "cc" or "run" it is its own compiler and probe (fake_probe.c).
+ */
+#define FAKE_PROBE_PART
+#include "fake_probe.c"
+#undef MARK
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "scratch.h"
+#include "tuner/compile.h"
+#include "tuner/device.h"
+#include "tuner/probe.h"
+
+static char *home;
+static char self[1024];
+
+/* ---- devices and probes ---- */
+
+static int read_device(struct device *device, const char *more, struct gen_error *err)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text),
+		 "quern: device\nschema: 1\nname: fake\ncompiler: [%s, cc]\n"
+		 "run: [%s, run, '{program}']\ntime_out: 0.3\n%s",
+		 self, self, more);
+	scratch_write_text("fake.yaml", text);
+	return device_read(device, home, "fake.yaml", err);
+}
+
+static void test_device_files(void)
+{
+	struct device device;
+	struct gen_error err = {""};
+
+	CHECK(read_device(&device, "flags: [-O3, -g]\ncompile_time_out: 7\n", &err) == 0);
+	CHECK(!strcmp(device.name, "fake") && !strcmp(device.flags[1], "-g") && !device.flags[2]);
+	CHECK(device.compile_time_out_s == 7 && !device.papi && !device.link[0]);
+	device_free(&device);
+	CHECK(read_device(&device, "flag: [-O3]\n", &err) < 0);
+	CHECK_SAYS(err.text, "fake.yaml:7: unknown key 'flag'");
+	CHECK(read_device(&device, "link: -lm\n", &err) < 0);
+	CHECK_SAYS(err.text, "fake.yaml:7: 'link' must be a list");
+	CHECK(read_device(&device, "compile_time_out: -1\n", &err) < 0);
+	scratch_write_text("fake.yaml",
+			   "quern: device\nschema: 1\nname: x\ncompiler: [cc]\nrun: [a]\n");
+	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
+	CHECK_SAYS(err.text, "fake.yaml:5: 'run' must have {program}");
+	scratch_write_text("fake.yaml", "quern: device\nschema: 1\nname: x\nrun: [a]\n");
+	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
+	CHECK_SAYS(err.text, "'compiler' is missing");
+	CHECK(device_read(&device, home, "no-such-device", &err) < 0);
+	CHECK_SAYS(err.text, "no-such-device.yaml");
+	for (int i = 0; i < 2; i++) {
+		check_that(device_read(&device, home, i ? "local" : "qemu-aarch64", &err) == 0,
+			   __FILE__, __LINE__, err.text);
+		device_free(&device);
+	}
+}
+
+static void check_ask(const struct device *device, const char *action, const char *says)
+{
+	struct gen_error err;
+	struct device_probe *probe;
+	char answer[PROBE_LINE + 1];
+
+	setenv("FAKE_DO", action, 1);
+	probe = device_start(device, "program", "probe.log", &err);
+	if (!check_that(probe != NULL, __FILE__, __LINE__, err.text))
+		return;
+	CHECK(device_ask(probe, 2, "kernel i=0", answer) == DEVICE_OK);
+	CHECK(device_ask(probe, 0.3, "time i=0 calls=1", answer) == DEVICE_DEAD);
+	check_that(strstr(answer, says) != NULL, __FILE__, __LINE__, answer);
+	CHECK(device_ask(probe, 0.3, "kernel i=0", answer) == DEVICE_DEAD);
+	device_stop(probe);
+	unsetenv("FAKE_DO");
+	/* Everything was reaped. */
+	CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+}
+
+static void test_conversation(void)
+{
+	struct device device;
+	struct device_probe *probe;
+	struct gen_error err = {""};
+	char answer[PROBE_LINE + 1], name[64];
+
+	if (!CHECK(read_device(&device, "", &err) == 0))
+		return;
+	scratch_write_text("program", "extern const struct qn_kernel qn_kernel_dot_x;\n");
+	probe = device_start(&device, "program", "probe.log", &err);
+	if (check_that(probe != NULL, __FILE__, __LINE__, err.text)) {
+		CHECK(device_ask(probe, 2, "kernel i=0", answer) == DEVICE_OK);
+		CHECK(device_value(answer, "name", name, sizeof(name)) == 0 &&
+		      !strcmp(name, "dot_x"));
+		CHECK(device_ask(probe, 2, "nonsense", answer) == DEVICE_ERROR);
+		CHECK(!strcmp(answer, "unknown verb"));
+		device_stop(probe);
+	}
+	check_ask(&device, "crash", "signal 6");
+	check_ask(&device, "exit", "exit status 3");
+	check_ask(&device, "hang", "hang no answer within 0.3 s");
+	check_ask(&device, "flood", "garbage");
+	check_ask(&device, "long", "garbage");
+	check_ask(&device, "garbage", "garbage the probe wrote '?what? ?'");
+	check_ask(&device, "zero", "garbage");
+	check_ask(&device, "empty", "garbage");
+	free(device.run[0]);
+	device.run[0] = strdup("./no-such-program");
+	CHECK(device_start(&device, "program", "probe.log", &err) == NULL);
+	CHECK_SAYS(err.text, "cannot run './no-such-program': No such file");
+	device_free(&device);
+}
+
+static void test_values(void)
+{
+	static const char answer[] = "ns=12 bad=1x cpu=A%20%25B empty= f=1.5 inf=inf neg=-3 cut=%2";
+	char text[16];
+	long long number;
+	double real;
+
+	CHECK(device_value_long(answer, "ns", &number) == 0 && number == 12);
+	CHECK(device_value_long(answer, "neg", &number) == 0 && number == -3);
+	CHECK(device_value_long(answer, "bad", &number) < 0);
+	CHECK(device_value_long(answer, "empty", &number) < 0);
+	CHECK(device_value_long(answer, "s", &number) < 0);
+	CHECK(device_value_double(answer, "f", &real) == 0 && real == 1.5);
+	CHECK(device_value_double(answer, "inf", &real) < 0);
+	CHECK(device_value(answer, "cpu", text, sizeof(text)) == 0 && !strcmp(text, "A %B"));
+	CHECK(device_value(answer, "cpu", text, 4) < 0);
+	CHECK(device_value(answer, "cut", text, sizeof(text)) < 0);
+}
+
+/* ---- compiling ---- */
+
+static void test_compile(void)
+{
+	struct device device;
+	struct compile *compile;
+	struct compile_item items[40];
+	char texts[40][64];
+	struct gen_error err = {""};
+	long first;
+
+	if (!CHECK(read_device(&device, "", &err) == 0))
+		return;
+	setenv("FAKE_BAD", "broken", 1);
+	for (int turn = 0; turn < 2; turn++) {
+		compile = compile_open(&device, home, "work", 2, &err);
+		if (!check_that(compile != NULL, __FILE__, __LINE__, err.text))
+			return;
+		CHECK(!strcmp(compile_version(compile), "fake cc 1.0"));
+		CHECK(compile_open(&device, home, "work", 2, &err) == NULL);
+		CHECK_SAYS(err.text, "in use");
+		for (int i = 0; i < 40; i++) {
+			snprintf(texts[i], sizeof(texts[i]), "kernel %d %s\n", i,
+				 i == 17 || i == 33 ? "broken" : "");
+			items[i] = (struct compile_item){.text = texts[i],
+							 .flags = i % 2 ? "-a" : "-b"};
+		}
+		check_that(compile_items(compile, items, 40, &err) == 0, __FILE__, __LINE__,
+			   err.text);
+		for (int i = 0; i < 40; i++) {
+			CHECK(!items[i].why == (i != 17 && i != 33));
+			CHECK(!*items[i].object == (i == 17 || i == 33));
+			if (items[i].why)
+				CHECK(strstr(items[i].why, "told to fail (see work/logs/") != NULL);
+			free(items[i].why);
+		}
+		/* The second time nothing is compiled, not even what failed. */
+		first = compile_count(compile);
+		CHECK(turn ? first == 0 : first > 40);
+		compile_close(compile);
+	}
+	unsetenv("FAKE_BAD");
+	device_free(&device);
+}
+
+/* What is wrong with the machine and not with the candidate is not remembered. */
+static void test_sick_compiler(void)
+{
+	struct compile_item item = {.text = "kernel sick\n", .flags = ""};
+	struct compile *compile;
+	struct device device;
+	struct gen_error err = {""};
+
+	if (!CHECK(read_device(&device, "", &err) == 0) ||
+	    !CHECK((compile = compile_open(&device, home, "work", 2, &err)) != NULL))
+		return;
+	setenv("FAKE_BAD", "sick", 1);
+	setenv("FAKE_HOW", "none", 1);
+	CHECK(compile_items(compile, &item, 1, &err) < 0);
+	CHECK_SAYS(err.text, "the compiler reports success but wrote no work/tmp/");
+	setenv("FAKE_HOW", "Killed signal terminated program cc1", 1);
+	CHECK(compile_items(compile, &item, 1, &err) == 0 && item.why);
+	free(item.why);
+	unsetenv("FAKE_BAD");
+	unsetenv("FAKE_HOW");
+	CHECK(compile_items(compile, &item, 1, &err) == 0 && !item.why && *item.object);
+	compile_close(compile);
+	device_free(&device);
+}
+
+static void test_fingerprint(void)
+{
+	const char *a = "/* dot_a from family=dot isa=x KU=1 */ f_dot_a(\"KU=1\") { 7; }";
+	const char *b = "/* dot_bb from family=dot isa=x KU=2 */ f_dot_bb(\"KU=2\") { 7; }";
+	const char *c = "/* dot_bb from family=dot isa=x KU=2 */ f_dot_bb(\"KU=2\") { 8; }";
+
+	CHECK(compile_fingerprint(a, "dot_a", "family=dot isa=x KU=1") ==
+	      compile_fingerprint(b, "dot_bb", "family=dot isa=x KU=2"));
+	CHECK(compile_fingerprint(b, "dot_bb", "family=dot isa=x KU=2") !=
+	      compile_fingerprint(c, "dot_bb", "family=dot isa=x KU=2"));
+}
+
+int main(int argc, char **argv)
+{
+	const char *root = getenv("srcdir");
+	char work[64];
+	ssize_t n;
+
+	if (argc > 1)
+		return fake_probe(argc, argv);
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	home = realpath(root && *root ? root : ".", NULL);
+	if (!CHECK(n > 0 && home && scratch_open(work)))
+		return check_exit();
+	signal(SIGPIPE, SIG_IGN);
+	test_device_files();
+	test_conversation();
+	test_values();
+	test_compile();
+	test_sick_compiler();
+	test_fingerprint();
+	scratch_remove_tree(work);
+	free(home);
+	return check_exit();
+}
