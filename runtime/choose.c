@@ -187,8 +187,7 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 		const struct qn_kernel *kernel = registry->kernels[i];
 
 		if (kernel->format == what->format && is_allowed(kernel, &limits) &&
-		    !qn_is_lossy(kernel) &&
-		    (kernel->act == what->act || kernel->act == QN_A8G32) &&
+		    !qn_is_lossy(kernel) && (kernel->act == what->act || kernel->act == QN_A8G32) &&
 		    (!chosen->kernel || kernel->isa->rank > chosen->kernel->isa->rank))
 			chosen->kernel = kernel;
 	}

@@ -405,12 +405,12 @@ int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
 		break;
 	default: snprintf(why, sizeof why, "the only kind this library has");
 	}
-	return snprintf(text, n_bytes, "%s %ldx%ld, %ld token%s %s, %d thread%s: %s (%s%s; from %s)",
+	return snprintf(text, n_bytes,
+			"%s %ldx%ld, %ld token%s %s, %d thread%s: %s (%s%s; from %s)",
 			qn_formats[what->format].name, what->m, what->k, what->n_tokens,
 			what->n_tokens == 1 ? "" : "s", qn_format_acts[what->act], what->n_threads,
 			what->n_threads == 1 ? "" : "s", matrix->kernel->name,
-			qn_is_lossy(matrix->kernel) ? "lossy; " : "", why,
-			qn_registry.origin);
+			qn_is_lossy(matrix->kernel) ? "lossy; " : "", why, qn_registry.origin);
 }
 
 void quern_matrix_info(const struct quern_matrix *matrix, struct quern_matrix_info *info)

@@ -153,7 +153,8 @@ static void quantize_slice(const struct job *job, long token, long first, long e
 	cut_slice(job, token, first, end, &s);
 	n = s.n_whole;
 	if (n)
-		engine->isa->quantize(s.whole, n * QN_GROUP, amax, job->act_top, q, scale, sum, half);
+		engine->isa->quantize(s.whole, n * QN_GROUP, amax, job->act_top, q, scale, sum,
+				      half);
 	if (s.n_rest) {
 		engine->isa->quantize(s.tail, QN_GROUP, amax, job->act_top, q + n * QN_GROUP,
 				      scale + n, sum + n, half + 2 * n);

@@ -87,7 +87,7 @@ struct quern_weights {
 	long n_tokens;      /* choose for this many tokens at a time; default 1 */
 	const char *act;    /* how activations are rounded to int8: "a8g32" (default), a scale for
 				   32 of them, or "a8r", one a token, BitNet's rule */
-	double max_nmse;    /* 0: sums of integers are exact; else kernels that round more (tables of
+	double max_nmse; /* 0: sums of integers are exact; else kernels that round more (tables of
 				   lookups, narrower activations) may be chosen where they were
 				   measured to be faster, with at most this error: squared, of normal
 				   data, over the square of the exact result, that of rounding

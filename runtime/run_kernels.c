@@ -241,8 +241,8 @@ static void print_result(const struct result *r, int json)
 		       "\"roof_fraction\": %.4f, \"nmse\": %.3g, \"lossy\": %s}\n",
 		       c->n_tokens == 1 ? "gemv" : "gemm", format, c->m, c->k, c->n_tokens,
 		       c->n_threads, qn_format_acts[c->act], r->kernel->name, r->median_us,
-		       r->low_us, r->high_us, r->gbps, r->gmacs, r->roof, r->roof_fraction,
-		       r->nmse, qn_is_lossy(r->kernel) ? "true" : "false");
+		       r->low_us, r->high_us, r->gbps, r->gmacs, r->roof, r->roof_fraction, r->nmse,
+		       qn_is_lossy(r->kernel) ? "true" : "false");
 	else
 		printf("%-6s %6ldx%-6ld %3ld %3d  %-40s %8.1f %8.1f-%-8.1f %6.1f %7.1f %4.0f%% of %5.1f "
 		       "%-6s %.1e\n",

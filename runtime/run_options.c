@@ -94,8 +94,8 @@ int run_options_nmse(const char *option, const char *value, double *nmse)
 	*nmse = strtod(value, &end);
 	if (end != value && !*end && *nmse > 0 && *nmse < 1)
 		return 0;
-	fprintf(stderr, "quern-run: %s %s: must be a number between 0 and 1, such as 1e-4\n", option,
-		value);
+	fprintf(stderr, "quern-run: %s %s: must be a number between 0 and 1, such as 1e-4\n",
+		option, value);
 	return -1;
 }
 

@@ -245,7 +245,7 @@ static void fill_acts(struct trial *t, enum fill fill, uint64_t *seed)
 	memset(t->all_q, 0, (size_t)(t->n_tokens * t->acts_k));
 	for (long token = 0; token < t->n_tokens; token++) {
 		for (long k = 0; k < t->matrix.k; k++)
-			t->all_q[token * t->acts_k + k] = 
+			t->all_q[token * t->acts_k + k] =
 				fill_act(fill, t->matrix.kernel->act_top, seed);
 	}
 }
@@ -397,8 +397,10 @@ static int check_integers(const struct qn_kernel *kernel, const struct integers 
 	rounding = 2 * (double)t.acts_k / QN_GROUP + 8;
 	for (long pass = 0; pass < n_passes && !status; pass++) {
 		choose_live(&t, pass, n_passes);
-		status = trial_run(&t, err) || compare_integers(&t, c, kernel->adds ? rounding : 0, err)
-				 ? -1 : 0;
+		status = trial_run(&t, err) ||
+					 compare_integers(&t, c, kernel->adds ? rounding : 0, err)
+				 ? -1
+				 : 0;
 	}
 	/* Sums of integers over more than 32 k: all at once, as large as they get. */
 	if (kernel->act == QN_A8R && !status) {
@@ -435,9 +437,9 @@ static int fill_normal(struct trial *t, uint64_t *seed)
 			x[k] = next_normal(seed);
 		kernel->isa->quantize(x, t->acts_k,
 				      kernel->act == QN_A8R ? kernel->isa->amax(x, t->acts_k) : -1,
-				      kernel->act_top,
-				      t->q + token * t->acts_k, t->act_scale + token * groups,
-				      t->sum + token * groups, t->half_sum + 2 * token * groups);
+				      kernel->act_top, t->q + token * t->acts_k,
+				      t->act_scale + token * groups, t->sum + token * groups,
+				      t->half_sum + 2 * token * groups);
 	}
 	return 0;
 }

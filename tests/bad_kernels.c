@@ -180,7 +180,8 @@ static const struct qn_isa plain = {.name = "plain",
 	{ \
 		.name = "bad_w8g32_a8g32_plain_" title, .point = "MR=" #rows, .family = "bad", \
 		.isa = &plain, .needs = features, .format = QN_W8G32, \
-		.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .token_tile = 1, .act_top = 127, .run = function \
+		.layout = {QN_CODES, ADJACENT, 1, VECTOR, rows}, .token_tile = 1, .act_top = 127, \
+		.run = function \
 	}
 
 static const struct qn_kernel kernels[] = {[BAD_RIGHT4] = KERNEL("right4", 4, run_right4, 0),

@@ -302,6 +302,9 @@ static void test_config(struct gen *gen)
 			 "unknown activation format 'a8': must be one of a8g32, a8r");
 	check_bad_config(gen, "quern: config\nschema: 1\nisas: [avx9]\n", "unknown isa");
 	check_bad_config(gen, "quern: config\nschema: 1\ntokens: [0]\n", "number of tokens");
+	check_bad_config(gen, "quern: config\nschema: 1\nmax_nmse: 1\n", "c.yaml:3: max_nmse");
+	check_bad_config(gen, "quern: config\nschema: 1\nmax_nmse: exact\n", "c.yaml:3: max_nmse");
+	check_bad_config(gen, "quern: config\nschema: 1\nmax_nmse: [1e-4]\n", "c.yaml:3: max_nmse");
 	check_bad_config(gen, "quern: config\nschema: 3\n" REST, "c.yaml:2: schema");
 }
 

@@ -55,7 +55,8 @@ static long check_space(struct gen *gen, const char *family, const char *format,
 			long n_tokens)
 {
 	struct gen_error err;
-	struct gen_space *space = gen_space_open(gen, family, format, "a8g32", isa, n_tokens, 0, &err);
+	struct gen_space *space =
+		gen_space_open(gen, family, format, "a8g32", isa, n_tokens, 0, &err);
 	struct gen_point point;
 	long n;
 
@@ -182,7 +183,7 @@ static char *make_results(struct gen *gen)
 	end += sprintf(end, "quern: results\nschema: 1\nentries:\n");
 	for (int i = 0; i < 2; i++) {
 		struct gen_error err;
-		struct gen_point point = {"", ""};
+		struct gen_point point = {0};
 		struct gen_space *space =
 			gen_space_open(gen, "dot", spaces[i][0], "a8g32", spaces[i][1], 1, 0, &err);
 
@@ -310,6 +311,58 @@ static void check_layouts(struct gen *gen)
 	CHECK(access("layouts/kernel_dot_wtgr_a8g32_avx512_r2g1k1p0n4uscb.c", F_OK) == 0);
 }
 
+#define LOSSY(m, us, nmse, rv, adds) \
+	"- {format: w1g128, m: " m ", k: 64, n: 1, threads: 1, median_us: " us nmse ", point: " \
+	"{family: lut, format: w1g128, act: a8g32, isa: avx512, ADJ: 4, KU: 1, NT: 1, PF: 0, " \
+	"RV: " rv adds "}}\n"
+
+/* A lossy winner stays beside the exact one of its case, when it is faster. */
+static void check_lossy(struct gen *gen)
+{
+	const char *path = "lossy.yaml";
+	struct gen_space *exact, *all;
+	struct gen_error err;
+	struct gen_point point;
+	long n_lossy = 0;
+	char *text;
+
+	scratch_write_text(path,
+			   "quern: results\nschema: 1\nentries:\n" LOSSY("64", "9", "", "2", "")
+				   LOSSY("64", "8", ", nmse: 7e-5", "2",
+					 ", ADDS: 1") LOSSY("99", "9", "", "4", "")
+					   LOSSY("99", "9.5", ", nmse: 7e-5", "4", ", ADDS: 1"));
+	check_that(gen_write(gen, &path, 1, "lossy", NULL, &err) == 0, __FILE__, __LINE__,
+		   err.text);
+	CHECK(access("lossy/kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4.c", F_OK) == 0);
+	CHECK(access("lossy/kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4q1.c", F_OK) == 0);
+	CHECK(access("lossy/kernel_lut_w1g128_a8g32_avx512_r4k1p0n1a4q1.c", F_OK) < 0);
+	text = scratch_read_text("lossy/kernels.c");
+	CHECK(text && strstr(text, "QN_A8G32, 7e-05 }"));
+	free(text);
+
+	scratch_write_text(path, "quern: results\nschema: 1\nentries:\n" LOSSY("64", "8", "", "2",
+									       ", ADDS: 1"));
+	CHECK(gen_write(gen, &path, 1, "lossy", NULL, &err) < 0 && strstr(err.text, "nmse"));
+
+	exact = gen_space_open(gen, "lut", "w1g128", "a8g32", "avx2", 1, 0, &err);
+	all = gen_space_open(gen, "lut", "w1g128", "a8g32", "avx2", 1, 1, &err);
+	CHECK(exact && all && gen_space_count(all) == 4 * gen_space_count(exact));
+	for (long i = 0; all && i < gen_space_count(all); i++) {
+		CHECK(gen_space_point(all, i, &point, &err) == 0);
+		CHECK(point.is_lossy == (strstr(point.key, " ADDS=") != NULL));
+		n_lossy += point.is_lossy;
+		CHECK((gen_space_find(exact, point.key, &err) < 0) == point.is_lossy);
+	}
+	CHECK(all && n_lossy == 3 * gen_space_count(exact));
+	gen_space_close(exact);
+	gen_space_close(all);
+	exact = gen_space_open(gen, "lut", "w1g128", "a8r", "avx2", 1, 1, &err);
+	CHECK(exact && gen_space_count(exact) > 0);
+	for (long i = 0; exact && i < gen_space_count(exact); i++)
+		CHECK(gen_space_point(exact, i, &point, &err) == 0 && !point.is_lossy);
+	gen_space_close(exact);
+}
+
 static void check_config(struct gen *gen)
 {
 	const char *path = "c.yaml";
@@ -412,7 +465,8 @@ static void check_mutants(struct gen *gen)
 static void check_key_mutants(struct gen *gen)
 {
 	struct gen_error err;
-	struct gen_space *space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, &err);
+	struct gen_space *space =
+		gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, &err);
 	struct gen_point point;
 	long n = space ? gen_space_count(space) : 0;
 
@@ -455,6 +509,7 @@ int main(void)
 		check_refusals(gen);
 		check_writing(gen);
 		check_layouts(gen);
+		check_lossy(gen);
 		check_config(gen);
 		check_bad_results(gen);
 		check_mutants(gen);

@@ -28,11 +28,63 @@ static void run_nothing(const struct qn_job *job, long first, long end)
 static const struct qn_isa plain = {.name = "plain", .rank = 0};
 static const struct qn_isa wide = {.name = "wide", .rank = 2, .needs = QN_AVX512};
 static const struct qn_kernel
-	plain4 = {.name = "plain4", .isa = &plain, .format = QN_W4G32, .run = run_nothing},
-	wide4a = {.name = "wide4a", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32},
-	wide4b = {.name = "wide4b", .isa = &wide, .needs = QN_AVX512, .format = QN_W4G32},
-	plain8 = {.name = "plain8", .isa = &plain, .format = QN_W8G32},
-	row4 = {.name = "row4", .isa = &plain, .format = QN_W4G32, .act = QN_A8R};
+	plain4 = {.name = "plain4",
+		  .act_top = 127,
+		  .isa = &plain,
+		  .format = QN_W4G32,
+		  .run = run_nothing},
+	wide4a = {.name = "wide4a",
+		  .act_top = 127,
+		  .isa = &wide,
+		  .needs = QN_AVX512,
+		  .format = QN_W4G32},
+	wide4b = {.name = "wide4b",
+		  .act_top = 127,
+		  .isa = &wide,
+		  .needs = QN_AVX512,
+		  .format = QN_W4G32},
+	plain8 = {.name = "plain8", .act_top = 127, .isa = &plain, .format = QN_W8G32},
+	row4 = {.name = "row4", .isa = &plain, .format = QN_W4G32, .act = QN_A8R, .act_top = 127},
+	rough4 = {.name = "rough4",
+		  .isa = &wide,
+		  .needs = QN_AVX512,
+		  .format = QN_W4G32,
+		  .act_top = 127,
+		  .adds = 1};
+
+/* Lossy kernels only within what the caller allows, and only where they were measured. */
+static void test_lossy(struct qn_registry registry)
+{
+	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &rough4};
+	static const struct qn_choice choices[] = {
+		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32, 0},
+		{QN_W4G32, 4096, 4096, 1, 1, 1, QN_A8G32, 0},
+		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32, 1e-4f},
+	};
+	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32, 0};
+	struct qn_chosen chosen;
+	struct quern_error err;
+
+	registry.kernels = kernels;
+	registry.choices = choices;
+	registry.n_kernels = registry.n_choices = 3;
+	CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &wide4a);
+	what.max_nmse = 9e-5;
+	CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &wide4a);
+	what.max_nmse = 2e-4;
+	CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &rough4 && chosen.rung == QN_RUNG_EXACT);
+	what.m = 4000;
+	CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &rough4 && chosen.rung == QN_RUNG_NEAR);
+	registry.n_choices = 0;
+	CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &wide4a);
+	CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, "rough4", &chosen, &err) &&
+	      chosen.kernel == &rough4);
+}
 
 static void test_ladder(void)
 {
@@ -40,16 +92,16 @@ static void test_ladder(void)
 	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &wide4b, &plain8,
 							  &row4};
 	static const struct qn_choice choices[] = {
-		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32},
-		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32},
-		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32},
-		{QN_W4G32, 4096, 4096, 1, 2, 1, QN_A8G32},
-		{QN_W4G32, 11008, 4096, 1, 1, 0, QN_A8G32},
-		{QN_W4G32, 0, 0, 1, 0, 4, QN_A8R},
+		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32, 0},
+		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32, 0},
+		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32, 0},
+		{QN_W4G32, 4096, 4096, 1, 2, 1, QN_A8G32, 0},
+		{QN_W4G32, 11008, 4096, 1, 1, 0, QN_A8G32, 0},
+		{QN_W4G32, 0, 0, 1, 0, 4, QN_A8R, 0},
 	};
 	struct qn_registry registry = {isas, kernels, choices, 2, 5, 6, "test"};
 	const uint32_t all = QN_AVX512;
-	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32};
+	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32, 0};
 	struct qn_chosen chosen;
 	struct quern_error err;
 
@@ -60,7 +112,7 @@ static void test_ladder(void)
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &wide4a);
 	/* A narrower ISA that won this very case is taken, for its neighbours it is not. */
-	what = (struct qn_case){QN_W4G32, 11008, 4096, 1, 1, QN_A8G32};
+	what = (struct qn_case){QN_W4G32, 11008, 4096, 1, 1, QN_A8G32, 0};
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &plain4);
 	what.m = 11000;
@@ -83,7 +135,7 @@ static void test_ladder(void)
 
 	/* One scale a token: a kernel of its own, or one that takes any scales. */
 	registry.n_choices = 6;
-	what = (struct qn_case){QN_W4G32, 4096, 4096, 1, 1, QN_A8R};
+	what = (struct qn_case){QN_W4G32, 4096, 4096, 1, 1, QN_A8R, 0};
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &row4);
 	registry.n_choices = 5;
@@ -93,6 +145,7 @@ static void test_ladder(void)
 	CHECK(!qn_choose(&registry, all, &what, NULL, "row4", &chosen, &err) &&
 	      chosen.kernel == &wide4b);
 	registry.n_choices = 2;
+	test_lossy(registry);
 
 	what.format = QN_W4G32;
 	CHECK(!qn_choose(&registry, all, &what, NULL, "plain8,wide4b", &chosen, &err));

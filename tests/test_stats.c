@@ -140,6 +140,29 @@ static void test_race(uint64_t seed)
 	CHECK(track.n_samples < 40 + 40 * 5);
 }
 
+/* The best of either kind are among the survivors, however far apart the kinds are. */
+static void test_kinds(void)
+{
+	double ns[20];
+	struct track track = {.ns = ns, .random = 3, .noise = 0.02, .round = -9, .fails = -1};
+	struct race_runner runners[20];
+	int n[RACE_KINDS] = {0};
+	long left;
+
+	for (int i = 0; i < 20; i++)
+		ns[i] = i % 2 ? 1e5 + 5e3 * i : 1.7e5 + 5e3 * i;
+	enter(runners, 20);
+	for (int i = 0; i < 20; i++)
+		runners[i].kind = i % 2;
+	left = race_run(runners, 20, 5, 2, 9, sample, &track);
+	CHECK(left > 0);
+	for (long i = 0; i < left; i++) {
+		n[runners[i].kind]++;
+		CHECK(runners[i].id < 8);
+	}
+	CHECK(n[0] >= 2 && n[1] >= 2);
+}
+
 /* The same samples in the same order give the same race. */
 static void test_repeat(void)
 {
@@ -202,6 +225,7 @@ int main(void)
 	test_holm();
 	test_paired();
 	test_repeat();
+	test_kinds();
 	for (uint64_t seed = 1; seed <= 50; seed++)
 		test_race(seed);
 	for (uint64_t seed = 1; seed <= 200; seed++)

@@ -159,8 +159,8 @@ static int add_shape(struct config *config, const char *text, const struct place
 enum key { KIND, SCHEMA, FORMATS, ACTS, FAMILIES, ISAS, SHAPES, TOKENS, THREADS, MAX_NMSE, N_KEYS };
 
 static const char *const key_names[N_KEYS] = {
-	"quern", "schema", "formats", "acts", "families", "isas", "shapes", "tokens", "threads",
-	"max_nmse",
+	"quern", "schema", "formats", "acts",    "families",
+	"isas",  "shapes", "tokens",  "threads", "max_nmse",
 };
 
 static int add_word(struct config *config, struct gen *gen, enum key key, const char *word,

@@ -198,7 +198,9 @@ static int by_kind(const void *a, const void *b)
 {
 	const struct race_runner *x = a, *y = b;
 
-	return x->kind != y->kind ? y->kind - x->kind : x->score < y->score ? -1 : x->score > y->score;
+	return x->kind != y->kind    ? y->kind - x->kind
+	       : x->score < y->score ? -1
+				     : x->score > y->score;
 }
 
 /* An entry for the best exact kernel and, where lossy ones ran beside, one for the best of them. */
@@ -210,8 +212,7 @@ static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
 	while (n_lossy < n && runners[n_lossy].kind)
 		n_lossy++;
 	base = find_base(runners, n, pass->base, n_lossy);
-	if (n_lossy < n &&
-	    finish_kind(pass, runners + n_lossy, n - n_lossy, base - n_lossy) < 0)
+	if (n_lossy < n && finish_kind(pass, runners + n_lossy, n - n_lossy, base - n_lossy) < 0)
 		return -1;
 	return n_lossy ? finish_kind(pass, runners, n_lossy, base) : 0;
 }

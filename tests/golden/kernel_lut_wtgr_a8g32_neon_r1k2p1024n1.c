@@ -15,12 +15,13 @@ static inline void lut_rows(const uint8_t *w, const struct qn_acts *x, long g, v
 	const uint8_t *t0 = x[0].prepared + 256 * g;
 	const vw start0 = vw_set(-1 * x[0].sum[g]);
 	vb index, even, odd;
+	vb low0, high0;
 
 	index = vb_load(w + 0);
 	even = vb_and(index, nibble);
 	odd = vb_and(vb_shift_right(index, 4), nibble);
-	vb low0 = vb_lookup(vb_table(t0), even);
-	vb high0 = vb_lookup(vb_table(t0 + 16), even);
+	low0 = vb_lookup(vb_table(t0 + 0), even);
+	high0 = vb_lookup(vb_table(t0 + 16), even);
 	low0 = vb_add(low0, vb_lookup(vb_table(t0 + 32), odd));
 	high0 = vb_add(high0, vb_lookup(vb_table(t0 + 48), odd));
 	index = vb_load(w + 16);
@@ -49,7 +50,7 @@ static inline void lut_rows(const uint8_t *w, const struct qn_acts *x, long g, v
 	index = vb_load(w + 64);
 	even = vb_and(index, nibble);
 	odd = vb_and(vb_shift_right(index, 4), nibble);
-	low0 = vb_lookup(vb_table(t0), even);
+	low0 = vb_lookup(vb_table(t0 + 0), even);
 	high0 = vb_lookup(vb_table(t0 + 16), even);
 	low0 = vb_add(low0, vb_lookup(vb_table(t0 + 32), odd));
 	high0 = vb_add(high0, vb_lookup(vb_table(t0 + 48), odd));
@@ -169,6 +170,8 @@ const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1 = {
 	.token_tile = 1,
 	.bias = -1,
 	.tile_sums = 0,
+	.act_top = 127,
+	.adds = 0,
 	.prepared_bytes = 256,
 	.scratch_bytes = 0,
 	.prepare = qn_tables1_neon,

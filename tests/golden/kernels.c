@@ -15,6 +15,7 @@ extern const struct qn_kernel qn_kernel_dot_wtgr_a8r_avx512_r1g1k1p0n1usct;
 extern const struct qn_kernel qn_kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb;
 extern const struct qn_kernel qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua;
 extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4;
+extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1q2;
 extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1;
 
 static const struct qn_isa *const isas[] = {
@@ -35,23 +36,25 @@ static const struct qn_kernel *const kernels[] = {
 	&qn_kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb,
 	&qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua,
 	&qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4,
+	&qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1q2,
 	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1,
 };
 
-/* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels, activations */
+/* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels, activations, NMSE of a lossy one */
 static const struct qn_choice choices[] = {
-	{ QN_W1G128, 0, 0, 1, 0, 0, QN_A8G32 },
-	{ QN_W1G128, 0, 0, 1, 0, 10, QN_A8G32 },
-	{ QN_WTGR, 0, 0, 1, 0, 6, QN_A8G32 },
-	{ QN_WTGR, 3200, 8640, 1, 2, 11, QN_A8G32 },
-	{ QN_WTGR, 0, 0, 1, 0, 7, QN_A8R },
-	{ QN_WTGR, 0, 0, 1, 0, 8, QN_A8R },
-	{ QN_W3G128, 0, 0, 1, 0, 1, QN_A8G32 },
-	{ QN_W3G128, 0, 0, 32, 0, 9, QN_A8G32 },
-	{ QN_W4G32, 0, 0, 1, 0, 2, QN_A8G32 },
-	{ QN_W4G32, 0, 0, 1, 0, 3, QN_A8G32 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 4, QN_A8G32 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 5, QN_A8G32 },
+	{ QN_W1G128, 0, 0, 1, 0, 0, QN_A8G32, 0 },
+	{ QN_W1G128, 0, 0, 1, 0, 10, QN_A8G32, 0 },
+	{ QN_W1G128, 3200, 8640, 1, 2, 11, QN_A8G32, 7e-05 },
+	{ QN_WTGR, 0, 0, 1, 0, 6, QN_A8G32, 0 },
+	{ QN_WTGR, 3200, 8640, 1, 2, 12, QN_A8G32, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 7, QN_A8R, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 8, QN_A8R, 0 },
+	{ QN_W3G128, 0, 0, 1, 0, 1, QN_A8G32, 0 },
+	{ QN_W3G128, 0, 0, 32, 0, 9, QN_A8G32, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 2, QN_A8G32, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 3, QN_A8G32, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 4, QN_A8G32, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 5, QN_A8G32, 0 },
 };
 
 const struct qn_registry qn_registry = {
@@ -59,7 +62,7 @@ const struct qn_registry qn_registry = {
 	.kernels = kernels,
 	.choices = choices,
 	.n_isas = 3,
-	.n_kernels = 12,
-	.n_choices = 12,
+	.n_kernels = 13,
+	.n_choices = 13,
 	.origin = "golden.yaml"
 };
