@@ -34,6 +34,8 @@ local parts = { { 1 }, { 2 }, { 2, 1 }, { 4 }, { 4, 1 }, { 4, 2 }, nil, { 8 } }
 -- a panel.
 local super_group = 256
 local sub_bits = { w2g16zk = 4 }
+-- The least and the largest of these multiples, where they are narrower than a byte.
+local sub_range = { w2g16zk = { 0, 15 }, w3g16k = { -32, 31 }, w4g32zk = { 0, 63 }, w5g32zk = { 0, 63 } }
 
 function format.names()
   return names
@@ -48,6 +50,7 @@ local function describe(name, rank)
   f.has_min = options:find("z") ~= nil
   f.super = options:find("k") and super_group or 0
   f.sub_bits = f.super > 0 and (sub_bits[name] or 8) or 0
+  f.sub_low, f.sub_high = table.unpack(sub_range[name] or { -128, 127 })
   f.codebook = options:find("n") and codebook or false
   if f.has_min then f.sub = 0 end
   if f.codebook then f.sub = codebook_offset end
@@ -63,7 +66,7 @@ end
 
 -- { name, rank (its place in names), id; bits, n_codes, mul, sub, codebook (levels or false), top (the
 -- largest unsigned code that is multiplied), parts; group (0: one scale a row), halves (groups in
--- 32 k, at least 1), super (0, or 256 with two levels), sub_bits, sub_bytes (of a group), has_min; block (k of a block), head_bytes }
+-- 32 k, at least 1), super (0, or 256 with two levels), sub_bits, sub_bytes (of a group), sub_low, sub_high (range of the multiples), has_min; block (k of a block), head_bytes }
 function format.get(name)
   for rank, known in ipairs(names) do
     if known == name then return describe(name, rank) end

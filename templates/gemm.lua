@@ -1,13 +1,28 @@
 -- gemm: many tokens.
 --
 -- KC columns of a panel are decoded once, codes to bytes and scales to floats, and stay in the
--- second-level cache; tiles of RG vectors of rows and NT tokens are multiplied from there.  PG panels
+-- second-level cache; with FOLD the codes of formats with two levels are decoded to levels times their whole
+-- multiple, so that 256 k share a scale.  Tiles of RG vectors of rows and NT tokens are multiplied from there.  PG panels
 -- take their turns with the same columns, so that the activations of those stay near as well.  The packed
 -- weights are those of dot.
 
+local isa_rows = require("isa")
 local panel = require("panel")
 
 local pass_tokens = 512   -- QN_PASS_TOKENS of runtime/kernel.h
+
+-- How far levels times multiples of the scale go, when that fits a byte that the ISA multiplies; or nil.
+local function folded(format, row)
+  if format.super == 0 or format.codebook then return nil end
+  local low, high = 0, 0
+  for _, code in ipairs { 0, format.n_codes - 1 } do
+    for _, multiple in ipairs { format.sub_low, format.sub_high } do
+      local v = (format.mul * code - format.sub) * multiple
+      low, high = math.min(low, v), math.max(high, v)
+    end
+  end
+  return high - low <= (row.codes8 == "signed" and 127 or 255) and { low = low, high = high } or nil
+end
 
 local gemm = {
   name = "gemm",
@@ -23,6 +38,7 @@ local gemm = {
     { name = "PART", tile = "p", values = function(format)
       return format.group > 32 and format.super == 0 and { 0, 1 } or { 0 }
     end },
+    { name = "FOLD", tile = "f", values = function(format, row) return folded(format, row) and { 0, 1 } end, usual = 0 },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
     { name = "XB", tile = "x", values = panel.act_bits, usual = 8 },
     { name = "PACK", tile = "c", values = panel.packs_decoded },
@@ -38,7 +54,7 @@ gemm.rules = {
     if p.PART == 1 and act == "a8r" then return "PART has no meaning with one scale a token" end
   end,
   function(p, format, isa)
-    local live = p.RG * p.NT * format.halves + p.RG + 1
+    local live = p.RG * p.NT * (p.FOLD == 1 and 1 or format.halves) + p.RG + 1
     if live > isa.registers or live < isa.registers // 4 then
       return ("RG=%d NT=%d keeps %d vectors alive, %s has %d registers"):format(p.RG, p.NT, live,
         isa.name, isa.registers)
@@ -79,11 +95,23 @@ end
 
 function gemm.vars(point, format, isa)
   local vars = panel.vars(point, format, isa)
+  vars.fold = point.FOLD == 1
+  vars.halves, vars.min_halves = format.halves, format.halves
+  vars.span = format.group
+  if vars.fold then
+    local range = folded(format, isa)
+    vars.sub, vars.bias = -range.low, range.low
+    vars.depth = isa_rows.depth(isa, range.high - range.low, vars.act_top) or 8
+    vars.halves, vars.span = 1, format.super
+  end
   -- KC in whole blocks, for trits about as much in theirs.
   local kc = point.KC // vars.block * vars.block
-  local span = format.group > 0 and math.min(format.group, kc) or kc
-  local floats = format.group == 0 and 0 or kc // span * (format.has_min and 2 or 1)
+  local span = vars.span > 0 and math.min(vars.span, kc) or kc
+  local min_span = format.group > 0 and math.min(format.group, kc) or kc
+  local floats = format.group == 0 and 0 or kc // span + (format.has_min and kc // min_span or 0)
   vars.kc, vars.span = kc, span
+  vars.step_min = format.has_min and min_span <= 32   -- minima of no more than 32 k
+  vars.zero_level = format.sub                    -- the code of level 0
   vars.scaled = format.group > 0                  -- by more than a scale a row
   vars.long_span = span > 32                      -- a scale for more than one group of 32 k
   vars.min_floats = vars.panel_rows * (kc // span)   -- scales, which minima stand behind
@@ -93,8 +121,10 @@ function gemm.vars(point, format, isa)
   vars.block_bytes = vars.head + (vars.trits and 1 or vars.steps) * point.RV * vars.vector_bytes
   vars.direct = format.bits == 8                  -- packed codes are bytes already
   vars.byte_area = vars.direct and 0 or vars.panel_rows * kc
-  vars.tile_sums = format.halves + (format.has_min and 16 or 0)
-  vars.tile_bytes = 36 + 4 * format.halves * (format.has_min and 2 or 1)
+  -- Sums over halves, for minima or for starts; a tile's starts stand before its minima.
+  vars.tile_halves = format.has_min and vars.min_halves or vars.halves
+  vars.tile_sums = vars.tile_halves + (format.has_min and 16 or 0)
+  vars.tile_bytes = 36 + 4 * vars.tile_halves * (format.has_min and 2 or 1)
   vars.prepared_bytes, vars.prepare = vars.tile_bytes, "qn_tiles_" .. isa.name
   -- Sums of all tokens of a pass wait in scratch memory: rows of y may lie a power of two apart, where
   -- they would drive each other out of the caches.

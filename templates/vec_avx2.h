@@ -98,6 +98,18 @@ static inline vw vw_signed_bytes(const void *p)
 {
 	return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
 }
+static inline vb vb_times(vb codes, vw multiple, int zero, int offset)
+{
+	const vh m = _mm256_or_si256(_mm256_slli_epi32(multiple, 16),
+				     _mm256_and_si256(multiple, _mm256_set1_epi32(0xffff)));
+	const vh start = _mm256_sub_epi16(_mm256_set1_epi16((short)offset),
+					  _mm256_mullo_epi16(m, _mm256_set1_epi16((short)zero)));
+	const vh low = _mm256_set1_epi16(0xff);
+	const vh even = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_and_si256(codes, low), m), start);
+	const vh odd = _mm256_add_epi16(_mm256_mullo_epi16(_mm256_srli_epi16(codes, 8), m), start);
+
+	return vb_or_and(_mm256_slli_epi16(odd, 8), even, low);
+}
 static inline vw vw_and(vw a, int mask) { return _mm256_and_si256(a, _mm256_set1_epi32(mask)); }
 #define vw_shift_left(a, n) _mm256_slli_epi32(a, n)
 #define vw_shift_right(a, n) _mm256_srai_epi32(a, n)

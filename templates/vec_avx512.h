@@ -128,6 +128,19 @@ static inline vw vw_signed_bytes(const void *p)
 {
 	return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
 }
+/* (code - zero) * the lane's multiple + offset, which has to be a byte */
+static inline vb vb_times(vb codes, vw multiple, int zero, int offset)
+{
+	const vh m = _mm512_or_si512(_mm512_slli_epi32(multiple, 16),
+				     _mm512_and_si512(multiple, _mm512_set1_epi32(0xffff)));
+	const vh start = _mm512_sub_epi16(_mm512_set1_epi16((short)offset),
+					  _mm512_mullo_epi16(m, _mm512_set1_epi16((short)zero)));
+	const vh low = _mm512_set1_epi16(0xff);
+	const vh even = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_and_si512(codes, low), m), start);
+	const vh odd = _mm512_add_epi16(_mm512_mullo_epi16(_mm512_srli_epi16(codes, 8), m), start);
+
+	return vb_or_and(_mm512_slli_epi16(odd, 8), even, low);
+}
 static inline vw vw_and(vw a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi32(mask)); }
 #define vw_shift_left(a, n) _mm512_slli_epi32(a, n)
 #define vw_shift_right(a, n) _mm512_srai_epi32(a, n)

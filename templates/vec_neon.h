@@ -96,6 +96,17 @@ static inline vw vw_signed_bytes(const void *p)
 
 	return vmovl_s16(vget_low_s16(vmovl_s8(b)));
 }
+static inline vb vb_times(vb codes, vw multiple, int zero, int offset)
+{
+	const int16x8_t c = vreinterpretq_s16_u8(codes), m0 = vreinterpretq_s16_s32(multiple);
+	const int16x8_t m = vtrn1q_s16(m0, m0), low = vdupq_n_s16(0xff);
+	const int16x8_t start = vmlsq_n_s16(vdupq_n_s16((int16_t)offset), m, (int16_t)zero);
+	const int16x8_t even = vmlaq_s16(start, vandq_s16(c, low), m);
+	const int16x8_t odd =
+		vmlaq_s16(start, vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_s16(c), 8)), m);
+
+	return vreinterpretq_u8_s16(vorrq_s16(vandq_s16(even, low), vshlq_n_s16(odd, 8)));
+}
 static inline vw vw_and(vw a, int mask) { return vandq_s32(a, vdupq_n_s32(mask)); }
 #define vw_shift_left(a, n) vshlq_n_s32(a, n)
 #define vw_shift_right(a, n) vshrq_n_s32(a, n)

@@ -95,6 +95,11 @@ static inline vw vw_signed_bytes(const void *p)
 	V_EACH(4) r.w[i] = ((const int8_t *)p)[i];
 	return r;
 }
+static inline vb vb_times(vb codes, vw multiple, int zero, int offset)
+{
+	V_EACH(16) codes.b[i] = (uint8_t)((codes.b[i] - zero) * multiple.w[i / 4] + offset);
+	return codes;
+}
 static inline vw vw_and(vw a, int mask) { V_EACH(4) a.w[i] &= mask; return a; }
 static inline vw vw_shift_left(vw a, int n) { V_EACH(4) a.w[i] *= 1 << n; return a; }
 static inline vw vw_shift_right(vw a, int n) { V_EACH(4) a.w[i] >>= n; return a; }
