@@ -117,6 +117,7 @@ function panel.vars(point, format, row)
     planes = planes,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
     signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top, act_top) or 8,
+    wide_sums = row.pairs == 0,         -- products are summed in 32 bits
     bias = signed and 0 or -format.sub, rounded = false, act_top = act_top,
     n_low = low, n_top = top or 0, fields = fields(format), levels = table_of,
     block = trits and 160 or format.block,
