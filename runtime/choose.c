@@ -90,18 +90,29 @@ static int is_same_case(const struct qn_choice *c, const struct qn_case *what)
 	       c->n_threads == what->n_threads;
 }
 
+/* Log of how much larger the last panel's padding makes a matrix. */
+static double padding(const struct qn_kernel *kernel, long m)
+{
+	const long rows = kernel->layout.panel_rows;
+
+	return rows ? log((double)((m + rows - 1) / rows * rows) / (double)m) : 0;
+}
+
 /*
  * Distance in log space; threads weigh less than shape, so that a shape's winners stay together.
  * A narrower ISA counts as far: its winners were measured on a CPU that had no better.  Measured
  * for this very case, it won.  A lossy winner was faster than the exact one of its case.
  */
-static double distance(const struct qn_choice *c, const struct qn_case *what, uint32_t rank)
+static double distance(const struct qn_choice *c, const struct qn_case *what,
+		       const struct qn_kernel *kernel)
 {
+	const uint32_t rank = kernel->isa->rank;
 	const double lossy = c->nmse > 0 ? 0.001 : 0;
 
 	if (is_same_case(c, what))
 		return -1e6 - rank - lossy;
-	return -4.0 * rank - lossy + fabs(log((double)c->m / (double)what->m)) +
+	return -4.0 * rank - lossy + padding(kernel, what->m) +
+	       fabs(log((double)c->m / (double)what->m)) +
 	       fabs(log((double)c->k / (double)what->k)) +
 	       fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
 	       0.25 * fabs(log((double)c->n_threads / (double)what->n_threads));
@@ -131,9 +142,9 @@ static const struct qn_choice *nearest(const struct qn_registry *registry,
 		    !is_allowed(kernel, limits) || c->nmse > what->max_nmse ||
 		    (shaped && !similar_tokens(c->n_tokens, what->n_tokens)))
 			continue;
-		d = shaped ? distance(c, what, kernel->isa->rank)
-			   : fabs(log((double)c->n_tokens / (double)what->n_tokens)) -
-				     100.0 * kernel->isa->rank;
+		d = shaped ? distance(c, what, kernel)
+			   : fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
+				     padding(kernel, what->m) - 100.0 * kernel->isa->rank;
 		if (!best || d < least) {
 			best = c;
 			least = d;
