@@ -237,7 +237,7 @@ static int first_point(struct pass *pass, struct gen_point *point)
 				continue;
 			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
 					       pass->act, contest->isas[i].info.name, pass->place.n,
-					       0, pass->err);
+					       0, 0, pass->err);
 			if (!space)
 				return -1;
 			if (gen_space_count(space) > 0) {

@@ -36,9 +36,10 @@ static int open_spaces(struct search *search, const struct config *config, const
 			search->spaces =
 				fail_grow(search->spaces, search->n_spaces, sizeof(*space));
 			space = &search->spaces[search->n_spaces];
-			space->space = gen_space_open(search->gen, config->families.list[f],
-						      search->format, act, isas[i].info.name,
-						      search->n_tokens, config->max_nmse > 0, err);
+			space->space =
+				gen_space_open(search->gen, config->families.list[f],
+					       search->format, act, isas[i].info.name,
+					       search->n_tokens, config->max_nmse > 0, 0, err);
 			if (!space->space)
 				return -1;
 			space->isa = &isas[i];
