@@ -12,6 +12,13 @@ local family = {}
 local names = { "dot", "lut", "gemm" }
 local acts = { "a8g32", "a8r" }
 
+-- A parameter of every family, which changes no text: what compiles a kernel.  "default" is the compiler of the
+-- build or the device.  Portable code is what is left when nothing else runs: not worth a choice.
+local function compilers(row)
+  return { name = "COMPILER", tile = "y", values = row.arch == "any" and { "default" } or { "default", "clang" },
+    usual = "default" }
+end
+
 function family.names()
   return names
 end
@@ -46,6 +53,7 @@ local function parameters(fam, fmt, row)
       list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered, usual = p.usual }
     end
   end
+  list[#list + 1] = compilers(row)
   return list
 end
 
@@ -182,8 +190,9 @@ local space = {}
 space.__index = space
 
 -- Every legal point that suits n tokens, in the order of the parameters: the first varies slowest.  Lossy ones
--- only when asked for.
-function family.space(fam_name, fmt_name, act, isa_name, n_tokens, with_lossy)
+-- only when asked for.  With clang the points follow once more, compiled with that, but for the few whose names
+-- would become too long to read.
+function family.space(fam_name, fmt_name, act, isa_name, n_tokens, with_lossy, with_clang)
   local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
   family.check_act(act)
   local self = setmetatable({
@@ -191,39 +200,52 @@ function family.space(fam_name, fmt_name, act, isa_name, n_tokens, with_lossy)
     head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name),
     base = table.concat({ fam.name, fmt.name, act, row.name }, "_"),
   }, space)
-  local point = {}
+  local point = { COMPILER = "default" }
+  local function add(of, compiler)
+    local copy = {}
+    for name, v in pairs(of) do copy[name] = v end
+    copy.COMPILER = compiler
+    self.points[#self.points + 1] = copy
+    self.index[key_of(self.head, copy, self.params)] = #self.points
+  end
   local function extend(depth)
-    local p = self.params[depth]
+    local p = depth < #self.params and self.params[depth]   -- the last one is COMPILER
     if p then
       for _, v in ipairs(p.values) do
         point[p.name] = v
         extend(depth + 1)
       end
-    elseif (with_lossy or not family.is_lossy(fam, point)) and fam.suits(point, n_tokens) and not family.why_illegal(fam, point, fmt, row, act) then
-      local copy = {}
-      for name, v in pairs(point) do copy[name] = v end
-      self.points[#self.points + 1] = copy
-      self.index[key_of(self.head, copy, self.params)] = #self.points
+    elseif (with_lossy or not family.is_lossy(fam, point)) and fam.suits(point, n_tokens)
+      and not family.why_illegal(fam, point, fmt, row, act) then
+      add(point, "default")
     end
   end
   extend(1)
+  self.n_default = #self.points
+  if with_clang and #compilers(row).values > 1 then
+    for i = 1, self.n_default do
+      if #name_of(self.base, self.params, self.points[i]) + 2 <= 48 then add(self.points[i], "clang") end
+    end
+  end
   return self
 end
 
+-- How many points there are, and how many of them, the first ones, are compiled as everything is.
 function space:count()
-  return #self.points
+  return #self.points, self.n_default
 end
 
--- Name, key, and whether it is lossy.
+-- Name, key, whether it is lossy, and what compiles it.
 function space:point(i)
   local point = self.points[i]
   if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
   return name_of(self.base, self.params, point), key_of(self.head, point, self.params),
-    family.is_lossy(self.family, point)
+    family.is_lossy(self.family, point), point.COMPILER
 end
 
 -- Points that differ in one parameter: the next legal value on either side of an ordered one, every
--- other value of an unordered one.
+-- other value of an unordered one.  The same text by the other compiler comes first: it is the
+-- cheapest guess.
 function space:neighbours(i)
   local point, found = self.points[i], {}
   if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
@@ -249,7 +271,13 @@ function space:neighbours(i)
       end
     end
   end
-  table.sort(found)
+  local function is_twin(j)
+    return self.points[j].COMPILER ~= point.COMPILER
+  end
+  table.sort(found, function(a, b)
+    if is_twin(a) ~= is_twin(b) then return is_twin(a) end
+    return a < b
+  end)
   return found
 end
 

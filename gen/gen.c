@@ -4,6 +4,7 @@
  * Every entry packs its arguments, runs one body inside a protected call and unpacks what
  * that left.  What Lua returns is checked here; what it means is Lua's.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ struct gen_space {
 	struct gen *gen;
 	struct gen_space *next, **link;
 	int table; /* reference in Lua's registry */
-	long n_points;
+	long n_points, n_default;
 };
 
 static void copy_text(lua_State *lua, int index, const char *what, char *to, size_t size)
@@ -218,6 +219,7 @@ struct space_call {
 	const char *key;
 	long n_tokens;
 	int with_lossy;
+	int with_clang;
 	long index; /* in and out, from 0 */
 	struct gen_point *point;
 	long *indices, max, n;
@@ -243,6 +245,17 @@ static long check_index(lua_State *lua, const struct gen_space *space)
 	return (long)i - 1;
 }
 
+/* A count from 0 to max. */
+static long check_count(lua_State *lua, int index, lua_Integer max)
+{
+	int is_integer;
+	lua_Integer n = lua_tointegerx(lua, index, &is_integer);
+
+	if (!is_integer || n < 0 || n > max)
+		luaL_error(lua, "the count of a space is no whole number");
+	return (long)n;
+}
+
 static int space_body(lua_State *lua)
 {
 	struct space_call *args = lua_touserdata(lua, 1);
@@ -255,21 +268,21 @@ static int space_body(lua_State *lua)
 	lua_pushstring(lua, args->isa);
 	lua_pushinteger(lua, args->n_tokens);
 	lua_pushboolean(lua, args->with_lossy);
-	lua_call(lua, 6, 1);
+	lua_pushboolean(lua, args->with_clang);
+	lua_call(lua, 7, 1);
 	if (!lua_istable(lua, -1))
 		luaL_error(lua, "a space is no table");
 	space->table = luaL_ref(lua, LUA_REGISTRYINDEX);
 	push_method(lua, space, "count");
-	lua_call(lua, 1, 1);
-	if (!lua_isinteger(lua, -1) || lua_tointeger(lua, -1) < 0)
-		luaL_error(lua, "the count of a space is no whole number");
-	space->n_points = (long)lua_tointeger(lua, -1);
+	lua_call(lua, 1, 2);
+	space->n_points = check_count(lua, -2, LONG_MAX);
+	space->n_default = check_count(lua, -1, space->n_points);
 	return 0;
 }
 
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
 				 const char *act, const char *isa, long n_tokens, int with_lossy,
-				 struct gen_error *err)
+				 int with_clang, struct gen_error *err)
 {
 	struct gen_space *space = calloc(1, sizeof *space);
 	struct space_call args = {
@@ -280,6 +293,7 @@ struct gen_space *gen_space_open(struct gen *gen, const char *family, const char
 		.isa = isa,
 		.n_tokens = n_tokens,
 		.with_lossy = with_lossy,
+		.with_clang = with_clang,
 	};
 
 	if (!space) {
@@ -316,6 +330,11 @@ long gen_space_count(const struct gen_space *space)
 	return space->n_points;
 }
 
+long gen_space_count_default(const struct gen_space *space)
+{
+	return space->n_default;
+}
+
 static int check_range(const struct gen_space *space, long index, struct gen_error *err)
 {
 	if (index >= 0 && index < space->n_points)
@@ -325,6 +344,19 @@ static int check_range(const struct gen_space *space, long index, struct gen_err
 	return -1;
 }
 
+static enum gen_compiler check_compiler(lua_State *lua, int index)
+{
+	static const char *const names[GEN_N_COMPILERS] = {"default", "clang"};
+	const char *text = state_check_text(lua, index, "the compiler of a point");
+	int i = 0;
+
+	while (i < GEN_N_COMPILERS && strcmp(text, names[i]) != 0)
+		i++;
+	if (i == GEN_N_COMPILERS)
+		luaL_error(lua, "'%s' is no compiler of a point", text);
+	return (enum gen_compiler)i;
+}
+
 static int point_body(lua_State *lua)
 {
 	struct space_call *args = lua_touserdata(lua, 1);
@@ -332,10 +364,11 @@ static int point_body(lua_State *lua)
 
 	push_method(lua, args->space, "point");
 	lua_pushinteger(lua, args->index + 1);
-	lua_call(lua, 2, 3);
-	copy_text(lua, -3, "the name of a point", point->name, sizeof point->name);
-	copy_text(lua, -2, "the key of a point", point->key, sizeof point->key);
-	point->is_lossy = lua_toboolean(lua, -1);
+	lua_call(lua, 2, 4);
+	copy_text(lua, -4, "the name of a point", point->name, sizeof point->name);
+	copy_text(lua, -3, "the key of a point", point->key, sizeof point->key);
+	point->is_lossy = lua_toboolean(lua, -2);
+	point->compiler = check_compiler(lua, -1);
 	return 0;
 }
 

@@ -26,28 +26,35 @@ void gen_close(struct gen *gen);
 
 /* ---- spaces ---- */
 
+/* What a kernel is compiled with: what everything is, or clang, for the same text. */
+enum gen_compiler { GEN_DEFAULT, GEN_CLANG, GEN_N_COMPILERS };
+
 struct gen_point {
 	char name[64]; /* dot_w4g32_a8g32_avx512_r64k1p0 */
 	char key[512]; /* "family=dot format=w4g32 act=a8g32 isa=avx512 KU=1 PF=0 RV=4", keys in
 			  order */
 	int is_lossy;  /* rounds more than activations to int8 */
+	enum gen_compiler compiler;
 };
 
 /*
  * Every legal point of a family for one format and ISA that is worth trying for n_tokens tokens at
  * a time, lossy ones only when asked for.  The space may be empty. Valid until gen_close or
- * gen_space_close.
+ * gen_space_close.  with_clang: there is a choice of compilers, so points that are not portable C
+ * are there a second time.
  */
 struct gen_space *gen_space_open(struct gen *gen, const char *family, const char *format,
 				 const char *act, const char *isa, long n_tokens, int with_lossy,
-				 struct gen_error *err);
+				 int with_clang, struct gen_error *err);
 void gen_space_close(struct gen_space *space);
 long gen_space_count(const struct gen_space *space);
+/* The first so many are GEN_DEFAULT, and no two of the same kernel. */
+long gen_space_count_default(const struct gen_space *space);
 int gen_space_point(struct gen_space *space, long index, struct gen_point *point,
 		    struct gen_error *err);
 /*
  * Indices of legal points that differ in one parameter; for ordered parameters the next value on
- * either side only.  Returns how many, at most max.
+ * either side only; first the same kernel by the other compiler.  Returns how many, at most max.
  */
 long gen_space_neighbours(struct gen_space *space, long index, long *indices, long max,
 			  struct gen_error *err);

@@ -280,7 +280,7 @@ function registry.files(docs, arch)
   for _, p in ipairs(points) do
     local name = "kernel_" .. p.name .. ".c"
     files[#files + 1] = { name = name, text = emit.kernel(p.key, p.family.name) }
-    flags[#flags + 1] = { name = name, flags = p.isa.flags }
+    flags[#flags + 1] = { name = name, flags = p.isa.flags, compiler = p.point.COMPILER }
     isas[p.isa.name] = p.isa
   end
   for _, name in ipairs(isa.names()) do
@@ -296,7 +296,9 @@ function registry.files(docs, arch)
   for _, f in ipairs(files) do mk[#mk + 1] = "\t" .. f.name .. " \\" end
   mk[#mk + 1] = ""
   for _, f in ipairs(flags) do
-    mk[#mk + 1] = ("KERNEL_FLAGS_%s = %s"):format(f.name:sub(1, -3), f.flags)
+    local name = f.name:sub(1, -3)
+    mk[#mk + 1] = ("KERNEL_FLAGS_%s = %s"):format(name, f.flags)
+    if f.compiler == "clang" then mk[#mk + 1] = ("KERNEL_CC_%s = $(CLANG)"):format(name) end
   end
   files[#files + 1] = { name = "kernels.mk", text = table.concat(mk, "\n") .. "\n" }
   return files

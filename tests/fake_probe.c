@@ -2,14 +2,15 @@
  * fake_probe.c: a compiler and a probe that only pretend, and misbehave when told to.
  *   fake_probe cc ...       copies its source to its object, or objects to a program; a source
  *                           that holds the word of FAKE_BAD is an error
+ *   fake_probe clang ...    does so, too, and says so in the object
  *   fake_probe run PROGRAM  speaks the protocol of tuner/probe.h for the kernels that the registry
  *                           in PROGRAM declares
  *
- * Times are a function of kernel and case, so every undisturbed run has the same winners.  With
- * FAKE_FAULTS set, one kernel in four does something bad, chosen by its name.  FAKE_LOG names a
- * file that gets a line per request for a time, FAKE_PID one that gets the process number,
- * FAKE_DELAY_US is slept before a time.  FAKE_DO names one thing to do at the first request for a
- * time.
+ * Times are a function of kernel and case, so every undisturbed run has the same winners; kernels
+ * by clang take half as long.  With FAKE_FAULTS set, one kernel in four does something bad, chosen by
+ * its name.  FAKE_LOG names a file that gets a line per request for a time, FAKE_PID one that gets
+ * the process number, FAKE_DELAY_US is slept before a time.  FAKE_DO names one thing to do at the
+ * first request for a time.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -47,14 +48,14 @@ static char *read_all(const char *path)
 
 /* ---- the compiler ---- */
 
-static int fake_cc(int argc, char **argv)
+static int fake_cc(const char *self, int argc, char **argv)
 {
 	const char *output = NULL, *bad = getenv("FAKE_BAD"), *how = getenv("FAKE_HOW");
 	FILE *out;
 
 	for (int i = 0; i < argc; i++) {
 		if (!strcmp(argv[i], "--version")) {
-			puts("fake cc 1.0");
+			printf("fake %s 1.0\n", self);
 			return 0;
 		}
 		if (!strcmp(argv[i], "-o") && i + 1 < argc)
@@ -63,6 +64,8 @@ static int fake_cc(int argc, char **argv)
 	out = output ? fopen(output, "w") : NULL;
 	if (!out)
 		return 2;
+	if (!strcmp(self, "clang"))
+		fputs("made by clang\n", out);
 	for (int i = 0; i < argc; i++) {
 		size_t n = strlen(argv[i]);
 		char *text;
@@ -183,6 +186,8 @@ static void answer_time(const char *name, long calls)
 		return;
 	}
 	us = 100 + (long)(hash(key) % 90);
+	if (strlen(name) > 2 && !strcmp(name + strlen(name) - 2, "yc"))
+		us /= 2;
 	if (calls < 1)
 		calls = 2;
 	printf("ok ns=%ld calls=%ld flags=%d\n", calls * us * 1000, calls,
@@ -251,8 +256,8 @@ int fake_probe(int argc, char **argv);
 
 int fake_probe(int argc, char **argv)
 {
-	if (argc > 2 && !strcmp(argv[1], "cc"))
-		return fake_cc(argc - 2, argv + 2);
+	if (argc > 2 && (!strcmp(argv[1], "cc") || !strcmp(argv[1], "clang")))
+		return fake_cc(argv[1], argc - 2, argv + 2);
 	if (argc == 3 && !strcmp(argv[1], "run"))
 		return fake_run(argv[2]);
 	return 2;

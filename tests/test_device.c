@@ -2,7 +2,7 @@
  * test_device.c: devices, the conversation with probes that misbehave, compiling in batches.  Whole
  * runs are tested by tune.sh.
  *
- * Started with "cc" or "run" it is its own compiler and probe (fake_probe.c).
+ * Started with "cc", "clang" or "run" it is its own compiler and probe (fake_probe.c).
  */
 #define FAKE_PROBE_PART
 #include "fake_probe.c"
@@ -32,6 +32,41 @@ static int read_device(struct device *device, const char *more, struct gen_error
 		 self, self, more);
 	scratch_write_text("fake.yaml", text);
 	return device_read(device, home, "fake.yaml", err);
+}
+
+/* One command for clang or several; the environment speaks for this machine alone. */
+static void test_device_clang(void)
+{
+	struct device device;
+	struct gen_error err = {""};
+
+	setenv("CLANG", "my-clang  --odd", 1);
+	CHECK(read_device(&device, "", &err) == 0 && !device.clang);
+	device_free(&device);
+	CHECK(read_device(&device, "clang: [clang-19, -x]\n", &err) == 0);
+	CHECK(!strcmp(device.clang[0][1], "-x") && !device.clang[0][2] && !device.clang[1]);
+	device_free(&device);
+	CHECK(read_device(&device, "clang: [[clang-19], [clang, -y]]\n", &err) == 0);
+	CHECK(!strcmp(device.clang[0][0], "clang-19") && !strcmp(device.clang[1][1], "-y") &&
+	      !device.clang[2]);
+	device_free(&device);
+	CHECK(device_read(&device, home, "local", &err) == 0 && device.clang);
+	CHECK(!strcmp(device.clang[0][0], "my-clang") && !strcmp(device.clang[0][1], "--odd") &&
+	      !device.clang[0][2] && !device.clang[1]);
+	device_free(&device);
+	setenv("CLANG", "", 1);
+	CHECK(device_read(&device, home, "local", &err) == 0 && !device.clang);
+	device_free(&device);
+	unsetenv("CLANG");
+	CHECK(device_read(&device, home, "local", &err) == 0 &&
+	      (!device.clang || device.clang[0][0]));
+	device_free(&device);
+	CHECK(read_device(&device, "clang: clang\n", &err) < 0);
+	CHECK_SAYS(err.text, "fake.yaml:7: 'clang' must be a list");
+	CHECK(read_device(&device, "clang: [[clang], clang-19]\n", &err) < 0);
+	CHECK(read_device(&device, "clang: [clang, [clang-19]]\n", &err) < 0);
+	CHECK(read_device(&device, "clang: []\n", &err) < 0);
+	CHECK_SAYS(err.text, "a command without words");
 }
 
 static void test_device_files(void)
@@ -155,7 +190,8 @@ static void test_compile(void)
 		compile = compile_open(&device, home, "work", 2, &err);
 		if (!check_that(compile != NULL, __FILE__, __LINE__, err.text))
 			return;
-		CHECK(!strcmp(compile_version(compile), "fake cc 1.0"));
+		CHECK(!strcmp(compile_version(compile, GEN_DEFAULT), "fake cc 1.0"));
+		CHECK(!compile_version(compile, GEN_CLANG) && !compile_why_no_clang(compile));
 		CHECK(compile_open(&device, home, "work", 2, &err) == NULL);
 		CHECK_SAYS(err.text, "in use");
 		for (int i = 0; i < 40; i++) {
@@ -179,6 +215,59 @@ static void test_compile(void)
 		compile_close(compile);
 	}
 	unsetenv("FAKE_BAD");
+	device_free(&device);
+}
+
+/* The same text by two compilers are two objects; the first clang that works is taken. */
+static void test_compile_clang(void)
+{
+	struct device device;
+	struct compile *compile;
+	struct compile_item items[8];
+	char more[2200], path[128], *text;
+	struct gen_error err = {""};
+
+	snprintf(more, sizeof(more), "clang: [[/no/clang-19], [%s, clang]]\n", self);
+	if (!CHECK(read_device(&device, more, &err) == 0) ||
+	    !CHECK((compile = compile_open(&device, home, "work", 2, &err)) != NULL))
+		return;
+	CHECK(!strcmp(compile_version(compile, GEN_DEFAULT), "fake cc 1.0"));
+	CHECK(!strcmp(compile_version(compile, GEN_CLANG), "fake clang 1.0"));
+	CHECK(strstr(compile_command(compile, GEN_CLANG), " clang"));
+	CHECK(!compile_why_no_clang(compile));
+	for (int i = 0; i < 8; i++)
+		items[i] = (struct compile_item){
+			.text = "kernel same\n",
+			.flags = "-a",
+			.compiler = i % 2 ? GEN_CLANG : GEN_DEFAULT,
+		};
+	check_that(compile_items(compile, items, 8, &err) == 0, __FILE__, __LINE__, err.text);
+	for (int i = 0; i < 8; i++) {
+		CHECK(!items[i].why && *items[i].object);
+		snprintf(path, sizeof(path), "work/objects/%s.o", items[i].object);
+		text = scratch_read_text(path);
+		CHECK((strncmp(text, "made by clang\n", 14) == 0) == (i % 2) &&
+		      strstr(text, "kernel same"));
+		free(text);
+	}
+	compile_close(compile);
+	device_free(&device);
+
+	/* A clang that cannot be used is no error, one that is the compiler anyway no second one. */
+	if (!CHECK(read_device(&device, "clang: [/no/clang-19]\n", &err) == 0) ||
+	    !CHECK((compile = compile_open(&device, home, "work", 2, &err)) != NULL))
+		return;
+	CHECK(!compile_version(compile, GEN_CLANG) &&
+	      strstr(compile_why_no_clang(compile), "cannot run '/no/clang-19'"));
+	compile_close(compile);
+	device_free(&device);
+	snprintf(more, sizeof(more), "clang: [[%s, cc], [%s, clang]]\n", self, self);
+	if (!CHECK(read_device(&device, more, &err) == 0) ||
+	    !CHECK((compile = compile_open(&device, home, "work", 2, &err)) != NULL))
+		return;
+	CHECK(!compile_version(compile, GEN_CLANG) &&
+	      strstr(compile_why_no_clang(compile), "is the compiler already"));
+	compile_close(compile);
 	device_free(&device);
 }
 
@@ -233,9 +322,11 @@ int main(int argc, char **argv)
 		return check_exit();
 	signal(SIGPIPE, SIG_IGN);
 	test_device_files();
+	test_device_clang();
 	test_conversation();
 	test_values();
 	test_compile();
+	test_compile_clang();
 	test_sick_compiler();
 	test_fingerprint();
 	scratch_remove_tree(work);

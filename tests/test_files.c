@@ -142,6 +142,7 @@ static void fill_record(struct record *record)
 	record->complete = 1;
 	record->device.cpu = strdup("A: \"CPU\" # 1");
 	record->device.cores = 4;
+	record->compiler.clang = strdup("clang-19 --target=x");
 	record->counters = strdup("none: no, really");
 	record->protocol.seed = 77;
 	record->protocol.seconds = 1.5;
@@ -180,6 +181,7 @@ static void test_record(void)
 		CHECK(!strcmp(in.device.cpu, out.device.cpu) && !strcmp(in.counters, out.counters));
 		CHECK(in.protocol.n_failed == 1 && in.n_ceilings == 1 && in.n_entries == 2);
 		CHECK(in.ceilings[0].dram_gbps == 12.25);
+		CHECK(!strcmp(in.compiler.clang, out.compiler.clang) && !in.compiler.clang_version);
 		CHECK(!strcmp(in.entries[0].key, out.entries[0].key));
 		CHECK(in.entries[0].median_us == 12.5 && in.entries[0].n_equivalent == 1);
 		CHECK(in.entries[0].n_counters == 1 && in.entries[0].counters[0].value == 123);

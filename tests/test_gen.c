@@ -50,26 +50,55 @@ static void check_emission(struct gen *gen, const struct gen_point *point)
 	free(second);
 }
 
-/* Checks one space and returns how many points it has. */
+/*
+ * The same kernels by clang follow those by default, whose names and keys do not tell of compilers.
+ * Portable kernels have no such choice.
+ */
+static void check_twin(struct gen_space *space, long i, const struct gen_point *point)
+{
+	const long n = gen_space_count_default(space);
+	struct gen_point twin;
+	struct gen_error err;
+	long other = -1, back;
+
+	CHECK(point->compiler == GEN_DEFAULT && !strstr(point->key, "COMPILER"));
+	gen_space_neighbours(space, i, &other, 1, &err);
+	if (strstr(point->key, "isa=scalar") || strlen(point->name) + 2 > 48) {
+		CHECK(other < n);
+		return;
+	}
+	if (!CHECK(other >= n && gen_space_point(space, other, &twin, &err) == 0))
+		return;
+	CHECK(twin.compiler == GEN_CLANG && strstr(twin.key, " COMPILER=clang "));
+	CHECK(strlen(twin.name) == strlen(point->name) + 2 && strstr(twin.name, "yc"));
+	CHECK(!strncmp(twin.name, point->name, strlen(point->name)));
+	CHECK(gen_space_find(space, twin.key, &err) == other);
+	CHECK(gen_space_neighbours(space, other, &back, 1, &err) == 1 && back == i);
+}
+
+/* Checks one space and returns how many kernels it has. */
 static long check_space(struct gen *gen, const char *family, const char *format, const char *isa,
 			long n_tokens)
 {
 	struct gen_error err;
 	struct gen_space *space =
-		gen_space_open(gen, family, format, "a8g32", isa, n_tokens, 0, &err);
+		gen_space_open(gen, family, format, "a8g32", isa, n_tokens, 0, 1, &err);
 	struct gen_point point;
-	long n;
+	long n, n_default;
 
 	if (!check_that(space != NULL, __FILE__, __LINE__, err.text))
 		return 0;
 	n = gen_space_count(space);
-	CHECK(n >= 0);
+	n_default = gen_space_count_default(space);
+	CHECK(n_default >= 0 && n >= n_default && n <= 2 * n_default);
 	for (long i = 0; i < n; i += 1 + n / 200) {
 		if (!CHECK(gen_space_point(space, i, &point, &err) == 0))
 			break;
 		CHECK(strlen(point.name) <= 48);
 		CHECK(strstr(point.key, format) && strstr(point.key, isa));
 		CHECK(gen_space_find(space, point.key, &err) == i);
+		if (i < n_default)
+			check_twin(space, i, &point);
 		if (i == 0 || i > n - 1 - (1 + n / 200))
 			check_emission(gen, &point);
 	}
@@ -79,7 +108,7 @@ static long check_space(struct gen *gen, const char *family, const char *format,
 	check_neighbours(space, n);
 	CHECK(gen_space_find(space, "family=none", &err) == -1 && *err.text);
 	gen_space_close(space);
-	return n;
+	return n_default;
 }
 
 static void check_spaces(struct gen *gen)
@@ -106,6 +135,41 @@ static void check_spaces(struct gen *gen)
 		}
 	}
 	CHECK(total >= 1000);
+}
+
+/* Without a second compiler a space is what it was; keys may say COMPILER=default all the same. */
+static void check_compilers(struct gen *gen)
+{
+	static const char head[] = "family=dot format=w4g32 act=a8g32 isa=";
+	static const char tail[] = "KU=1 NT=1 PF=0 RG=1 RV=2";
+	struct gen_error err;
+	struct gen_space *space =
+		gen_space_open(gen, "dot", "w4g32", "a8g32", "avx2", 1, 0, 0, &err);
+	char key[256], *text, *other;
+	long index;
+
+	if (!check_that(space != NULL, __FILE__, __LINE__, err.text))
+		return;
+	CHECK(gen_space_count(space) == gen_space_count_default(space));
+	snprintf(key, sizeof key, "%savx2 %s UNPACK=shift", head, tail);
+	index = gen_space_find(space, key, &err);
+	text = gen_emit(gen, key, &err);
+	snprintf(key, sizeof key, "%savx2 COMPILER=default %s UNPACK=shift", head, tail);
+	CHECK(index >= 0 && gen_space_find(space, key, &err) == index);
+	other = gen_emit(gen, key, &err);
+	CHECK(text && other && !strcmp(text, other));
+	free(text);
+	free(other);
+	snprintf(key, sizeof key, "%savx2 COMPILER=clang %s UNPACK=shift", head, tail);
+	CHECK(gen_space_find(space, key, &err) < 0 && strstr(err.text, "is not a point of"));
+	text = gen_emit(gen, key, &err);
+	CHECK(text && strstr(text, "qn_kernel_dot_w4g32_a8g32_avx2_r2g1k1p0n1yc ="));
+	free(text);
+	snprintf(key, sizeof key, "%savx2 COMPILER=icc %s UNPACK=shift", head, tail);
+	CHECK(!gen_emit(gen, key, &err) && strstr(err.text, "one of default, clang"));
+	snprintf(key, sizeof key, "%sscalar COMPILER=clang %s UNPACK=shift", head, tail);
+	CHECK(!gen_emit(gen, key, &err) && strstr(err.text, "COMPILER=clang is not legal"));
+	gen_space_close(space);
 }
 
 static void check_isas(struct gen *gen)
@@ -158,7 +222,7 @@ static void check_refusals(struct gen *gen)
 	for (size_t i = 0; i < sizeof spaces / sizeof *spaces; i++) {
 		const char *const *name = spaces[i];
 
-		CHECK(!gen_space_open(gen, name[0], name[1], name[2], name[3], 1, 0, &err));
+		CHECK(!gen_space_open(gen, name[0], name[1], name[2], name[3], 1, 0, 0, &err));
 		CHECK(strstr(err.text, name[i]) != NULL);
 	}
 }
@@ -184,8 +248,8 @@ static char *make_results(struct gen *gen)
 	for (int i = 0; i < 2; i++) {
 		struct gen_error err;
 		struct gen_point point = {0};
-		struct gen_space *space =
-			gen_space_open(gen, "dot", spaces[i][0], "a8g32", spaces[i][1], 1, 0, &err);
+		struct gen_space *space = gen_space_open(gen, "dot", spaces[i][0], "a8g32",
+							 spaces[i][1], 1, 0, 0, &err);
 
 		CHECK(space && gen_space_point(space, 0, &point, &err) == 0);
 		gen_space_close(space);
@@ -344,8 +408,8 @@ static void check_lossy(struct gen *gen)
 									       ", ADDS: 1"));
 	CHECK(gen_write(gen, &path, 1, "lossy", NULL, &err) < 0 && strstr(err.text, "nmse"));
 
-	exact = gen_space_open(gen, "lut", "w1g128", "a8g32", "avx2", 1, 0, &err);
-	all = gen_space_open(gen, "lut", "w1g128", "a8g32", "avx2", 1, 1, &err);
+	exact = gen_space_open(gen, "lut", "w1g128", "a8g32", "avx2", 1, 0, 0, &err);
+	all = gen_space_open(gen, "lut", "w1g128", "a8g32", "avx2", 1, 1, 0, &err);
 	CHECK(exact && all && gen_space_count(all) == 4 * gen_space_count(exact));
 	for (long i = 0; all && i < gen_space_count(all); i++) {
 		CHECK(gen_space_point(all, i, &point, &err) == 0);
@@ -356,11 +420,37 @@ static void check_lossy(struct gen *gen)
 	CHECK(all && n_lossy == 3 * gen_space_count(exact));
 	gen_space_close(exact);
 	gen_space_close(all);
-	exact = gen_space_open(gen, "lut", "w1g128", "a8r", "avx2", 1, 1, &err);
+	exact = gen_space_open(gen, "lut", "w1g128", "a8r", "avx2", 1, 1, 0, &err);
 	CHECK(exact && gen_space_count(exact) > 0);
 	for (long i = 0; exact && i < gen_space_count(exact); i++)
 		CHECK(gen_space_point(exact, i, &point, &err) == 0 && !point.is_lossy);
 	gen_space_close(exact);
+}
+
+/* kernels.mk tells what clang compiles, also where a winner is put into another one's layout. */
+static void check_clang_results(struct gen *gen)
+{
+	const char *path = "clang.yaml";
+	struct gen_error err;
+	char *text;
+
+	scratch_write_text(
+		path,
+		"quern: results\nschema: 1\nentries:\n"
+		"- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, point: {family: dot, format: w4g32, "
+		"act: a8g32, isa: avx2, COMPILER: default, KU: 1, NT: 1, PF: 0, RG: 1, RV: 2, "
+		"UNPACK: shift}}\n"
+		"- {format: w4g32, m: 64, k: 64, n: 256, threads: 1, point: {family: gemm, "
+		"format: w4g32, act: a8g32, isa: avx2, COMPILER: clang, KC: 512, NT: 4, ORDER: rows, "
+		"PART: 0, PG: 1, RG: 2, RV: 4, UNPACK: shift}}\n");
+	check_that(gen_write(gen, &path, 1, "clang", NULL, &err) == 0, __FILE__, __LINE__,
+		   err.text);
+	text = scratch_read_text("clang/kernels.mk");
+	CHECK(strstr(text, "\nKERNEL_FLAGS_kernel_dot_w4g32_a8g32_avx2_r2g1k1p0n1 = ") != NULL);
+	CHECK(strstr(text, "\nKERNEL_CC_kernel_gemm_w4g32_a8g32_avx2_r2g2n4k512m1oryc = "
+			   "$(CLANG)\n") != NULL);
+	CHECK(!strstr(text, "KERNEL_CC_kernel_dot"));
+	free(text);
 }
 
 static void check_config(struct gen *gen)
@@ -466,7 +556,7 @@ static void check_key_mutants(struct gen *gen)
 {
 	struct gen_error err;
 	struct gen_space *space =
-		gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, &err);
+		gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, 0, &err);
 	struct gen_point point;
 	long n = space ? gen_space_count(space) : 0;
 
@@ -505,11 +595,13 @@ int main(void)
 	gen = gen_open(home, &err);
 	if (check_that(gen != NULL, __FILE__, __LINE__, err.text)) {
 		check_spaces(gen);
+		check_compilers(gen);
 		check_isas(gen);
 		check_refusals(gen);
 		check_writing(gen);
 		check_layouts(gen);
 		check_lossy(gen);
+		check_clang_results(gen);
 		check_config(gen);
 		check_bad_results(gen);
 		check_mutants(gen);

@@ -86,8 +86,8 @@ static void check_stand_in(const char *change, const char *expected)
 {
 	static const char modules[] =
 		"local names = { 'x' }\n"
-		"local space = { count = function() return 2 end,\n"
-		"  point = function(_, i) return 'n' .. i, 'k' end,\n"
+		"local space = { count = function() return 2, 1 end,\n"
+		"  point = function(_, i) return 'n' .. i, 'k', false, 'default' end,\n"
 		"  neighbours = function() return { 2 } end, find = function() return 1 end }\n"
 		"local row = { name = 'x', arch = 'any', flags = '', features = '', replaces = '' }\n"
 		"local all = { names = function() return names end, acts = function() return names end,\n"
@@ -116,7 +116,7 @@ static void check_stand_in(const char *change, const char *expected)
 	free(text);
 	scratch_write_text(results, "a: 1\n");
 	gen = gen_open("home", &err);
-	space = gen ? gen_space_open(gen, "f", "w", "a", "i", 1, 0, &err) : NULL;
+	space = gen ? gen_space_open(gen, "f", "w", "a", "i", 1, 0, 0, &err) : NULL;
 	if (space && gen_space_point(space, 1, &point, &err) == 0 &&
 	    gen_space_neighbours(space, 0, &other, 1, &err) >= 0 &&
 	    gen_space_find(space, "k", &err) >= 0 && gen_isa(gen, "x", &isa, &err) == 0 &&
@@ -140,6 +140,10 @@ static void check_stand_ins(void)
 	check_stand_in("space.count = nil", "a space has no method 'count'");
 	check_stand_in("space.count = function() return -1 end",
 		       "the count of a space is no whole number");
+	check_stand_in("space.count = function() return 2, 3 end",
+		       "the count of a space is no whole number");
+	check_stand_in("space.point = function() return 'n', 'k', false, 'icc' end",
+		       "'icc' is no compiler of a point");
 	check_stand_in("space.point = function() return ('n'):rep(70), 'k' end",
 		       "the name of a point is longer than 63 bytes: "
 		       "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");
@@ -192,7 +196,7 @@ static int find_dot(void)
 	struct gen_space *space = NULL;
 
 	if (gen)
-		space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, &err);
+		space = gen_space_open(gen, "dot", "w4g32", "a8g32", "scalar", 1, 0, 0, &err);
 	if (space)
 		gen_space_point(space, 0, &dot, &err);
 	gen_close(gen);

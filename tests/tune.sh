@@ -29,6 +29,8 @@ compiler: ["$dir/fake", cc]
 run: ["$dir/fake", run, "{program}"]
 time_out: 0.5
 EOF
+sed "\$a clang: [[/no/clang], [\"$dir/fake\", clang]]" "$dir/fake.yaml" >"$dir/two.yaml"
+sed "\$a clang: [/no/clang]" "$dir/fake.yaml" >"$dir/gone.yaml"
 cat >"$dir/config.yaml" <<EOF
 quern: config
 schema: 1
@@ -89,6 +91,28 @@ nothing_left calm
 (FAKE_LOG=$dir/calm/log; export FAKE_LOG; tune calm) || fail "calm: the second run fails"
 [ ! -s "$dir/calm/log" ] || fail "calm: measured again"
 cp "$dir/calm/r.yaml" "$dir/calm/before.yaml"
+
+# ---- two compilers ----
+
+# Random candidates are the default's, leaders meet clang; what wins with it is generated so.
+(tune both -d "$dir/two.yaml") || fail "both: exit $?: $(tail -n 3 "$dir/both/out")"
+grep -q '^  clang_version: fake clang 1.0' "$dir/both/r.yaml" || fail 'both: clang is not recorded'
+grep '"question":"batch w4g32 a8g32 n1 0"' "$dir/both/r.journal" | grep -q COMPILER &&
+	fail 'both: random candidates are compiled with clang'
+grep '"question":"batch w4g32 a8g32 n1 1"' "$dir/both/r.journal" | grep -q 'COMPILER=clang' ||
+	fail 'both: no neighbour is compiled with clang'
+grep -q 'made by clang' "$dir"/both/.quern-work/objects/*.o || fail 'both: clang was not used'
+grep -q 'COMPILER: clang' "$dir/both/r.yaml" || fail 'both: nothing wins with clang'
+"$QUERN" gen "$dir/both/r.yaml" -o "$dir/both/c" || fail 'both: the winners cannot be generated'
+grep -q '^KERNEL_CC_kernel_.*yc = $(CLANG)$' "$dir/both/c/kernels.mk" || fail 'both: kernels.mk lacks clang'
+nothing_left both
+
+# Without that clang the same command starts anew, and says so.
+(tune both -d "$dir/gone.yaml") || fail "gone: exit $?: $(tail -n 3 "$dir/both/out")"
+grep -q "^no kernel is tried with clang: cannot run '/no/clang'" "$dir/both/out" || fail 'gone: not said'
+grep -q 'another clang' "$dir/both/out" || fail 'gone: takes up a journal of other compilers'
+grep -q 'clang' "$dir/both/r.yaml" && fail 'gone: clang is recorded'
+nothing_left both
 
 # ---- kill -9 of the tuner, again and again ----
 

@@ -37,7 +37,10 @@ struct compile {
 static int compile_text(struct compile *compile, const char *source, const char *text,
 			const char *flags, const char *what, char object[64], struct gen_error *err)
 {
-	uint64_t hash = hash_text(hash_text(hash_text(compile->tools->base, flags), text), "must");
+	uint64_t hash =
+		hash_text(hash_text(hash_text(compile->tools->compilers[GEN_DEFAULT].base, flags),
+				    text),
+			  "must");
 	char *path = toolchain_path(compile->tools, "objects", hash, ".o");
 	char *temporary = toolchain_path(compile->tools, "tmp", hash, ".o");
 	char *log = toolchain_path(compile->tools, "logs", hash, ".log");
@@ -49,8 +52,8 @@ static int compile_text(struct compile *compile, const char *source, const char 
 	if (access(path, F_OK) < 0) {
 		if (!source)
 			status = toolchain_write_text(own, text, err);
-		toolchain_add_words(compile->tools, flags, source ? source : own, temporary,
-				    &command);
+		toolchain_add_words(compile->tools, GEN_DEFAULT, flags, source ? source : own,
+				    temporary, &command);
 		if (!status)
 			status = toolchain_run(compile->tools, &command, log, what, err);
 		if (status < 0 && !process_stopping())
@@ -96,7 +99,7 @@ static void push_unit(struct queue *queue, const size_t *members, size_t n)
 	unit->n = n;
 }
 
-/* Cuts members of one ISA into units of about equal size, at least one for every compiler. */
+/* Cuts members that may share a unit into some of about equal size, enough for all to run. */
 static void push_group(struct queue *queue, const size_t *members, size_t n)
 {
 	size_t n_units = (n + MAX_UNIT - 1) / MAX_UNIT, least = (size_t)queue->compile->n_parallel;
@@ -146,12 +149,14 @@ static int start_unit(struct queue *queue, struct gen_error *err)
 {
 	struct compile *compile = queue->compile;
 	struct unit unit = queue->units[--queue->n];
-	const char *flags = queue->items[unit.members[0]].flags;
+	const struct compile_item *first = &queue->items[unit.members[0]];
 	char *text = unit_text(queue, &unit), *object, *bad, *source, *temporary, *log, *why;
 	struct command command = {0};
 	int status = 0;
 
-	unit.hash = hash_text(hash_text(compile->tools->base, flags), text);
+	unit.hash =
+		hash_text(hash_text(compile->tools->compilers[first->compiler].base, first->flags),
+			  text);
 	object = toolchain_path(compile->tools, "objects", unit.hash, ".o");
 	bad = toolchain_path(compile->tools, "objects", unit.hash, ".bad");
 	source = toolchain_path(compile->tools, "sources", unit.hash, ".c");
@@ -163,7 +168,8 @@ static int start_unit(struct queue *queue, struct gen_error *err)
 	} else if (why) {
 		fail(queue, &unit, why);
 	} else {
-		toolchain_add_words(compile->tools, flags, source, temporary, &command);
+		toolchain_add_words(compile->tools, first->compiler, first->flags, source,
+				    temporary, &command);
 		status = toolchain_write_text(source, text, err);
 		if (!status)
 			unit.pid = command_start(&command, log, compile->tools->tmp, err);
@@ -247,6 +253,11 @@ static int watch_units(struct queue *queue, struct gen_error *err)
 	return result;
 }
 
+static int share_unit(const struct compile_item *a, const struct compile_item *b)
+{
+	return a->compiler == b->compiler && !strcmp(a->flags, b->flags);
+}
+
 static void push_all(struct queue *queue, size_t n)
 {
 	unsigned char *taken = fail_alloc(n, 1);
@@ -256,7 +267,7 @@ static void push_all(struct queue *queue, size_t n)
 		size_t n_members = 0;
 
 		for (size_t j = i; j < n && !taken[i]; j++) {
-			if (!taken[j] && !strcmp(queue->items[j].flags, queue->items[i].flags)) {
+			if (!taken[j] && share_unit(&queue->items[j], &queue->items[i])) {
 				members[n_members++] = j;
 				taken[j] = j != i;
 			}
@@ -359,7 +370,7 @@ int compile_program(struct compile *compile, const char *const *objects, size_t 
 {
 	size_t n_own = N_PROBE_SOURCES + n_isas + 1, n = 0;
 	char(*own)[64] = fail_alloc(n_own, sizeof(*own)), **all, *program = NULL;
-	uint64_t hash = compile->tools->base;
+	uint64_t hash = compile->tools->compilers[GEN_DEFAULT].base;
 	int status = compile_sources(compile, own, err);
 
 	if (!status)
@@ -418,19 +429,24 @@ void compile_close(struct compile *compile)
 	free(compile);
 }
 
-const char *compile_version(const struct compile *compile)
+const char *compile_version(const struct compile *compile, enum gen_compiler compiler)
 {
-	return compile->tools->version;
+	return compile->tools->compilers[compiler].version;
 }
 
-const char *compile_command(const struct compile *compile)
+const char *compile_command(const struct compile *compile, enum gen_compiler compiler)
 {
-	return compile->tools->command;
+	return compile->tools->compilers[compiler].command;
 }
 
 const char *compile_flags(const struct compile *compile)
 {
 	return compile->tools->flags;
+}
+
+const char *compile_why_no_clang(const struct compile *compile)
+{
+	return compile->tools->why_no_clang;
 }
 
 double compile_seconds(const struct compile *compile)

@@ -1,10 +1,10 @@
 /*
  * compile.h: candidates to objects, objects to probe programs.
  *
- * Including the intrinsics costs more than a small kernel, so candidates of one ISA are compiled
- * up to 16 at a time; a unit that fails is halved until the bad candidate is alone.  Everything is
- * kept in the work folder under a hash of what it was made from, failures too, so that a run that
- * is taken up compiles nothing twice.
+ * Including the intrinsics costs more than a small kernel, so candidates of one ISA and compiler
+ * are compiled up to 16 at a time; a unit that fails is halved until the bad candidate is alone.
+ * Everything is kept in the work folder under a hash of what it was made from, failures too, so
+ * that a run that is taken up compiles nothing twice.
  */
 #ifndef TUNER_COMPILE_H
 #define TUNER_COMPILE_H
@@ -21,23 +21,27 @@ struct compile *compile_open(const struct device *device, const char *home, cons
 			     int n_parallel, struct gen_error *err);
 void compile_close(struct compile *compile);
 
-/* First line of what the compiler says about itself. */
-const char *compile_version(const struct compile *compile);
+/* First line of what a compiler says about itself; NULL: the device does not have it. */
+const char *compile_version(const struct compile *compile, enum gen_compiler compiler);
 
 /* Command and flags as one line. */
-const char *compile_command(const struct compile *compile);
+const char *compile_command(const struct compile *compile, enum gen_compiler compiler);
 const char *compile_flags(const struct compile *compile);
+
+/* Why a clang that the device names is not used; NULL: it names none, or it is. */
+const char *compile_why_no_clang(const struct compile *compile);
 
 struct compile_item {
 	const char *text;  /* a C file */
 	const char *flags; /* of its ISA, space separated */
-	char object[64];   /* out: name of the object that holds it */
-	char *why;         /* out: NULL, or why it has none; the caller frees it */
+	enum gen_compiler compiler;
+	char object[64]; /* out: name of the object that holds it */
+	char *why;       /* out: NULL, or why it has none; the caller frees it */
 };
 
 /*
- * Compiles all items; those with the same flags share units.  0, or -1 when no compiling is
- * possible at all or the user stops; what was compiled until then is kept.
+ * Compiles all items; those with the same compiler and flags share units.  0, or -1 when no
+ * compiling is possible at all or the user stops; what was compiled until then is kept.
  */
 int compile_items(struct compile *compile, struct compile_item *items, size_t n,
 		  struct gen_error *err);

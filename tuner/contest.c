@@ -21,6 +21,7 @@ static int compile_new(struct pass *pass, size_t first)
 
 		items[i].text = one->text;
 		items[i].flags = one->isa->info.flags;
+		items[i].compiler = one->point.compiler;
 	}
 	pass_show(pass, "compiling %zu kernels", n);
 	status = compile_items(pass->contest->compile, items, n, pass->err);
@@ -237,7 +238,7 @@ static int first_point(struct pass *pass, struct gen_point *point)
 				continue;
 			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
 					       pass->act, contest->isas[i].info.name, pass->place.n,
-					       0, pass->err);
+					       0, 0, pass->err);
 			if (!space)
 				return -1;
 			if (gen_space_count(space) > 0) {
@@ -457,9 +458,10 @@ static int run_search(struct contest *contest, size_t format, const char *act, l
 	};
 	int status;
 
-	pass.search =
-		search_open(contest->gen, contest->config, pass.format, act, n_tokens,
-			    contest->isas, contest->n_isas, contest->journal, contest->seed, err);
+	pass.search = search_open(contest->gen, contest->config, pass.format, act, n_tokens,
+				  contest->isas, contest->n_isas,
+				  compile_version(contest->compile, GEN_CLANG) != NULL,
+				  contest->journal, contest->seed, err);
 	if (!pass.search)
 		return -1;
 	contest->n_legal += search_n_legal(pass.search);

@@ -45,6 +45,35 @@ static int read_words(const struct yaml *yaml, const struct yaml_node *node, con
 	return 0;
 }
 
+static void free_commands(char ***commands)
+{
+	for (size_t i = 0; commands && commands[i]; i++)
+		free_words(commands[i]);
+	free(commands);
+}
+
+/* A list of commands, or one command. */
+static int read_commands(const struct yaml *yaml, const struct yaml_node *node, const char *key,
+			 char ****commands, struct gen_error *err)
+{
+	int is_list =
+		node->kind == YAML_SEQUENCE && node->n && node->items[0]->kind == YAML_SEQUENCE;
+	size_t n = is_list ? node->n : 1;
+
+	free_commands(*commands);
+	*commands = fail_alloc(n + 1, sizeof(**commands));
+	for (size_t i = 0; i < n; i++) {
+		const struct yaml_node *words = is_list ? node->items[i] : node;
+
+		if (read_words(yaml, words, key, &(*commands)[i], err) < 0)
+			return -1;
+		if (!words->n)
+			return yaml_complain(yaml, words, err, "'%s' has a command without words",
+					     key);
+	}
+	return 0;
+}
+
 static int read_seconds(const struct yaml *yaml, const struct yaml_node *node, const char *key,
 			double *seconds, struct gen_error *err)
 {
@@ -88,13 +117,15 @@ static int read_key(struct device *device, const struct yaml *yaml, const struct
 		strcpy(device->name, value->text);
 		return 0;
 	}
+	if (!strcmp(key->text, "clang"))
+		return read_commands(yaml, value, key->text, &device->clang, err);
 	if (!strcmp(key->text, "time_out"))
 		return read_seconds(yaml, value, key->text, &device->time_out_s, err);
 	if (!strcmp(key->text, "compile_time_out"))
 		return read_seconds(yaml, value, key->text, &device->compile_time_out_s, err);
 	return yaml_complain(yaml, key, err,
 			     "unknown key '%s': must be one of quern, schema, name, "
-			     "compiler, flags, link, papi, run, time_out, compile_time_out",
+			     "compiler, clang, flags, link, papi, run, time_out, compile_time_out",
 			     key->text);
 }
 
@@ -132,27 +163,45 @@ static int read_device(struct device *device, const struct yaml *yaml, struct ge
 	return 0;
 }
 
-/* The environment's CC, as words, in place of the compiler of this machine. */
-static void take_environment(struct device *device)
+/* The words of a text with spaces between; NULL when it has none. */
+static char **split_words(const char *text)
 {
-	const char *text = getenv("CC");
-	char *copy, *rest, *word;
+	char *copy = fail_text("%s", text), *rest = copy, *word, **words = NULL;
 	size_t n = 0;
 
-	if (strcmp(device->name, "local") || !text || !text[strspn(text, " ")])
-		return;
-	free_words(device->compiler);
-	device->compiler = NULL;
-	copy = rest = fail_text("%s", text);
 	while ((word = strsep(&rest, " "))) {
 		if (!*word)
 			continue;
-		device->compiler = fail_grow(device->compiler, n, sizeof(*device->compiler));
-		device->compiler[n++] = fail_text("%s", word);
+		words = fail_grow(words, n, sizeof(*words));
+		words[n++] = fail_text("%s", word);
 	}
-	device->compiler = fail_grow(device->compiler, n, sizeof(*device->compiler));
-	device->compiler[n] = NULL;
+	if (n) {
+		words = fail_grow(words, n, sizeof(*words));
+		words[n] = NULL;
+	}
 	free(copy);
+	return words;
+}
+
+/* The compilers of this machine: those of the environment, or of configure. */
+static void take_environment(struct device *device)
+{
+	const char *cc = getenv("CC"), *clang = getenv("CLANG");
+	char **words = cc ? split_words(cc) : NULL;
+
+	if (words) {
+		free_words(device->compiler);
+		device->compiler = words;
+	}
+	if (!clang && device->clang)
+		return;
+	free_commands(device->clang);
+	device->clang = NULL;
+	words = split_words(clang ? clang : QUERN_CLANG);
+	if (words) {
+		device->clang = fail_alloc(2, sizeof(*device->clang));
+		device->clang[0] = words;
+	}
 }
 
 int device_read(struct device *device, const char *home, const char *name, struct gen_error *err)
@@ -173,7 +222,7 @@ int device_read(struct device *device, const char *home, const char *name, struc
 		return -1;
 	status = read_device(device, yaml, err);
 	yaml_close(yaml);
-	if (!status)
+	if (!status && !strcmp(device->name, "local"))
 		take_environment(device);
 	if (status < 0)
 		device_free(device);
@@ -183,6 +232,7 @@ int device_read(struct device *device, const char *home, const char *name, struc
 void device_free(struct device *device)
 {
 	free_words(device->compiler);
+	free_commands(device->clang);
 	free_words(device->flags);
 	free_words(device->link);
 	free_words(device->papi);

@@ -7,6 +7,9 @@
  *   schema: 1
  *   name: local
  *   compiler: [cc]            how to start the compiler
+ *   clang: [[clang-19], [clang]]
+ *                             optional: clang for the same target, or several, of which the first
+ *                             that works is taken; kernels are then tried with both compilers
  *   flags: [-O3]              for all code, after -std=c11 -D_GNU_SOURCE
  *   link: [-pthread, -lm]     for the probe program, at the end of the line
  *   papi: [-lpapi]            optional: what links PAPI, when it is there
@@ -14,6 +17,9 @@
  *   time_out: 10              optional: seconds after which a request for a time has failed; slow
  *                             requests (verify, case, prepare, roof) get six times as long
  *   compile_time_out: 120     optional: seconds for one run of the compiler
+ *
+ * For a device called local the environment's CC and CLANG, words with spaces between, take the
+ * place of the compilers; without CLANG and without a key it has the clang of configure.
  */
 #ifndef TUNER_DEVICE_H
 #define TUNER_DEVICE_H
@@ -23,6 +29,7 @@
 struct device {
 	char name[64];
 	char **compiler, **flags, **link, **papi, **run; /* NULL-terminated; papi may be NULL */
+	char ***clang; /* commands, NULL-terminated as each is; NULL: none */
 	double time_out_s, compile_time_out_s;
 };
 

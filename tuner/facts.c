@@ -21,7 +21,7 @@ static int find_portable(struct gen *gen, const struct config *config, struct ge
 				gen_space_open(gen, config->families.list[f],
 					       config->formats.list[0], config->acts.list[0],
 					       isa->name, config->tokens.list[config->tokens.n - 1],
-					       0, err);
+					       0, 0, err);
 			int found = space && gen_space_count(space) > 0;
 
 			if (!space)

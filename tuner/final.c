@@ -18,40 +18,36 @@ static int is_chosen(const struct record *record, const char *name)
 	return 0;
 }
 
-/* How much the instruction set of a runner needs. */
-static int width_of(const struct pass *pass, const struct race_runner *runner)
+/* Above 0: of two that are equally fast the first is the one to choose. */
+static int prefer(const struct pass *pass, const struct race_runner *a, const struct race_runner *b)
 {
-	return search_candidate(pass->search, (size_t)runner->id)->isa->n_features;
+	const struct search_candidate *x = search_candidate(pass->search, (size_t)a->id);
+	const struct search_candidate *y = search_candidate(pass->search, (size_t)b->id);
+	const struct record *record = pass->contest->record;
+	int better = x->isa->n_features - y->isa->n_features;
+
+	if (!better)
+		better = (int)y->point.compiler - (int)x->point.compiler;
+	if (!better)
+		better = is_chosen(record, x->point.name) - is_chosen(record, y->point.name);
+	return better ? better : strcmp(y->point.name, x->point.name);
 }
 
 /*
  * Among those that are as good as the best and not behind the default: one of the widest instruction
- * set, whose layout kernels for more tokens can read as well; then a kernel that won another case, then
- * the first by name, so that winners are few and do not change from run to run.
+ * set, whose layout kernels for more tokens can read as well; then one that needs no second compiler;
+ * then a kernel that won another case, then the first by name, so that winners are few and do not
+ * change from run to run.
  */
-static size_t choose(struct pass *pass, const struct race_runner *runners,
-		     struct race_verdict *verdicts, size_t n, size_t best, size_t base)
+static size_t choose(const struct pass *pass, const struct race_runner *runners,
+		     const struct race_verdict *verdicts, size_t n, size_t best, size_t base)
 {
 	size_t winner = verdicts[best].over_base > 1 && base < n ? base : best;
-	const char *name = pass_name(pass, &runners[winner]);
-	int is_known = is_chosen(pass->contest->record, name);
-	int width = width_of(pass, &runners[winner]);
 
 	for (size_t i = 0; i < n; i++) {
-		const char *other = pass_name(pass, &runners[i]);
-		int other_known = is_chosen(pass->contest->record, other);
-		int wider = width_of(pass, &runners[i]) - width;
-
-		if (!verdicts[i].is_equivalent || verdicts[i].over_base > 1)
-			continue;
-		if (wider > 0 ||
-		    (!wider && (other_known > is_known ||
-				(other_known == is_known && strcmp(other, name) < 0)))) {
+		if (verdicts[i].is_equivalent && verdicts[i].over_base <= 1 &&
+		    prefer(pass, &runners[i], &runners[winner]) > 0)
 			winner = i;
-			width += wider;
-			name = other;
-			is_known = other_known;
-		}
 	}
 	return winner;
 }

@@ -38,6 +38,8 @@ const struct record_field record_compiler_fields[] = {
 	FIELD(TEXT, "command", compiler.command),
 	FIELD(TEXT, "version", compiler.version),
 	FIELD(TEXT, "flags", compiler.flags),
+	FIELD(TEXT, "clang", compiler.clang),
+	FIELD(TEXT, "clang_version", compiler.clang_version),
 	{0},
 };
 

@@ -53,6 +53,7 @@ struct record {
 	} device;
 	struct {
 		char *command, *version, *flags;
+		char *clang, *clang_version; /* the second compiler; NULL: there was none */
 	} compiler;
 	struct {
 		char *version, *templates;

@@ -19,6 +19,7 @@ struct search {
 	struct journal *journal;
 	char format[32], act[16];
 	long n_tokens;
+	int with_clang;
 	uint64_t seed;
 	struct space *spaces;
 	size_t n_spaces;
@@ -38,7 +39,8 @@ static int open_spaces(struct search *search, const struct config *config, const
 			space = &search->spaces[search->n_spaces];
 			space->space = gen_space_open(search->gen, config->families.list[f],
 						      search->format, act, isas[i].info.name,
-						      search->n_tokens, config->max_nmse > 0, err);
+						      search->n_tokens, config->max_nmse > 0,
+						      search->with_clang, err);
 			if (!space->space)
 				return -1;
 			space->isa = &isas[i];
@@ -54,7 +56,7 @@ static int open_spaces(struct search *search, const struct config *config, const
 
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
 			   const char *act, long n_tokens, const struct search_isa *isas,
-			   size_t n_isas, struct journal *journal, uint64_t seed,
+			   size_t n_isas, int with_clang, struct journal *journal, uint64_t seed,
 			   struct gen_error *err)
 {
 	struct search *search = fail_alloc(1, sizeof(*search));
@@ -62,6 +64,7 @@ struct search *search_open(struct gen *gen, const struct config *config, const c
 	search->gen = gen;
 	search->journal = journal;
 	search->n_tokens = n_tokens;
+	search->with_clang = with_clang;
 	search->seed = hash_text(hash_text(HASH_START + seed + (uint64_t)n_tokens, format), act);
 	snprintf(search->format, sizeof(search->format), "%s", format);
 	snprintf(search->act, sizeof(search->act), "%s", act);
@@ -123,6 +126,7 @@ static int add_point(struct search *search, struct space *space, long index, str
 	one.fingerprint = compile_fingerprint(one.text, one.point.name, one.point.key);
 	for (size_t i = 0; i < search->n; i++) {
 		if (search->list[i].isa == one.isa &&
+		    search->list[i].point.compiler == one.point.compiler &&
 		    search->list[i].fingerprint == one.fingerprint) {
 			free(one.text);
 			return 0;
@@ -154,7 +158,7 @@ static int add_key(struct search *search, const char *key, struct gen_error *err
 /* 1: a new exact point; 0: none was found. */
 static int draw(struct search *search, struct space *space, uint64_t *state, struct gen_error *err)
 {
-	long count = gen_space_count(space->space);
+	long count = gen_space_count_default(space->space);
 	int status = 0;
 
 	for (int try = 0; try < MAX_TRIES && !status && count > 0; try++) {
@@ -178,7 +182,7 @@ static int draw_all(struct search *search, long n, struct gen_error *err)
 	int got = 1, widest = 0;
 
 	for (size_t i = 0; i < search->n_spaces; i++) {
-		long count = gen_space_count(search->spaces[i].space);
+		long count = gen_space_count_default(search->spaces[i].space);
 
 		search->spaces[i].wanted = search->spaces[i].isa->n_features ? count : count > 0;
 		if (search->spaces[i].isa->n_features > widest)

@@ -2,7 +2,9 @@
  * search.h: which points of one format are candidates.
  *
  * Candidates come in batches: known good ones (defaults, earlier winners) with random legal
- * points, then neighbours of the leaders.  Points whose text is that of another one are dropped.
+ * points, then neighbours of the leaders.  Points whose text is that of another one are dropped,
+ * unless another compiler makes something else of it.  Random points are all of the default
+ * compiler: what is good with clang is seldom far from what is good without, so neighbours try it.
  * Batches are written to the journal, so that a run that is taken up has the same ones.
  */
 #ifndef TUNER_SEARCH_H
@@ -35,10 +37,13 @@ struct search_candidate {
 
 struct search;
 
-/* Opens the spaces of all families of the config for a format, its activations and tokens. */
+/*
+ * Opens the spaces of all families of the config for a format, its activations and tokens.
+ * with_clang: neighbours may be compiled with clang.
+ */
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
 			   const char *act, long n_tokens, const struct search_isa *isas,
-			   size_t n_isas, struct journal *journal, uint64_t seed,
+			   size_t n_isas, int with_clang, struct journal *journal, uint64_t seed,
 			   struct gen_error *err);
 void search_close(struct search *search);
 

@@ -1,4 +1,4 @@
-/* toolchain.c: folders, words for the compiler, what it is and whether it has PAPI. */
+/* toolchain.c: folders, words for compilers, what those are and whether there is PAPI. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -110,12 +110,13 @@ static uint64_t hash_headers(uint64_t hash, const char *home)
 	return hash;
 }
 
-void toolchain_add_words(const struct toolchain *tools, const char *flags, const char *source,
-			 const char *object, struct command *command)
+void toolchain_add_words(const struct toolchain *tools, enum gen_compiler compiler,
+			 const char *flags, const char *source, const char *object,
+			 struct command *command)
 {
 	static const char *const folders[] = {"", "/runtime", "/templates"};
 
-	command_add_list(command, tools->device->compiler);
+	command_add_list(command, tools->compilers[compiler].words);
 	command_add(command, "-std=c11");
 	command_add(command, "-D_GNU_SOURCE");
 	command_add_list(command, tools->device->flags);
@@ -177,20 +178,100 @@ static char *first_line(const char *path)
 	return line;
 }
 
-static int find_version(struct toolchain *tools, struct gen_error *err)
+static void clear_compiler(struct toolchain_compiler *compiler)
 {
-	char *log = fail_text("%s/logs/version.log", tools->work);
+	free(compiler->version);
+	free(compiler->command);
+	memset(compiler, 0, sizeof(*compiler));
+}
+
+/* Takes a command that says what it is; its log is named WHAT.log. */
+static int take_compiler(struct toolchain *tools, enum gen_compiler which, char *const *words,
+			 const char *what, struct gen_error *err)
+{
+	struct toolchain_compiler *compiler = &tools->compilers[which];
+	char *log = fail_text("%s/logs/%s.log", tools->work, what);
 	struct command command = {0};
 	int status;
 
-	command_add_list(&command, tools->device->compiler);
+	command_add_list(&command, words);
 	command_add(&command, "--version");
-	status = toolchain_run(tools, &command, log, tools->device->compiler[0], err);
-	if (!status)
-		tools->version = first_line(log);
+	status = toolchain_run(tools, &command, log, words[0], err);
+	if (!status) {
+		compiler->words = words;
+		compiler->version = first_line(log);
+		compiler->command = command_join(words);
+	}
 	command_free(&command);
 	free(log);
 	return status;
+}
+
+/*
+ * Does clang make objects that the device's compiler can link?  It is not asked of kernels, each of
+ * which would fail: --version succeeds for targets whose headers are not there.
+ */
+static int try_clang(const struct toolchain *tools, struct gen_error *err)
+{
+	static const char text[] = "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n"
+				   "int main(int n, char **v) { return v[0][strlen(v[0])] + n + "
+				   "(int)sqrt(-n); }\n";
+	char *source = fail_text("%s/tmp/clang.c", tools->work);
+	char *object = fail_text("%s/tmp/clang.o", tools->work);
+	char *program = fail_text("%s/tmp/clang", tools->work);
+	char *log = fail_text("%s/logs/clang.log", tools->work);
+	struct command compile = {0}, link = {0};
+	int status = toolchain_write_text(source, text, err);
+
+	toolchain_add_words(tools, GEN_CLANG, "", source, object, &compile);
+	command_add_list(&link, tools->device->compiler);
+	command_add_list(&link, tools->device->flags);
+	command_add(&link, "-o");
+	command_add(&link, "%s", program);
+	command_add(&link, "%s", object);
+	command_add_list(&link, tools->device->link);
+	if (!status)
+		status = toolchain_run(tools, &compile, log, tools->compilers[GEN_CLANG].command,
+				       err);
+	if (!status)
+		status = toolchain_run(tools, &link, log, tools->compilers[GEN_CLANG].command, err);
+	unlink(source);
+	unlink(object);
+	unlink(program);
+	command_free(&compile);
+	command_free(&link);
+	free(source);
+	free(object);
+	free(program);
+	free(log);
+	return status;
+}
+
+/* The first clang of the device that works; none when that is the compiler anyway. */
+static void find_clang(struct toolchain *tools)
+{
+	struct toolchain_compiler *clang = &tools->compilers[GEN_CLANG];
+	char ***candidates = tools->device->clang;
+	struct gen_error err;
+
+	for (size_t i = 0; candidates && candidates[i]; i++) {
+		int status = take_compiler(tools, GEN_CLANG, candidates[i], "clang-version", &err);
+		int is_same =
+			!status && !strcmp(clang->version, tools->compilers[GEN_DEFAULT].version);
+
+		if (is_same)
+			fail_set(&err, "'%s' is the compiler already", clang->command);
+		if (!status && !is_same && !try_clang(tools, &err)) {
+			free(tools->why_no_clang);
+			tools->why_no_clang = NULL;
+			return;
+		}
+		clear_compiler(clang);
+		if (!tools->why_no_clang) /* the first is the one that was hoped for */
+			tools->why_no_clang = fail_text("%s", err.text);
+		if (is_same)
+			return;
+	}
 }
 
 /* Only linking tells: a cross compiler finds the header of the build machine. */
@@ -227,6 +308,18 @@ static int find_papi(struct toolchain *tools)
 	return found;
 }
 
+static uint64_t hash_compiler(const struct toolchain *tools,
+			      const struct toolchain_compiler *compiler)
+{
+	uint64_t hash = hash_text(HASH_START, compiler->version);
+
+	hash = hash_text(hash_text(hash, compiler->command), tools->flags);
+	hash = hash_add(hash, &tools->has_papi, sizeof(tools->has_papi));
+	for (char **word = tools->device->link; *word; word++)
+		hash = hash_text(hash, *word);
+	return hash_headers(hash, tools->home);
+}
+
 struct toolchain *toolchain_open(const struct device *device, const char *home, const char *work,
 				 struct gen_error *err)
 {
@@ -236,7 +329,6 @@ struct toolchain *toolchain_open(const struct device *device, const char *home, 
 	tools->home = fail_text("%s", home);
 	tools->work = fail_text("%s", work);
 	tools->tmp = fail_text("%s/tmp", work);
-	tools->command = command_join(device->compiler);
 	tools->flags = command_join(device->flags);
 	tools->lock = -1;
 	if (make_folders(tools, err) < 0 || lock_folder(tools, err) < 0) {
@@ -244,17 +336,16 @@ struct toolchain *toolchain_open(const struct device *device, const char *home, 
 		return NULL;
 	}
 	empty_folder(tools->tmp);
-	if (find_version(tools, err) < 0) {
+	if (take_compiler(tools, GEN_DEFAULT, device->compiler, "version", err) < 0) {
 		toolchain_close(tools);
 		return NULL;
 	}
+	find_clang(tools);
 	tools->has_papi = find_papi(tools);
-	tools->base = hash_text(HASH_START, tools->version);
-	tools->base = hash_text(hash_text(tools->base, tools->command), tools->flags);
-	tools->base = hash_add(tools->base, &tools->has_papi, sizeof(tools->has_papi));
-	for (char **word = device->link; *word; word++)
-		tools->base = hash_text(tools->base, *word);
-	tools->base = hash_headers(tools->base, home);
+	for (int i = 0; i < GEN_N_COMPILERS; i++) {
+		if (tools->compilers[i].words)
+			tools->compilers[i].base = hash_compiler(tools, &tools->compilers[i]);
+	}
 	return tools;
 }
 
@@ -269,8 +360,9 @@ void toolchain_close(struct toolchain *tools)
 	free(tools->home);
 	free(tools->work);
 	free(tools->tmp);
-	free(tools->version);
-	free(tools->command);
+	for (int i = 0; i < GEN_N_COMPILERS; i++)
+		clear_compiler(&tools->compilers[i]);
 	free(tools->flags);
+	free(tools->why_no_clang);
 	free(tools);
 }

@@ -1,5 +1,5 @@
 /*
- * toolchain.h: the device's compiler and the folder it works in.
+ * toolchain.h: the device's compilers and the folder they work in.
  *
  * The work folder: objects/HASH.o, or objects/HASH.bad with the reason; sources/HASH.c;
  * logs/HASH.log with what the compiler said; probes/HASH; tmp/ for what is being written, emptied
@@ -17,13 +17,18 @@
 struct toolchain {
 	const struct device *device;
 	char *home, *work, *tmp;
-	char *version, *command, *flags; /* each as one line */
-	int lock;                        /* on the work folder; -1: not held */
+	struct toolchain_compiler {
+		char *const *words;      /* NULL: the device has none */
+		char *version, *command; /* each as one line */
+		uint64_t base;           /* hash of itself, its flags and all headers */
+	} compilers[GEN_N_COMPILERS];
+	char *flags;        /* as one line */
+	char *why_no_clang; /* NULL: none was asked for, or there is one */
+	int lock;           /* on the work folder; -1: not held */
 	int has_papi;
-	uint64_t base; /* hash of the compiler, its flags and all headers */
 };
 
-/* Makes and locks the work folder, asks the compiler for its version and tries PAPI. */
+/* Makes and locks the work folder, asks compilers for their versions, tries clang and PAPI. */
 struct toolchain *toolchain_open(const struct device *device, const char *home, const char *work,
 				 struct gen_error *err);
 void toolchain_close(struct toolchain *tools);
@@ -33,8 +38,9 @@ char *toolchain_path(const struct toolchain *tools, const char *folder, uint64_t
 		     const char *suffix);
 
 /* Adds "compiler -std=c11 ... flags -c -o object source". */
-void toolchain_add_words(const struct toolchain *tools, const char *flags, const char *source,
-			 const char *object, struct command *command);
+void toolchain_add_words(const struct toolchain *tools, enum gen_compiler compiler,
+			 const char *flags, const char *source, const char *object,
+			 struct command *command);
 
 /* Runs to the end: 0; -1 with the reason in *err. */
 int toolchain_run(const struct toolchain *tools, const struct command *command,

@@ -165,15 +165,21 @@ static int open_journal(struct run *run, struct gen_error *err)
 	char *protocol = fail_text("%s %s", PROTOCOL, options->budget), note[256] = "";
 	char *seed = fail_text("%llu", options->seed), *compiler, *facts;
 	const char *texts = run->templates;
+	const char *clang_version = compile_version(run->compile, GEN_CLANG);
+	char *clang = clang_version ? fail_text("%s; %s", clang_version,
+						compile_command(run->compile, GEN_CLANG))
+				    : fail_text("%s", "");
 
-	compiler = fail_text("%s; %s %s", compile_version(run->compile),
-			     compile_command(run->compile), compile_flags(run->compile));
+	compiler =
+		fail_text("%s; %s %s", compile_version(run->compile, GEN_DEFAULT),
+			  compile_command(run->compile, GEN_DEFAULT), compile_flags(run->compile));
 	facts = fail_text("%s; %s; %s; %s; %s; cores %ld; llc %ld", run->device.name, device->cpu,
 			  device->os, device->arch, device->features, device->cores,
 			  device->llc_bytes);
 	struct journal_fact header[] = {
 		{"config", config},   {"seed", seed},         {"protocol", protocol},
-		{"templates", texts}, {"compiler", compiler}, {"device", facts},
+		{"templates", texts}, {"compiler", compiler}, {"clang", clang},
+		{"device", facts},
 	};
 	if (folder_make_above(path, err) == 0)
 		run->journal = journal_open(path, header, sizeof(header) / sizeof(*header),
@@ -184,6 +190,7 @@ static int open_journal(struct run *run, struct gen_error *err)
 		run->session = session_open(&run->device, run->journal, options->seed, log);
 	free(facts);
 	free(compiler);
+	free(clang);
 	free(seed);
 	free(protocol);
 	free(config);
@@ -225,9 +232,14 @@ static void fill_record(struct run *run)
 	record->device.l1d_bytes = facts->l1d_bytes;
 	record->device.l2_bytes = facts->l2_bytes;
 	record->device.llc_bytes = facts->llc_bytes;
-	record->compiler.command = fail_text("%s", compile_command(run->compile));
-	record->compiler.version = fail_text("%s", compile_version(run->compile));
+	record->compiler.command = fail_text("%s", compile_command(run->compile, GEN_DEFAULT));
+	record->compiler.version = fail_text("%s", compile_version(run->compile, GEN_DEFAULT));
 	record->compiler.flags = fail_text("%s", compile_flags(run->compile));
+	if (compile_version(run->compile, GEN_CLANG)) {
+		record->compiler.clang = fail_text("%s", compile_command(run->compile, GEN_CLANG));
+		record->compiler.clang_version =
+			fail_text("%s", compile_version(run->compile, GEN_CLANG));
+	}
 	record->generator.version = fail_text("%s", QUERN_VERSION);
 	record->generator.templates = fail_text("%s", run->templates);
 	record->protocol.budget = fail_text("%s", run->options->budget);
@@ -262,6 +274,18 @@ static void fill_contest(struct run *run)
 		(options->effort.n_generations > 1 ? 4 : 2) * (long long)run->facts.llc_bytes;
 }
 
+static void say_compilers(struct run *run)
+{
+	const char *clang = compile_version(run->compile, GEN_CLANG);
+	const char *why = compile_why_no_clang(run->compile);
+
+	show_say(&run->show, "building the probe with %s%s%s",
+		 compile_version(run->compile, GEN_DEFAULT), clang ? ", kernels also with " : "",
+		 clang ? clang : "");
+	if (why)
+		show_say(&run->show, "no kernel is tried with clang: %s", why);
+}
+
 static int prepare(struct run *run, double begin, struct gen_error *err)
 {
 	const struct options *options = run->options;
@@ -277,7 +301,7 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 	run->compile = compile_open(&run->device, run->home, run->work, options->jobs, err);
 	if (!run->compile)
 		return -1;
-	show_say(&run->show, "building the probe with %s", compile_version(run->compile));
+	say_compilers(run);
 	log = fail_text("%s/logs/hello.log", run->work);
 	status = facts_learn(&run->facts, run->gen, &run->config, run->compile, &run->device, log,
 			     err);
