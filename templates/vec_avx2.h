@@ -144,6 +144,15 @@ static inline void vw_store_bytes(int8_t *p, vw a)
 							 _mm256_extracti128_si256(low, 1)));
 }
 
+static inline void v_half_sums(const int8_t *p, int32_t out[2])
+{
+	const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), vb_load(p));
+	const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+	const __m128i eights = _mm_hadd_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+
+	_mm_storel_epi64((__m128i *)out, _mm_hadd_epi32(eights, eights));
+}
+
 /* floats */
 static inline vf vf_set(float x) { return _mm256_set1_ps(x); }
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -164,6 +173,14 @@ static inline float vf_max_lanes(vf a)
 	m = _mm_max_ps(m, _mm_movehl_ps(m, m));
 	m = _mm_max_ss(m, _mm_shuffle_ps(m, m, 1));
 	return _mm_cvtss_f32(m);
+}
+static inline void vf_max_lanes4(vf a, vf b, vf c, vf d, float out[4])
+{
+	const vf ab = _mm256_max_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+	const vf cd = _mm256_max_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+	const vf all = _mm256_max_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+
+	_mm_storeu_ps(out, _mm_max_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
 }
 static inline int vf_all_zero(vf a)
 {

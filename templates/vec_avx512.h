@@ -156,6 +156,16 @@ static inline void vw_store_bytes(int8_t *p, vw a)
 	_mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
 }
 
+/* Sums of either 16 of 32 signed bytes. */
+static inline void v_half_sums(const int8_t *p, int32_t out[2])
+{
+	const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)p));
+	const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+	const __m128i eights = _mm_hadd_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+
+	_mm_storel_epi64((__m128i *)out, _mm_hadd_epi32(eights, eights));
+}
+
 /* floats */
 static inline vf vf_set(float x) { return _mm512_set1_ps(x); }
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
@@ -169,6 +179,16 @@ static inline vw vf_round(vf a) { return _mm512_cvtps_epi32(a); }
 /* max(a, |b|) */
 static inline vf vf_max_abs(vf a, vf b) { return _mm512_max_ps(a, _mm512_abs_ps(b)); }
 static inline float vf_max_lanes(vf a) { return _mm512_reduce_max_ps(a); }
+/* vf_max_lanes of four */
+static inline void vf_max_lanes4(vf a, vf b, vf c, vf d, float out[4])
+{
+	const vf ab = _mm512_max_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+	const vf cd = _mm512_max_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+	const vf all = _mm512_max_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+	const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+
+	_mm_storeu_ps(out, _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+}
 static inline int vf_all_zero(vf a)
 {
 	return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_EQ_OQ) == 0xffff;

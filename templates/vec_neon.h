@@ -130,6 +130,12 @@ static inline void vw_store_bytes(int8_t *p, vw a)
 	vst1_lane_s32((int32_t *)p, vreinterpret_s32_s8(b), 0);
 }
 
+static inline void v_half_sums(const int8_t *p, int32_t out[2])
+{
+	out[0] = vaddlvq_s8(vld1q_s8(p));
+	out[1] = vaddlvq_s8(vld1q_s8(p + 16));
+}
+
 /* floats */
 static inline vf vf_set(float x) { return vdupq_n_f32(x); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
@@ -141,6 +147,10 @@ static inline vf vf_convert(vw a) { return vcvtq_f32_s32(a); }
 static inline vw vf_round(vf a) { return vcvtnq_s32_f32(a); }
 static inline vf vf_max_abs(vf a, vf b) { return vmaxnmq_f32(a, vabsq_f32(b)); }
 static inline float vf_max_lanes(vf a) { return vmaxnmvq_f32(a); }
+static inline void vf_max_lanes4(vf a, vf b, vf c, vf d, float out[4])
+{
+	vst1q_f32(out, vpmaxq_f32(vpmaxq_f32(a, b), vpmaxq_f32(c, d)));
+}
 static inline int vf_all_zero(vf a) { return vminvq_u32(vceqzq_f32(a)) != 0; }
 static inline vf vf_half(const uint16_t *p)
 {

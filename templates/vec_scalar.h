@@ -118,6 +118,12 @@ static inline vw vw_dot(vw sum, vb codes, vb x)
 static inline int vw_sum_lanes(vw a) { return a.w[0] + a.w[1] + a.w[2] + a.w[3]; }
 static inline void vw_store_bytes(int8_t *p, vw a) { V_EACH(4) p[i] = (int8_t)a.w[i]; }
 
+static inline void v_half_sums(const int8_t *p, int32_t out[2])
+{
+	out[0] = out[1] = 0;
+	V_EACH(32) out[i / 16] += p[i];
+}
+
 /* floats */
 static inline vf vf_set(float x) { return (vf){ { x, x, x, x } }; }
 static inline vf vf_load(const float *p) { vf r; memcpy(&r, p, 16); return r; }
@@ -135,6 +141,13 @@ static inline vf vf_max_abs(vf a, vf c)
 static inline float vf_max_lanes(vf a)
 {
 	return fmaxf(fmaxf(a.f[0], a.f[1]), fmaxf(a.f[2], a.f[3]));
+}
+static inline void vf_max_lanes4(vf a, vf b, vf c, vf d, float out[4])
+{
+	out[0] = vf_max_lanes(a);
+	out[1] = vf_max_lanes(b);
+	out[2] = vf_max_lanes(c);
+	out[3] = vf_max_lanes(d);
 }
 static inline int vf_all_zero(vf a)
 {
