@@ -134,43 +134,88 @@ local function drop_dead_ends(cases)
   end
 end
 
--- Weights are packed once, for one token or a few; the kernels for more tokens have to read the same
--- panels.  What was measured for more tokens takes the layout of its shape's winner for one token; defaults for
--- n > 1 are added in every layout that the kernels for n = 1 have.
-local function add_layouts(cases)
-  local layouts, singles, more = {}, {}, {}
-  local function shape(case)
-    return ("%s %d %d %d %s"):format(place(case), case.m, case.k, case.threads, case.nmse > 0)
-  end
-  for _, case in pairs(cases) do
-    if case.n == 1 then
-      local rows, pack = layout_of(case.point)
-      local known = layouts[place(case)] or {}
-      known[rows .. pack] = { rows = rows, pack = pack }
-      layouts[place(case)] = known
-      if case.m > 0 then singles[shape(case)] = { rows, pack } end
+-- Numbers of tokens for which a matrix has a kernel each (qn_matrix_class_tokens).
+local classes = { 1, 2, 4, 8, 16, 32, 128, 512 }
+
+-- What was measured for one number of tokens counts for another (similar_tokens of runtime/choose.c).
+local function is_similar(a, b)
+  return (a == 1) == (b == 1) and a <= 4 * b and b <= 4 * a
+end
+
+-- Of the defaults of a place, those that some number of tokens takes where only the cases in `measured` come first.
+local function needed(defaults, measured)
+  local wanted = {}
+  for _, n in ipairs(classes) do
+    local covered, least = false, math.huge
+    local function far(case) return math.abs(math.log(case.n / n)) end
+    for _, case in ipairs(measured) do covered = covered or is_similar(case.n, n) end
+    for _, case in ipairs(covered and {} or defaults) do least = math.min(least, far(case)) end
+    for _, case in ipairs(covered and {} or defaults) do
+      if far(case) == least then wanted[case] = true end
     end
+  end
+  return wanted
+end
+
+-- Weights are packed once, for one token or a few; the kernels for more tokens have to read the same
+-- panels.  What was measured for more tokens takes the layout of its shape's winner for one token.  Of the
+-- defaults those stay that some number of tokens needs, in the layouts that the kernels for one token have.
+local function add_layouts(cases)
+  local places = {}      -- place -> { singles, layouts, defaults, measured }
+  local function layout_name(case) return table.concat({ layout_of(case.point) }, " ") end
+  local function place_of(case)
+    local p = places[place(case)] or { singles = {}, layouts = {}, defaults = {}, measured = {} }
+    places[place(case)] = p
+    return p
+  end
+  local function shape(case) return ("%d %d %d %s"):format(case.m, case.k, case.threads, case.nmse > 0) end
+  local function relaid(case, layout)
+    local key = family.relayout(case.point.key, layout[1], layout[2])
+    if not key then return nil end
+    local other = { point = family.parse(key) }
+    for name, v in pairs(case) do other[name] = other[name] or v end
+    return other
+  end
+
+  for _, case in pairs(cases) do
+    if case.m and case.m > 0 and case.n == 1 then place_of(case).singles[shape(case)] = { layout_of(case.point) } end
   end
   for key, case in pairs(cases) do
-    local single = case.m and case.m > 0 and case.n > 1 and singles[shape(case)]
-    local rows, pack = layout_of(case.point)
-    if single and (rows ~= single[1] or pack ~= single[2]) then
-      local point = family.relayout(case.point.key, single[1], single[2])
-      if point then
-        more[key] = { m = case.m, k = case.k, n = case.n, threads = case.threads, nmse = case.nmse,
-          point = family.parse(point) }
-      end
-    end
-    if case.m == 0 and case.n > 1 then
-      for _, layout in pairs(layouts[place(case)] or {}) do
-        local other = family.relayout(case.point.key, layout.rows, layout.pack)
-        if other then
-          more[("%s %d %s"):format(place(case), case.n, other)] = default_case(family.parse(other), case.n)
-        end
-      end
+    if case.m and case.m > 0 then
+      local p = place_of(case)
+      local single = case.n > 1 and p.singles[shape(case)]
+      if single then case = relaid(case, single) or case end
+      cases[key] = case
+      if case.n == 1 then p.layouts[layout_name(case)] = { layout_of(case.point) } end
+      if case.nmse == 0 then p.measured[#p.measured + 1] = case end
+    elseif case.m then
+      table.insert(place_of(case).defaults, case)
+      cases[key] = nil
     end
   end
-  for key, case in pairs(more) do cases[key] = case end
+  for name, p in pairs(places) do
+    -- Results without a winner for one token leave that to a default.
+    local has_single = next(p.layouts) ~= nil
+    for _, case in ipairs(p.defaults) do
+      if case.n == 1 and not has_single then p.layouts[layout_name(case)] = { layout_of(case.point) } end
+    end
+    for layout_key, layout in pairs(p.layouts) do
+      local here, defaults = {}, {}
+      for _, case in ipairs(p.measured) do
+        if layout_name(case) == layout_key then here[#here + 1] = case end
+      end
+      for _, case in ipairs(p.defaults) do
+        defaults[#defaults + 1] = layout_name(case) == layout_key and case or case.n > 1 and relaid(case, layout) or nil
+      end
+      for case in pairs(needed(defaults, here)) do
+        cases[("%s %d default %s"):format(name, case.n, case.point.key)] = case
+      end
+    end
+    -- Nothing reads one token: the defaults are all there is.
+    if next(p.layouts) == nil then
+      for _, case in ipairs(p.defaults) do cases[("%s %d default %s"):format(name, case.n, case.point.key)] = case end
+    end
+  end
 end
 
 -- Plain C for every format and activation format, so that the ladder has an end on any CPU.

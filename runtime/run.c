@@ -18,6 +18,7 @@ static const char usage[] =
 	"      --shape MxK[,MxK...] shapes (default: those that were tuned, else 4096x4096)\n"
 	"      --tokens N           tokens at a time (default 1)\n"
 	"      --act A              how activations are rounded, a8g32 or a8r (default a8g32)\n"
+	"      --max-nmse E         where a lossy kernel of at most this error won, time it as well\n"
 	"      --threads T[,T...]   threads (default: 1 and all cores)\n"
 	"      --kernel NAME[,...]  run these kernels instead of the chosen ones\n"
 	"      --json               one object a line\n"

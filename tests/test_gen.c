@@ -375,6 +375,32 @@ static void check_layouts(struct gen *gen)
 	CHECK(access("layouts/kernel_dot_wtgr_a8g32_avx512_r2g1k1p0n4uscb.c", F_OK) == 0);
 }
 
+#define DOT4(n, rest, nt, rv) \
+	"- {format: w4g32, n: " n ", " rest ", point: {family: dot, format: w4g32, act: a8g32, " \
+	"isa: avx2, KU: 1, NT: " nt ", PF: 0, RG: 1, RV: " rv ", UNPACK: shift}}\n"
+
+/* Defaults that no number of tokens would take are left out. */
+static void check_needed(struct gen *gen)
+{
+	const char *path = "needed.yaml";
+	struct gen_error err;
+
+	scratch_write_text(path,
+			   "quern: results\nschema: 1\nentries:\n" DOT4("1", "default: true", "1",
+									"2")
+				   DOT4("2", "default: true", "2", "2") DOT4("64", "default: true",
+									     "4", "2")
+					   DOT4("1", "m: 64, k: 64, threads: 1", "1", "4")
+						   DOT4("4", "m: 64, k: 64, threads: 1", "3", "4"));
+	check_that(gen_write(gen, &path, 1, "needed", NULL, &err) == 0, __FILE__, __LINE__,
+		   err.text);
+	CHECK(access("needed/kernel_dot_w4g32_a8g32_avx2_r4g1k1p0n1.c", F_OK) == 0);
+	CHECK(access("needed/kernel_dot_w4g32_a8g32_avx2_r4g1k1p0n3.c", F_OK) == 0);
+	CHECK(access("needed/kernel_dot_w4g32_a8g32_avx2_r4g1k1p0n4.c", F_OK) == 0);
+	CHECK(access("needed/kernel_dot_w4g32_a8g32_avx2_r4g1k1p0n2.c", F_OK) < 0);
+	CHECK(access("needed/kernel_dot_w4g32_a8g32_avx2_r2g1k1p0n1.c", F_OK) < 0);
+}
+
 #define LOSSY(m, us, nmse, rv, adds) \
 	"- {format: w1g128, m: " m ", k: 64, n: 1, threads: 1, median_us: " us nmse ", point: " \
 	"{family: lut, format: w1g128, act: a8g32, isa: avx512, ADJ: 4, KU: 1, NT: 1, PF: 0, " \
@@ -600,6 +626,7 @@ int main(void)
 		check_refusals(gen);
 		check_writing(gen);
 		check_layouts(gen);
+		check_needed(gen);
 		check_lossy(gen);
 		check_clang_results(gen);
 		check_config(gen);
