@@ -92,6 +92,24 @@ nothing_left calm
 [ ! -s "$dir/calm/log" ] || fail "calm: measured again"
 cp "$dir/calm/r.yaml" "$dir/calm/before.yaml"
 
+# ---- lossy kernels ----
+
+# lossy NAME ERROR: a run that allows that much; the probe says 1e-5 of everything.
+lossy() {
+	mkdir -p "$dir/$1"
+	sed "\$a max_nmse: $2" "$dir/config.yaml" >"$dir/$1/c.yaml"
+	"$QUERN" tune -b 100 -d "$dir/fake.yaml" -o "$dir/$1/r.yaml" "$dir/$1/c.yaml" \
+		>"$dir/$1/out" 2>&1 || fail "$1: exit $?: $(tail -n 3 "$dir/$1/out")"
+	n_lossy=$(grep -c 'point:.* ADDS: ' "$dir/$1/r.yaml")
+	n_all=$(grep -c '^  kernel: ' "$dir/$1/r.yaml")
+}
+lossy rough 1e-4
+[ "$n_lossy" -gt 0 ] || fail 'rough: no lossy kernel is named'
+[ "$((n_all - n_lossy))" = 8 ] || fail "rough: $n_all winners, $n_lossy of them lossy, not 8 exact ones"
+"$QUERN" gen "$dir/rough/r.yaml" -o "$dir/rough/out-c" || fail "rough: its results cannot be generated"
+lossy fine 1e-6
+[ "$n_lossy $n_all" = '0 8' ] || fail "fine: $n_lossy of $n_all winners err more than is allowed"
+
 # ---- two compilers ----
 
 # Random candidates are the default's, leaders meet clang; what wins with it is generated so.
