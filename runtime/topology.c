@@ -320,11 +320,22 @@ static void rank_classes(struct qn_topology *topology)
 
 /* ---- the whole ---- */
 
+/*
+ * The last-level cache where nobody tells its size.  Virtual machines hide it (on x86 CPUID, too); what is
+ * taken for too small makes weights that are to come from memory come from the cache, so it is that of a
+ * large core complex.
+ */
+#if defined(__x86_64__)
+#define UNKNOWN_LLC_BYTES (32 << 20)
+#else
+#define UNKNOWN_LLC_BYTES (8 << 20)
+#endif
+
 static void read_cores(const char *root, const struct mask *allowed, struct qn_topology *topology)
 {
 	*topology = (struct qn_topology){.l1d_bytes = 32 << 10,
 					 .l2_bytes = 512 << 10,
-					 .llc_bytes = 8 << 20};
+					 .llc_bytes = UNKNOWN_LLC_BYTES};
 	for (int cpu = 0; cpu < QN_CPU_LIMIT && topology->n_cores < QN_MAX_CPUS; cpu++) {
 		struct qn_core *core = &topology->cores[topology->n_cores];
 

@@ -27,7 +27,7 @@ struct qn_topology {
 	int n_cores;
 	int n_classes;
 	size_t l1d_bytes, l2_bytes,
-		llc_bytes; /* of the first core; defaults 32 KiB, 512 KiB, 8 MiB */
+		llc_bytes; /* of the first core; defaults 32 KiB, 512 KiB, 32 (x86) or 8 MiB */
 	char name[80];     /* model name or SoC, "unknown" otherwise */
 };
 
