@@ -6,7 +6,7 @@
 set -u
 CC=${CC:-cc}
 limit=400	# KiB of text with the formats that quern tune takes by default
-limit_all=1536	# with all formats
+limit_all=1280	# with all formats
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 bad=0

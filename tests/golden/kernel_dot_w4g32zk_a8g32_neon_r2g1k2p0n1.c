@@ -9,7 +9,7 @@
 /*
  * Integer parts of 1 x 4 rows and 1 token over the 32 k of group g: i[vector][token].
  */
-static inline void dot_rows(const uint8_t *w, const struct qn_acts *x, long g, vw *i)
+static inline __attribute__((always_inline)) void dot_rows(const uint8_t *w, const struct qn_acts *x, long g, vw *i)
 {
 	const int8_t *q0 = x[0].q + 32 * g;
 	const vb r0_w0 = vb_load(w + 0);
@@ -50,7 +50,7 @@ static inline void dot_rows(const uint8_t *w, const struct qn_acts *x, long g, v
 /*
  * Adds to sum[row][token] and low[row][token] the 32 k of group g, scaled.
  */
-static inline void dot_step(const uint8_t *w, const uint8_t *scales, const struct qn_acts *x,
+static inline __attribute__((always_inline)) void dot_step(const uint8_t *w, const uint8_t *scales, const struct qn_acts *x,
 				long g, vf *sum, vf *low)
 {
 	const vf d0 = vf_set(x[0].scale[g]);
@@ -71,7 +71,7 @@ static inline void dot_step(const uint8_t *w, const uint8_t *scales, const struc
 }
 
 /* Block b: scales, then codes of 8 groups of 32 k. */
-static inline const uint8_t *dot_block(const uint8_t *w, const struct qn_acts *x, long b, vf *y)
+static inline __attribute__((always_inline)) const uint8_t *dot_block(const uint8_t *w, const struct qn_acts *x, long b, vf *y)
 {
 	vf sum[2] = { vf_set(0), vf_set(0) };
 	vf low[2] = { vf_set(0), vf_set(0) };
