@@ -3,7 +3,8 @@
  *
  * The first shape finds good candidates: a race of the first batch, then races with the neighbours
  * of the leaders.  Every case (threads, shape, tokens) then runs its own race among the best and a
- * final of interleaved rounds, in which the default always takes part.
+ * final of interleaved rounds, in which the default always takes part.  Lossy candidates, where the
+ * config allows some, run in the same rounds but only against each other.
  */
 #ifndef TUNER_CONTEST_H
 #define TUNER_CONTEST_H
