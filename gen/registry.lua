@@ -22,8 +22,8 @@ end
 
 local function integer(entry, name)
   local v = entry[name]
-  if math.type(v) ~= "integer" or v < 1 then
-    error(("%s: '%s' has to be a whole number from 1"):format(yaml.where(entry, name), name), 0)
+  if math.type(v) ~= "integer" or v < 1 or v > 0x7fffffff then
+    error(("%s: '%s' has to be a whole number from 1 to 2147483647"):format(yaml.where(entry, name), name), 0)
   end
   return v
 end

@@ -234,8 +234,7 @@ static inline int qn_is_lossy(const struct qn_kernel *kernel)
  */
 struct qn_choice {
 	uint8_t format;
-	long m, k, n_tokens;
-	int n_threads;
+	int32_t m, k, n_tokens, n_threads;
 	uint16_t kernel;
 	uint8_t act;
 	float nmse; /* of a lossy kernel, as measured; 0: exact */
