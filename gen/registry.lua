@@ -91,25 +91,28 @@ local function each_name(doc, key, known, get)
   return list
 end
 
+-- { rows, pack, name (of the two) }
 local function layout_of(point)
   local vars = point.family.vars(point.point, point.format, point.isa)
-  return vars.panel_rows, vars.pack
+  return { rows = vars.panel_rows, pack = vars.pack, name = vars.panel_rows .. " " .. vars.pack }
 end
 
 -- Leaves out lossy winners that are not faster than the exact one of their case.
 local function drop_slow_lossy(cases)
-  local slow = {}
   for key, case in pairs(cases) do
-    local exact = key:match("^lossy (.*)")
-    exact = exact and cases[exact]
-    if exact and exact.us and case.us and case.us >= exact.us then slow[#slow + 1] = key end
+    local exact = cases[key:match("^lossy (.*)")]
+    if exact and exact.us and case.us and case.us >= exact.us then cases[key] = nil end
   end
-  for _, key in ipairs(slow) do cases[key] = nil end
 end
 
 -- "format activations ISA"
 local function place(case)
   return case.point.format.name .. " " .. case.point.act .. " " .. case.point.isa.name
+end
+
+-- "M K threads lossy"
+local function shape(case)
+  return ("%d %d %d %s"):format(case.m, case.k, case.threads, case.nmse > 0)
 end
 
 -- Leaves out winners for one token in whose layout there is no kernel for many, where other layouts have some: a
@@ -124,10 +127,9 @@ local function drop_dead_ends(cases)
   end
   for key, case in pairs(cases) do
     if case.m and case.m > 0 and case.n == 1 and many[place(case)] then
-      local rows, pack = layout_of(case.point)
-      local served = false
+      local layout, served = layout_of(case.point), false
       for _, default in ipairs(many[place(case)]) do
-        served = served or family.relayout(default.point.key, rows, pack) ~= nil
+        served = served or family.relayout(default.point.key, layout.rows, layout.pack) ~= nil
       end
       if not served then cases[key] = nil end
     end
@@ -145,75 +147,96 @@ end
 -- Of the defaults of a place, those that some number of tokens takes where only the cases in `measured` come first.
 local function needed(defaults, measured)
   local wanted = {}
+  local function is_measured(n)
+    for _, case in ipairs(measured) do
+      if is_similar(case.n, n) then return true end
+    end
+  end
   for _, n in ipairs(classes) do
-    local covered, least = false, math.huge
-    local function far(case) return math.abs(math.log(case.n / n)) end
-    for _, case in ipairs(measured) do covered = covered or is_similar(case.n, n) end
-    for _, case in ipairs(covered and {} or defaults) do least = math.min(least, far(case)) end
-    for _, case in ipairs(covered and {} or defaults) do
-      if far(case) == least then wanted[case] = true end
+    if not is_measured(n) then
+      local least = math.huge
+      local function far(case) return math.abs(math.log(case.n / n)) end
+      for _, case in ipairs(defaults) do least = math.min(least, far(case)) end
+      for _, case in ipairs(defaults) do
+        if far(case) == least then wanted[case] = true end
+      end
     end
   end
   return wanted
+end
+
+-- A case whose kernel reads panels of a layout: itself where it does, a relaid copy, or nil.
+local function relaid(case, layout)
+  if layout_of(case.point).name == layout.name then return case end
+  local key = family.relayout(case.point.key, layout.rows, layout.pack)
+  if not key then return nil end
+  local other = {}
+  for name, v in pairs(case) do other[name] = v end
+  other.point = family.parse(key)
+  return other
+end
+
+-- Takes the cases of each place that something chooses apart:
+-- place -> { measured (by key), defaults, singles (shape -> layout of its winner for one token), layouts (of those) }.
+local function take_places(cases)
+  local places = {}
+  for key, case in pairs(cases) do
+    local p = places[place(case)] or { measured = {}, defaults = {}, singles = {}, layouts = {} }
+    if case.m == 0 then
+      table.insert(p.defaults, case)
+    elseif case.m then
+      p.measured[key] = case
+    end
+    if case.m then
+      places[place(case)] = p
+      cases[key] = nil
+    end
+  end
+  for _, p in pairs(places) do
+    for _, case in pairs(p.measured) do
+      if case.n == 1 then
+        local layout = layout_of(case.point)
+        p.singles[shape(case)], p.layouts[layout.name] = layout, layout
+      end
+    end
+    if next(p.layouts) == nil then       -- a default is all there is for one token
+      for _, case in ipairs(p.defaults) do
+        local layout = case.n == 1 and layout_of(case.point)
+        if layout then p.layouts[layout.name] = layout end
+      end
+    end
+  end
+  return places
 end
 
 -- Weights are packed once, for one token or a few; the kernels for more tokens have to read the same
 -- panels.  What was measured for more tokens takes the layout of its shape's winner for one token.  Of the
 -- defaults those stay that some number of tokens needs, in the layouts that the kernels for one token have.
 local function add_layouts(cases)
-  local places = {}      -- place -> { singles, layouts, defaults, measured }
-  local function layout_name(case) return table.concat({ layout_of(case.point) }, " ") end
-  local function place_of(case)
-    local p = places[place(case)] or { singles = {}, layouts = {}, defaults = {}, measured = {} }
-    places[place(case)] = p
-    return p
-  end
-  local function shape(case) return ("%d %d %d %s"):format(case.m, case.k, case.threads, case.nmse > 0) end
-  local function relaid(case, layout)
-    local key = family.relayout(case.point.key, layout[1], layout[2])
-    if not key then return nil end
-    local other = { point = family.parse(key) }
-    for name, v in pairs(case) do other[name] = other[name] or v end
-    return other
-  end
-
-  for _, case in pairs(cases) do
-    if case.m and case.m > 0 and case.n == 1 then place_of(case).singles[shape(case)] = { layout_of(case.point) } end
-  end
-  for key, case in pairs(cases) do
-    if case.m and case.m > 0 then
-      local p = place_of(case)
-      local single = case.n > 1 and p.singles[shape(case)]
-      if single then case = relaid(case, single) or case end
+  for name, p in pairs(take_places(cases)) do
+    local exact = {}     -- layout name -> measured cases
+    local function keep(case) cases[("%s %d default %s"):format(name, case.n, case.point.key)] = case end
+    for key, case in pairs(p.measured) do
+      local single = p.singles[shape(case)]
+      case = single and relaid(case, single) or case
       cases[key] = case
-      if case.n == 1 then p.layouts[layout_name(case)] = { layout_of(case.point) } end
-      if case.nmse == 0 then p.measured[#p.measured + 1] = case end
-    elseif case.m then
-      table.insert(place_of(case).defaults, case)
-      cases[key] = nil
-    end
-  end
-  for name, p in pairs(places) do
-    -- Results without a winner for one token leave that to a default.
-    local has_single = next(p.layouts) ~= nil
-    for _, case in ipairs(p.defaults) do
-      if case.n == 1 and not has_single then p.layouts[layout_name(case)] = { layout_of(case.point) } end
-    end
-    for layout_key, layout in pairs(p.layouts) do
-      local here, defaults = {}, {}
-      for _, case in ipairs(p.measured) do
-        if layout_name(case) == layout_key then here[#here + 1] = case end
+      if case.nmse == 0 then
+        local layout = layout_of(case.point).name
+        exact[layout] = exact[layout] or {}
+        table.insert(exact[layout], case)
       end
+    end
+    for _, layout in pairs(p.layouts) do
+      local defaults = {}
       for _, case in ipairs(p.defaults) do
-        defaults[#defaults + 1] = layout_name(case) == layout_key and case or case.n > 1 and relaid(case, layout) or nil
+        if case.n > 1 or layout_of(case.point).name == layout.name then
+          defaults[#defaults + 1] = relaid(case, layout)
+        end
       end
-      for case in pairs(needed(defaults, here)) do
-        cases[("%s %d default %s"):format(name, case.n, case.point.key)] = case
-      end
+      for case in pairs(needed(defaults, exact[layout.name] or {})) do keep(case) end
     end
-    -- Nothing reads one token: the defaults are all there is.
-    if next(p.layouts) == nil then
-      for _, case in ipairs(p.defaults) do cases[("%s %d default %s"):format(name, case.n, case.point.key)] = case end
+    if next(p.layouts) == nil then       -- nothing reads one token
+      for _, case in ipairs(p.defaults) do keep(case) end
     end
   end
 end
