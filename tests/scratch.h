@@ -78,4 +78,19 @@ static inline int scratch_open(char *path)
 	return mkdtemp(path) && chdir(path) == 0;
 }
 
+/*
+ * The folder that an environment variable names, or this one, as a whole path; then goes to a folder
+ * of its own.  The caller frees it; NULL: it could not.
+ */
+static inline char *scratch_open_home(char *path, const char *variable)
+{
+	const char *root = getenv(variable);
+	char *home = realpath(root && *root ? root : ".", NULL);
+
+	if (home && scratch_open(path))
+		return home;
+	free(home);
+	return NULL;
+}
+
 #endif

@@ -310,15 +310,14 @@ static void test_fingerprint(void)
 
 int main(int argc, char **argv)
 {
-	const char *root = getenv("srcdir");
 	char work[64];
 	ssize_t n;
 
 	if (argc > 1)
 		return fake_probe(argc, argv);
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	home = realpath(root && *root ? root : ".", NULL);
-	if (!CHECK(n > 0 && home && scratch_open(work)))
+	home = scratch_open_home(work, "srcdir");
+	if (!CHECK(n > 0 && home))
 		return check_exit();
 	signal(SIGPIPE, SIG_IGN);
 	test_device_files();

@@ -372,13 +372,12 @@ static void test_model(struct gen *gen)
 
 int main(void)
 {
-	const char *root = getenv("srcdir");
 	char work[64];
 	struct gen_error err;
 	struct gen *gen;
 
-	home = realpath(root && *root ? root : ".", NULL);
-	if (!CHECK(home && scratch_open(work)))
+	home = scratch_open_home(work, "srcdir");
+	if (!CHECK(home))
 		return check_exit();
 	gen = gen_open(home, &err);
 	if (check_that(gen != NULL, __FILE__, __LINE__, err.text)) {

@@ -206,10 +206,9 @@ static int find_dot(void)
 int main(void)
 {
 	char work[64];
-	const char *root = getenv("QUERN_HOME");
 
-	home = realpath(root && *root ? root : ".", NULL);
-	if (!CHECK(home && scratch_open(work)))
+	home = scratch_open_home(work, "QUERN_HOME");
+	if (!CHECK(home))
 		return check_exit();
 	if (find_dot())
 		check_broken_homes();
