@@ -9,13 +9,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vec_x86.h"
+
 #define VB 32
 #define VL 8
 
 typedef __m256i vb, vh, vw, vn;
 typedef __m256 vf;
 
-static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 #define v_opaque(x) __asm__ volatile("" : "+x"(x))
 
 /* bytes */
@@ -142,15 +143,6 @@ static inline void vw_store_bytes(int8_t *p, vw a)
 
 	_mm_storel_epi64((__m128i *)p, _mm_unpacklo_epi32(_mm256_castsi256_si128(low),
 							 _mm256_extracti128_si256(low, 1)));
-}
-
-static inline void v_half_sums(const int8_t *p, int32_t out[2])
-{
-	const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), vb_load(p));
-	const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-	const __m128i eights = _mm_hadd_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
-
-	_mm_storel_epi64((__m128i *)out, _mm_hadd_epi32(eights, eights));
 }
 
 /* floats */

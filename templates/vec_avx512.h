@@ -12,13 +12,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vec_x86.h"
+
 #define VB 64
 #define VL 16
 
 typedef __m512i vb, vh, vw, vn;
 typedef __m512 vf;
 
-static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
 #define v_opaque(x) __asm__ volatile("" : "+v"(x))
 
 /* bytes */
@@ -154,16 +155,6 @@ static inline int vw_sum_lanes(vw a) { return _mm512_reduce_add_epi32(a); }
 static inline void vw_store_bytes(int8_t *p, vw a)
 {
 	_mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(a));
-}
-
-/* Sums of either 16 of 32 signed bytes. */
-static inline void v_half_sums(const int8_t *p, int32_t out[2])
-{
-	const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)p));
-	const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-	const __m128i eights = _mm_hadd_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
-
-	_mm_storel_epi64((__m128i *)out, _mm_hadd_epi32(eights, eights));
 }
 
 /* floats */
