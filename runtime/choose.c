@@ -95,7 +95,7 @@ static double padding(const struct qn_kernel *kernel, long m)
 {
 	const long rows = kernel->layout.panel_rows;
 
-	return rows ? log((double)((m + rows - 1) / rows * rows) / (double)m) : 0;
+	return log((double)((m + rows - 1) / rows * rows) / (double)m);
 }
 
 /*

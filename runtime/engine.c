@@ -302,11 +302,11 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 		return qn_error_set(err,
 				    "activation format '%.32s' is not known: a8g32 and a8r are",
 				    w.act);
+	if (!(w.max_nmse >= 0 && w.max_nmse < 1))
+		return qn_error_set(err, "max_nmse must be from 0 (exact) to below 1");
 	if (w.format && !strcmp(w.format, "wtgt") && qn_format_of_type(w.type) < 0 &&
 	    find_tensor_scale(&packing, err))
 		return -1;
-	if (!(w.max_nmse >= 0 && w.max_nmse < 1))
-		return qn_error_set(err, "max_nmse must be from 0 (exact) to below 1");
 	matrix = calloc(1, sizeof *matrix);
 	if (!matrix)
 		return qn_error_set(err, "no memory for a matrix");

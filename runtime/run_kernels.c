@@ -278,8 +278,7 @@ static int run_case(struct quern_engine *engine, struct qn_roof_state *roofs,
 		    const struct options *o, const struct qn_case *what, int *has_head,
 		    struct quern_error *err)
 {
-	const char *forced = o->kernels ? o->kernels : getenv("QUERN_KERNEL");
-	const struct qn_kernel *exact = NULL;
+	const struct qn_kernel *timed = NULL;
 
 	for (int lossy = 0; lossy <= (o->max_nmse > 0); lossy++) {
 		struct result r = {.what = *what};
@@ -288,14 +287,14 @@ static int run_case(struct quern_engine *engine, struct qn_roof_state *roofs,
 		/* As quern_pack does without a hint: the layout of the kernel for one token. */
 		matrix.what.n_tokens = 1;
 		matrix.what.max_nmse = lossy ? o->max_nmse : 0;
-		if (qn_matrix_choose(&matrix, engine->features, forced && *forced ? forced : NULL,
+		if (qn_matrix_choose(&matrix, engine->features, run_options_forced(o->kernels),
 				     err))
 			return -1;
 		r.matrix = &matrix;
 		r.kernel = qn_matrix_kernel(&matrix, o->n_tokens);
-		if (r.kernel == exact)
+		if (r.kernel == timed)
 			break;
-		exact = r.kernel;
+		timed = r.kernel;
 		if (measure(engine, roofs, &r, err))
 			return -1;
 		if (!o->json && !*has_head)

@@ -99,6 +99,13 @@ int run_options_nmse(const char *option, const char *value, double *nmse)
 	return -1;
 }
 
+const char *run_options_forced(const char *option)
+{
+	const char *names = option ? option : getenv("QUERN_KERNEL");
+
+	return names && *names ? names : NULL;
+}
+
 int run_options_act(const char *text, int *act)
 {
 	*act = qn_format_find_act(text);

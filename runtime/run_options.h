@@ -19,6 +19,9 @@ int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_form
 /* The largest NMSE of lossy kernels, between 0 and 1; -1 after a complaint. */
 int run_options_nmse(const char *option, const char *value, double *nmse);
 
+/* Kernels to run instead of the chosen ones: what an option said or else QUERN_KERNEL; NULL: none. */
+const char *run_options_forced(const char *option);
+
 /* An activation format; -1 after a complaint. */
 int run_options_act(const char *text, int *act);
 

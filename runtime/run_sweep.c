@@ -126,20 +126,13 @@ static long next_number(uint64_t *state, long low, long high)
 	return low + (long)((z ^ z >> 31) % (uint64_t)(high - low + 1));
 }
 
-static const char *forced_kernels(void)
-{
-	const char *names = getenv("QUERN_KERNEL");
-
-	return names && *names ? names : NULL;
-}
-
 /* The kernel that a matrix which was packed without a hint has for so many tokens. */
 static int choose_kernel(const struct quern_engine *engine, struct run_product *p,
 			 struct quern_error *err)
 {
 	p->matrix = (struct quern_matrix){.what = p->what};
 	p->matrix.what.n_tokens = 1;
-	if (qn_matrix_choose(&p->matrix, engine->features, forced_kernels(), err))
+	if (qn_matrix_choose(&p->matrix, engine->features, run_options_forced(NULL), err))
 		return -1;
 	p->kernel = qn_matrix_kernel(&p->matrix, p->what.n_tokens);
 	return 0;
