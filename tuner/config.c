@@ -373,8 +373,7 @@ int config_set_model(struct config *config, const char *path, int only_formats,
 	quern_gguf_close(file);
 	if (!config->n_shapes)
 		return fail_set(err,
-				"%s: no matrix of a type that can be tuned (F32, F16, BF16, "
-				"Q4_0, Q8_0) in the chosen formats",
+				"%s: no matrix of a type that can be tuned in the chosen formats",
 				path);
 	return 0;
 }

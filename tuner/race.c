@@ -78,6 +78,7 @@ static void set_score(struct race_runner *runner)
 static size_t eliminate(struct race_runner *runners, size_t n, int round, size_t n_elites)
 {
 	int last = sizeof(margins) / sizeof(*margins) - 1;
+	const double margin = log1p(margins[round < last ? round : last]);
 	const double *leaders[RACE_KINDS] = {0};
 	size_t n_before[RACE_KINDS] = {0}, left = 0;
 
@@ -88,7 +89,6 @@ static size_t eliminate(struct race_runner *runners, size_t n, int round, size_t
 		return 0;
 	for (size_t i = 0; i < left; i++) {
 		const double **leader = &leaders[runners[i].kind];
-		const double margin = log1p(margins[round < last ? round : last]);
 
 		if (!*leader)
 			*leader = &runners[i].score;
