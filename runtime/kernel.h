@@ -15,6 +15,16 @@
 /* The step of K in every kernel; with a8g32 the activations that share one int8 scale. */
 #define QN_GROUP 32
 
+/*
+ * Stands at the head of a loop in generated code: one pass multiplies so many weights with activations.  Only
+ * quern tune --estimate has it compiled in, to find these loops in assembly; it becomes no instruction.
+ */
+#ifdef QN_MARKS
+#define qn_mark(loop, n_macs) __asm__ volatile("// quern-mark " loop " " #n_macs)
+#else
+#define qn_mark(loop, n_macs) ((void)0)
+#endif
+
 /* Tokens of a job at most; longer products take several passes over the weights. */
 #define QN_PASS_TOKENS 512
 
