@@ -210,7 +210,7 @@ struct qn_isa {
 
 /* Each of these is defined when the registry lists it. */
 extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avxvnni, qn_isa_avx512bw,
-	qn_isa_avx512, qn_isa_neon;
+	qn_isa_avx512, qn_isa_neon, qn_isa_dotprod, qn_isa_i8mm;
 
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */

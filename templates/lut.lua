@@ -78,7 +78,7 @@ function lut.vars(point, format, isa)
     rounded = point.ADDS > 0, act_top = 127,
     prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, tile_sums = 0,
     prepare = point.ADDS > 0 and "qn_rounded_tables_" .. isa.name or ("qn_tables%d_%s"):format(point.ADJ, isa.name),
-    sub = format.sub,
+    sub = format.sub, lanes = false, carried = false, exps = { 0 }, float_start = false,
   }
 end
 
