@@ -16,6 +16,7 @@ local isa = {}
 --   unpack        ways to take a field out of a byte
 --   lanes         activations of products, 4 each, that one vector has side by side, for products that choose
 --                 one of them: vn_dot_lane, vn_load and vn_float are words of such an ISA
+--   mmla          products of 2 rows of 8 codes with 2 tokens' activations: vn_mmla, vb_zip and others
 local avx2 = "-mavx2 -mfma -mf16c"
 local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 local rows = {
@@ -48,6 +49,11 @@ local rows = {
     name = "dotprod", arch = "aarch64", features = "neon dotprod", replaces = "neon", flags = "-march=armv8.2-a+dotprod",
     rank = 2, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
     lanes = 4,
+  },
+  {
+    name = "i8mm", arch = "aarch64", features = "neon dotprod i8mm", replaces = "dotprod",
+    flags = "-march=armv8.2-a+dotprod+i8mm", rank = 3, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed",
+    tables = { 1 }, unpack = { "shift" }, lanes = 4, mmla = true,
   },
 }
 

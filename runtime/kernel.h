@@ -172,8 +172,8 @@ typedef void qn_run_fn(const struct qn_job *job, long first, long end);
 /*
  * Writes what a kernel wants of the groups first .. end-1 (of 32 k) of all tokens, in an order that
  * the two agree on.  prepared has room for prepared_bytes of every group of every token, tokens
- * rounded up to whole tiles.  Kernels with equal prepare, token_tile, bias and tile_sums share the
- * result.
+ * rounded up to whole tiles.  first and end are multiples of 8 (256 k).  Kernels that agree in prepare and in
+ * what it reads of them share the result.
  */
 struct qn_kernel;
 typedef void qn_prepare_fn(const struct qn_kernel *kernel, const struct qn_acts *x, long first,
@@ -223,7 +223,10 @@ struct qn_kernel {
 	struct qn_layout layout;
 	uint16_t token_tile;     /* tokens it multiplies at a time; it takes any number */
 	int16_t bias;            /* added to sums, times the sum of the activations */
-	uint8_t tile_sums;       /* what prepared tiles hold of sums, see qn_tiles_* */
+	/* What prepare writes of the sums of activations, see qn_tiles_* and qn_starts_*. */
+	uint16_t start_k;     /* activations of one start: 16 or a multiple of 32 up to 256 */
+	uint8_t float_start;  /* starts have V_FLOAT_START added */
+	uint8_t scaled_sums;  /* sums times the scale stand there, too */
 	uint8_t act_top;         /* |q| it takes at most: 127, or less, which is lossy */
 	uint8_t adds;            /* 0; lossy lookups: sums of a table that fit a byte together */
 	uint32_t prepared_bytes; /* of a token's 32 activations */

@@ -91,7 +91,7 @@ end
 -- The template's view of a point.
 function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa)
-  vars.prepared_bytes, vars.scratch_bytes, vars.prepare, vars.tile_sums = 0, 0, "NULL", 0
+  vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
   if isa.lanes then
     local step_scale = format.super > 0 or format.group == 16 or format.group == 32
     vars.carried, vars.merged = act == "a8r" and not step_scale, merged
@@ -102,9 +102,8 @@ function dot.vars(point, format, isa, act)
     else
       vars.float_start = format.group > 0
     end
-    local span = not vars.carried and 32 // format.halves or format.group > 0 and format.group or 256
+    vars.start_k = not vars.carried and 32 // format.halves or format.group > 0 and format.group or 256
     vars.prepared_bytes, vars.prepare = isa.vector_bytes * format.halves, "qn_starts_" .. isa.name
-    vars.tile_sums = (vars.float_start and 16 or 0) + span // 32
   end
   return vars
 end
