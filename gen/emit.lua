@@ -24,7 +24,7 @@ function emit.kernel(key, prefix)
     name = p.name, prefix = prefix or p.name, family = p.family.name, format = p.format.name, act = p.act, isa = p.isa.name,
     point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa),
     -- gcc 12 -O2 calls the steps of two-level formats and of wide tiles where it should not: 10 % slower.
-    inline = (f.super > 0 or p.isa.lanes) and "static inline __attribute__((always_inline))" or "static inline",
+    inline = (f.super > 0 or p.isa.lanes or p.point.ADJ == 2) and "static inline __attribute__((always_inline))" or "static inline",
     scale_bits = ("%.3g"):format(8 * f.head_bytes / f.block),
     VB = p.isa.vector_bytes, VL = p.isa.vector_bytes // 4,
   })

@@ -106,8 +106,11 @@ enum {
  * With QN_TRITS codes of a block are, for every vector of rows, 8 vectors.  Byte i of vector j
  * holds the ternary codes of row i / 4 at k = 32 n + 4 j + i % 4 for n = 0..4, as
  * ceil(256 v / 243), v = the number with these digits in base 3, n = 0 first.
+ *
+ * With QN_PLANE_PAIRS, for codes of two bits, fields are those of QN_PLANES.  Lanes 4 r .. 4 r + 3 of vector j belong to
+ * row r; field f of them holds units 4 j + 2 f and 4 j + 2 f + 1 of the low bit plane, then of the high one.
  */
-enum qn_order { QN_CODES, QN_PLANES, QN_TRITS };
+enum qn_order { QN_CODES, QN_PLANES, QN_TRITS, QN_PLANE_PAIRS };
 
 struct qn_layout {
 	uint8_t order;        /* enum qn_order */
@@ -226,6 +229,7 @@ struct qn_kernel {
 	/* What prepare writes of the sums of activations, see qn_tiles_* and qn_starts_*. */
 	uint16_t start_k;     /* activations of one start: 16 or a multiple of 32 up to 256 */
 	uint8_t float_start;  /* starts have V_FLOAT_START added */
+	uint8_t per_step;     /* lossy lookups: a unit of a sum is this many half steps of the table */
 	uint8_t scaled_sums;  /* sums times the scale stand there, too */
 	uint8_t act_top;         /* |q| it takes at most: 127, or less, which is lossy */
 	uint8_t adds;            /* 0; lossy lookups: sums of a table that fit a byte together */

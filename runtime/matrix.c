@@ -183,6 +183,10 @@ static int cut_code(const struct qn_kernel *kernel, struct part *parts)
 			parts[n] = (struct part){1, n};
 		return n;
 	}
+	if (kernel->layout.order == QN_PLANE_PAIRS) {
+		parts[0] = (struct part){2, 0};
+		return 1;
+	}
 	for (int width = 8; width; width /= 2) {
 		if (bits & width) {
 			parts[n++] = (struct part){width, shift};
@@ -204,6 +208,17 @@ static void take_fields(const uint8_t *codes, struct part part, int k_each, uint
 			field |= (codes[unit * k_each + i] >> part.shift & mask) << i;
 		fields[unit] = (uint8_t)field;
 	}
+}
+
+/* Codes of 32 k -> 16 fields of two bit planes: 4 of the low one and the high one's at the same k in turn by twos. */
+static void take_plane_pairs(const uint8_t *codes, uint8_t *fields)
+{
+	uint8_t planes[2][QN_GROUP / 4];
+
+	for (int plane = 0; plane < 2; plane++)
+		take_fields(codes, (struct part){1, plane}, 4, planes[plane]);
+	for (int i = 0; i < QN_GROUP / 2; i++)
+		fields[i] = planes[i % 4 / 2][i / 4 * 2 + i % 2];
 }
 
 /*
@@ -234,19 +249,22 @@ static uint8_t *pack_step(const struct quern_matrix *matrix, const struct part *
 {
 	const struct qn_layout *layout = &matrix->kernel->layout;
 	const int vector_rows = layout->vector_bytes / layout->adjacent;
-	const int k_each = layout->order == QN_PLANES ? 4 : 1;
+	const int k_each = layout->order == QN_PLANES ? 4 : 1, pairs = layout->order == QN_PLANE_PAIRS;
 
 	for (int first = 0; first < layout->panel_rows; first += vector_rows) {
 		for (int p = 0; p < n_parts; p++) {
-			const int field_bits = parts[p].width * k_each;
-			const int n_fields = QN_GROUP / k_each;
+			const int field_bits = pairs ? 4 : parts[p].width * k_each;
+			const int n_fields = pairs ? QN_GROUP / 2 : QN_GROUP / k_each;
 			const int n_vectors = n_fields * field_bits / 8 / layout->adjacent;
 
 			for (int r = 0; r < vector_rows; r++) {
 				uint8_t fields[QN_GROUP];
 
-				take_fields(codes + (first + r) * code_stride, parts[p], k_each,
-					    fields);
+				if (pairs)
+					take_plane_pairs(codes + (first + r) * code_stride, fields);
+				else
+					take_fields(codes + (first + r) * code_stride, parts[p],
+						    k_each, fields);
 				for (int i = 0; layout->signed_codes && i < QN_GROUP; i++)
 					fields[i] ^= 0x80;
 				pack_row(layout, fields, n_fields, field_bits,

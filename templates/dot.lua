@@ -79,22 +79,13 @@ local function mask_in_place(vars)
   vars.exps = { 4, 2, 0 }
 end
 
--- Sums of one vector of rows and one token, sum[at * #exps] and so on, as one.
-local function merged(exps, sum, at)
-  local all = ("%s[%d]"):format(sum, at * #exps)
-  for e = 2, #exps do
-    all = ("vw_add(vw_shift_right(%s, %d), %s[%d])"):format(all, exps[e - 1] - exps[e], sum, at * #exps + e - 1)
-  end
-  return all
-end
-
 -- The template's view of a point.
 function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa)
   vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
   if isa.lanes then
     local step_scale = format.super > 0 or format.group == 16 or format.group == 32
-    vars.carried, vars.merged = act == "a8r" and not step_scale, merged
+    vars.carried = act == "a8r" and not step_scale
     if format.bits == 2 then mask_in_place(vars) end
     if not vars.carried then
       vars.float_start = #vars.exps == 1

@@ -41,12 +41,17 @@ local gemm = {
     { name = "FOLD", tile = "f", values = function(format, row) return folded(format, row) and { 0, 1 } end, usual = 0 },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
     { name = "XB", tile = "x", values = panel.act_bits, usual = 8 },
-    { name = "PACK", tile = "c", values = panel.packs_decoded },
+    { name = "PACK", tile = "c", values = panel.packs_decoded, usual = "bits" },
   },
 }
 
 gemm.rules = {
   panel.even_rows(function(p) return p.RV end),
+  function(p, _, isa)
+    if p.PACK == "planes" and isa.tables[#isa.tables] == 2 and p.RV % 2 == 1 then
+      return "RV must be even: a vector of bit planes has the rows of two of codes"
+    end
+  end,
   function(p)
     if p.RV % p.RG ~= 0 then return ("RG=%d does not divide RV=%d"):format(p.RG, p.RV) end
   end,
@@ -77,7 +82,7 @@ function gemm.default(format, isa)
   local wide = isa.registers == 32
   return {
     RV = wide and 4 or 2, RG = 2, NT = (wide and 6 or 2) // format.halves, KC = 1024, PG = 2, ORDER = "rows", PART = 0,
-    UNPACK = "shift", PACK = panel.packs_decoded(format, isa) and "bits" or nil,
+    UNPACK = "shift",
   }
 end
 

@@ -43,10 +43,14 @@ function panel.packs(format, row)
   return format.n_codes == 3 and format.group == 0 and row.pairs == 0 and { "bits", "trits" } or nil
 end
 
--- Where kernels for many tokens can also read the bit planes of lookups with four tables side by side.
+-- Where kernels for many tokens can also read the bit planes of lookups with tables side by side.
 function panel.packs_decoded(format, row)
-  if format.bits == 1 and row.tables[#row.tables] == 4 then return { "bits", "planes" } end
-  return panel.packs(format, row)
+  local tables = row.tables[#row.tables]
+  local list = panel.packs(format, row) or { "bits" }
+  if format.codebook or format.halves == 2 then return #list > 1 and list or nil end
+  if tables == 4 and format.bits == 1 or tables == 2 and format.bits <= 3 then list[#list + 1] = "planes" end
+  if row.lanes and format.bits == 2 then list[#list + 1] = "pairs" end
+  return #list > 1 and list or nil
 end
 
 -- Bits of the activations, fewer than 8 where more products of them fit 16 bits then; nil where nothing is gained.
@@ -101,22 +105,33 @@ local function fields(format)
   return list
 end
 
+-- Carried sums of one vector of rows and one token, sum[at * #exps] and so on, as one.
+function panel.merged(exps, sum, at)
+  local all = ("%s[%d]"):format(sum, at * #exps)
+  for e = 2, #exps do
+    all = ("vw_add(vw_shift_right(%s, %d), %s[%d])"):format(all, exps[e - 1] - exps[e], sum, at * #exps + e - 1)
+  end
+  return all
+end
+
 -- What templates of kernels with QN_CODES or QN_TRITS layouts want to know.
 function panel.vars(point, format, row)
   local signed = panel.is_signed(format, row)
   local pack = point.PACK or "bits"
-  local trits, planes = pack == "trits", pack == "planes"
+  local trits, pairs = pack == "trits", pack == "pairs"
+  local planes = pairs or pack == "planes"
+  local adjacent = pack == "planes" and row.tables[#row.tables] or 4
   local rows = point.RV * row.vector_bytes // 4
   local low, top = format.parts[1], format.parts[2]
   local act_top = (1 << (point.XB or 8) - 1) - 1
   local table_of = {}
   for i, level in ipairs(format.codebook or {}) do table_of[i] = signed and level & 255 or level + format.sub end
   return {
-    adjacent = 4, signed_codes = signed and format.bits == 8 and 1 or 0,
-    order = trits and "QN_TRITS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
-    planes = planes,
+    adjacent = adjacent, signed_codes = signed and format.bits == 8 and 1 or 0,
+    order = trits and "QN_TRITS" or pairs and "QN_PLANE_PAIRS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
+    planes = planes, plane_pairs = pairs,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
-    lanes = row.lanes or false, carried = false, exps = { 0 }, float_start = false, start_k = 0, scaled_sums = false,
+    step_k = 32, unrolls = row.lanes ~= nil, lanes = row.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false, start_k = 0, scaled_sums = false,
     signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top, act_top) or 8,
     wide_sums = row.pairs == 0,         -- products are summed in 32 bits
     bias = signed and 0 or -format.sub, rounded = false, act_top = act_top,

@@ -24,19 +24,12 @@ static inline vw vn_sum(vn sum, int start) { (void)start; return sum; }
  * A start from memory, loaded for every sum anew: a copy in a register would be an instruction of the vector
  * pipes, which are what is short.
  */
-static inline vn vn_load(const int32_t *p)
+static inline vw vw_load_anew(const int32_t *p)
 {
-	vn start;
+	vw start;
 
-	__asm__ volatile("ldr %q0, %1" : "=w"(start) : "m"(*(const vn *)p));
+	__asm__ volatile("ldr %q0, %1" : "=w"(start) : "m"(*(const vw *)p));
 	return start;
 }
-static inline void vw_store(void *p, vw a) { vst1q_s32(p, a); }
-/*
- * The float of a sum that started from V_FLOAT_START, which are the bits of 1.5 * 2^23: while |sum| < 2^22 the
- * bits are those of 1.5 * 2^23 + sum.
- */
-#define V_FLOAT_START 0x4b400000
-static inline vf vn_float(vn sum) { return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(0x1.8p23f)); }
 
 #endif

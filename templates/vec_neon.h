@@ -20,6 +20,8 @@ typedef struct { int16x8_t low, high; } vn;     /* of the low and high 8 bytes *
 #endif
 
 static inline void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+/* What is loaded through p from here on is loaded after a is there. */
+#define v_order(p, a) __asm__ volatile("" : "+r"(p) : "w"(a))
 #define v_opaque(x) __asm__ volatile("" : "+w"(x))
 
 /* bytes */
@@ -40,6 +42,36 @@ static inline vb vb_or_and(vb a, vb b, vb c) { return vorrq_u8(a, vandq_u8(b, c)
 static inline vb vb_quad(const int8_t *p)
 {
 	return vreinterpretq_u8_s32(vld1q_dup_s32((const int32_t *)p));
+}
+
+/* Two tables side by side, each index < 32. */
+typedef uint8x16x2_t vb2;
+static inline vb2 vb2_load(const uint8_t *p) { return vld1q_u8_x2(p); }
+static inline vb vb_lookup2(vb2 table, vb index) { return vqtbl2q_u8(table, index); }
+/*
+ * Indices of two tables side by side: the low 4 bits of a, and above them 1 in every second byte; of the high 4 bits in
+ * place of those of an index before, whose upper bits stay, so that it takes one instruction.
+ */
+static inline vb vb_second(void) { return vreinterpretq_u8_u16(vdupq_n_u16(0x1000)); }
+static inline vb vb_index_low(vb a, vb second)
+{
+	/* As vbslq_u8 clang 19 makes two instructions of it. */
+	__asm__("bif %0.16b, %1.16b, %2.16b" : "+w"(a) : "w"(second), "w"(vdupq_n_u8(15)));
+	return a;
+}
+static inline vb vb_index_high(vb a, vb before) { return vsriq_n_u8(before, a, 4); }
+
+/*
+ * 4 bits each of the bytes first, first + step, ... (the low 4, or with high the others) as bytes 0 or `one`.
+ */
+static inline vb vb_bits(vb a, int first, int step, int high, int one)
+{
+	const uint32_t each = 0x01010101u * (uint32_t)step;
+	const uint32x4_t from = vaddq_u32((uint32x4_t){ 0, each, 2 * each, 3 * each },
+					  vdupq_n_u32(0x01010101u * (uint32_t)first));
+	const vb bit = vreinterpretq_u8_u32(vdupq_n_u32(high ? 0x80402010 : 0x08040201));
+
+	return vandq_u8(vtstq_u8(vqtbl1q_u8(a, vreinterpretq_u8_u32(from)), bit), vdupq_n_u8((uint8_t)one));
 }
 
 static inline vb vb_table(const uint8_t *p) { return vld1q_u8(p); }
@@ -84,10 +116,19 @@ static inline vh vh_widen(vb a, int half)
 
 	return half ? vmovl_high_s8(s) : vmovl_s8(vget_low_s8(s));
 }
+/* sums of two signed bytes each, alone and added */
+static inline vh vh_pairs(vb a) { return vpaddlq_s8(vreinterpretq_s8_u8(a)); }
+static inline vh vh_add_pairs(vh sum, vb a) { return vpadalq_s8(sum, vreinterpretq_s8_u8(a)); }
 static inline vh vh_add(vh a, vh b) { return vaddq_s16(a, b); }
 #define vh_shift_left(a, n) vshlq_n_s16(a, n)
 
 /* 32-bit */
+static inline vw vw_load(const void *p) { return vld1q_s32(p); }
+static inline void vw_store(void *p, vw a) { vst1q_s32(p, a); }
+static inline vw vw_add_wide(vw a, vh b, int half)
+{
+	return half ? vaddw_high_s16(a, b) : vaddw_s16(a, vget_low_s16(b));
+}
 static inline vw vw_set(int i) { return vdupq_n_s32(i); }
 static inline vw vw_add(vw a, vw b) { return vaddq_s32(a, b); }
 static inline vw vw_sub(vw a, vw b) { return vsubq_s32(a, b); }
@@ -153,6 +194,12 @@ static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static inline vf vf_convert(vw a) { return vcvtq_f32_s32(a); }
+/*
+ * The float of a sum that started from V_FLOAT_START, which are the bits of 1.5 * 2^23: while |sum| < 2^22 the
+ * bits are those of 1.5 * 2^23 + sum.
+ */
+#define V_FLOAT_START 0x4b400000
+static inline vf vw_float(vw sum) { return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(0x1.8p23f)); }
 static inline vw vf_round(vf a) { return vcvtnq_s32_f32(a); }
 static inline vf vf_max_abs(vf a, vf b) { return vmaxnmq_f32(a, vabsq_f32(b)); }
 static inline float vf_max_lanes(vf a) { return vmaxnmvq_f32(a); }

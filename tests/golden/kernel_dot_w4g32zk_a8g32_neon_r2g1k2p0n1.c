@@ -99,7 +99,7 @@ static inline __attribute__((always_inline)) const uint8_t *dot_block(const uint
 }
 
 /* A panel times 1 token; out[token] takes 8 floats. */
-static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
+static inline __attribute__((always_inline)) void dot_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
 {
 	vf y[2] = { vf_set(0), vf_set(0) };
 	long b = 0;
@@ -151,7 +151,10 @@ const struct qn_kernel qn_kernel_dot_w4g32zk_a8g32_neon_r2g1k2p0n1 = {
 	},
 	.token_tile = 1,
 	.bias = 0,
-	.tile_sums = 0,
+	.start_k = 0,
+	.float_start = 0,
+	.per_step = 0,
+	.scaled_sums = 0,
 	.act_top = 127,
 	.adds = 0,
 	.prepared_bytes = 0,

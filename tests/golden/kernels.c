@@ -15,8 +15,8 @@ extern const struct qn_kernel qn_kernel_dot_wtgr_a8r_avx512_r1g1k1p0n1usct;
 extern const struct qn_kernel qn_kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb;
 extern const struct qn_kernel qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua;
 extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4;
-extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1q2;
-extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1;
+extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2;
+extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1;
 
 static const struct qn_isa *const isas[] = {
 	&qn_isa_avx512,
@@ -36,8 +36,8 @@ static const struct qn_kernel *const kernels[] = {
 	&qn_kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb,
 	&qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua,
 	&qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4,
-	&qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1q2,
-	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1,
+	&qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2,
+	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1,
 };
 
 /* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels, activations, NMSE of a lossy one */

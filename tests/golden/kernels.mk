@@ -11,8 +11,8 @@ KERNEL_C = \
 	kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb.c \
 	kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua.c \
 	kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4.c \
-	kernel_lut_w1g128_a8g32_neon_r1k2p1024n1q2.c \
-	kernel_lut_wtgr_a8g32_neon_r1k2p1024n1.c \
+	kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2.c \
+	kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1.c \
 	isa_scalar.c \
 	isa_avx512.c \
 	isa_neon.c \
@@ -29,8 +29,8 @@ KERNEL_FLAGS_kernel_dot_wtgr_a8r_avx512_r1g1k1p0n1usct = -mavx2 -mfma -mf16c -ma
 KERNEL_FLAGS_kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb = -Os
 KERNEL_FLAGS_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mgfni
 KERNEL_FLAGS_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4 = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mgfni
-KERNEL_FLAGS_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1q2 = -march=armv8-a
-KERNEL_FLAGS_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1 = -march=armv8-a
+KERNEL_FLAGS_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2 = -march=armv8-a
+KERNEL_FLAGS_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1 = -march=armv8-a
 KERNEL_FLAGS_isa_scalar = -Os
 KERNEL_FLAGS_isa_avx512 = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mgfni
 KERNEL_FLAGS_isa_neon = -march=armv8-a
