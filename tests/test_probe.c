@@ -138,7 +138,8 @@ static void test_facts(struct session *s)
 	CHECK(value_of(answer, "l1d_bytes") >= 4096);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		CHECK(strstr(answer, keys[i]) != NULL);
-	CHECK(strstr(answer, " name0=") && strstr(answer, " part0=0x"));
+	CHECK(strstr(answer, " name0=") && strstr(answer, " core0=0x") &&
+	      strstr(answer, " part0=0x"));
 	CHECK(strstr(answer, " cpus0=") && value_of(answer, "max_khz0") >= 0);
 	CHECK(value_of(answer, "capacity0") >= 1);
 	CHECK(strstr(answer, "= ") == NULL && answer[strlen(answer) - 1] != '=');

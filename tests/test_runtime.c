@@ -11,6 +11,7 @@
 #include "cpu.h"
 #include "format.h"
 #include "matmul.h"
+#include "topology.h"
 
 static float next_float(uint64_t *seed)
 {
@@ -549,6 +550,7 @@ static void test_affinity(void)
 {
 	struct quern_options options = {.size = sizeof options};
 	struct quern_engine *engine = NULL;
+	struct qn_topology topology;
 	struct quern_error err;
 	cpu_set_t before, after;
 	char cpus[64];
@@ -576,6 +578,9 @@ static void test_affinity(void)
 
 	options.n_threads = 1; /* nobody needs the second one */
 	CHECK(!quern_open(&engine, &options, &err) && quern_n_threads(engine) == 1);
+	qn_topology_read_cpus(&first, 1, &topology);
+	CHECK(engine->core == topology.cores[0].kind && !qn_shares_learns(engine->shares));
+	CHECK(engine->features == qn_topology_features(&topology));
 	quern_close(engine);
 	options.n_threads = 0;
 	options.loose = 1;

@@ -205,7 +205,8 @@ static void put_classes(const struct qn_topology *topology, struct line_out *out
 		qn_topology_class(topology, i, &c);
 		snprintf(key, sizeof(key), "name%d", i);
 		line_put_value(out, key, qn_cpu_kind_text(c.first.kind, text, sizeof(text)));
-		line_put(out, " part%d=0x%llx", i, (unsigned long long)c.first.part);
+		line_put(out, " core%d=0x%x part%d=0x%llx", i, (unsigned)c.first.kind, i,
+			 (unsigned long long)c.first.part);
 		snprintf(key, sizeof(key), "cpus%d", i);
 		qn_topology_cpus_text(c.cpus, c.n_cpus, text, sizeof(text));
 		/* Half a list would be a wrong one. */
