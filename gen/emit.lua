@@ -20,11 +20,11 @@ function emit.kernel(key, prefix)
   local p = family.parse(key)
   local f, words = p.format, {}
   for word in p.key:gmatch("%u+=%w+") do words[#words + 1] = word end
-  local vars = merge(p.format, p.point, p.family.vars(p.point, p.format, p.isa), {
+  local vars = merge(p.format, p.point, p.family.vars(p.point, p.format, p.isa, p.act), {
     name = p.name, prefix = prefix or p.name, family = p.family.name, format = p.format.name, act = p.act, isa = p.isa.name,
     point = table.concat(words, " "), key = p.key, doc = p.family.doc, needs = isa.needs(p.isa),
-    -- gcc 12 -O2 calls the steps of two-level formats where it should not: 10 % slower.
-    inline = f.super > 0 and "static inline __attribute__((always_inline))" or "static inline",
+    -- gcc 12 -O2 calls the steps of two-level formats and of wide tiles where it should not: 10 % slower.
+    inline = (f.super > 0 or p.isa.lanes) and "static inline __attribute__((always_inline))" or "static inline",
     scale_bits = ("%.3g"):format(8 * f.head_bytes / f.block),
     VB = p.isa.vector_bytes, VL = p.isa.vector_bytes // 4,
   })
@@ -36,7 +36,7 @@ function emit.isa(name)
   local row = isa.get(name)
   return template.render("isa.c.tmpl", {
     isa = row.name, registers = row.registers, tables = row.tables, needs = isa.needs(row), rank = row.rank,
-    VB = row.vector_bytes, VL = row.vector_bytes // 4,
+    VB = row.vector_bytes, VL = row.vector_bytes // 4, lanes = row.lanes or false, mmla = row.mmla or false,
   })
 end
 

@@ -14,6 +14,9 @@ local isa = {}
 --   tables        fields of one row side by side that a lookup can serve: 1 looks up 16-entry tables
 --                 per 16-byte lane, 4 a 64-byte table that holds four groups
 --   unpack        ways to take a field out of a byte
+--   lanes         activations of products, 4 each, that one vector has side by side, for products that choose
+--                 one of them: vn_dot_lane, vn_load and vn_float are words of such an ISA
+--   mmla          products of 2 rows of 8 codes with 2 tokens' activations: vn_mmla, vb_zip and others
 local avx2 = "-mavx2 -mfma -mf16c"
 local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 local rows = {
@@ -41,6 +44,16 @@ local rows = {
   {
     name = "neon", arch = "aarch64", features = "neon", replaces = "", flags = "-march=armv8-a", rank = 1,
     vector_bytes = 16, registers = 32, pairs = 1, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+  },
+  {
+    name = "dotprod", arch = "aarch64", features = "neon dotprod", replaces = "neon", flags = "-march=armv8.2-a+dotprod",
+    rank = 2, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+    lanes = 4,
+  },
+  {
+    name = "i8mm", arch = "aarch64", features = "neon dotprod i8mm", replaces = "dotprod",
+    flags = "-march=armv8.2-a+dotprod+i8mm", rank = 3, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed",
+    tables = { 1 }, unpack = { "shift" }, lanes = 4, mmla = true,
   },
 }
 

@@ -15,6 +15,16 @@
 /* The step of K in every kernel; with a8g32 the activations that share one int8 scale. */
 #define QN_GROUP 32
 
+/*
+ * Stands at the head of a loop in generated code: one pass multiplies so many weights with activations.  Only
+ * quern tune --estimate has it compiled in, to find these loops in assembly; it becomes no instruction.
+ */
+#ifdef QN_MARKS
+#define qn_mark(loop, n_macs) __asm__ volatile("// quern-mark " loop " " #n_macs)
+#else
+#define qn_mark(loop, n_macs) ((void)0)
+#endif
+
 /* Tokens of a job at most; longer products take several passes over the weights. */
 #define QN_PASS_TOKENS 512
 
@@ -162,8 +172,8 @@ typedef void qn_run_fn(const struct qn_job *job, long first, long end);
 /*
  * Writes what a kernel wants of the groups first .. end-1 (of 32 k) of all tokens, in an order that
  * the two agree on.  prepared has room for prepared_bytes of every group of every token, tokens
- * rounded up to whole tiles.  Kernels with equal prepare, token_tile, bias and tile_sums share the
- * result.
+ * rounded up to whole tiles.  first and end are multiples of 8 (256 k).  Kernels that agree in prepare and in
+ * what it reads of them share the result.
  */
 struct qn_kernel;
 typedef void qn_prepare_fn(const struct qn_kernel *kernel, const struct qn_acts *x, long first,
@@ -200,7 +210,7 @@ struct qn_isa {
 
 /* Each of these is defined when the registry lists it. */
 extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avxvnni, qn_isa_avx512bw,
-	qn_isa_avx512, qn_isa_neon;
+	qn_isa_avx512, qn_isa_neon, qn_isa_dotprod, qn_isa_i8mm;
 
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */
@@ -213,7 +223,10 @@ struct qn_kernel {
 	struct qn_layout layout;
 	uint16_t token_tile;     /* tokens it multiplies at a time; it takes any number */
 	int16_t bias;            /* added to sums, times the sum of the activations */
-	uint8_t tile_sums;       /* what prepared tiles hold of sums, see qn_tiles_* */
+	/* What prepare writes of the sums of activations, see qn_tiles_* and qn_starts_*. */
+	uint16_t start_k;     /* activations of one start: 16 or a multiple of 32 up to 256 */
+	uint8_t float_start;  /* starts have V_FLOAT_START added */
+	uint8_t scaled_sums;  /* sums times the scale stand there, too */
 	uint8_t act_top;         /* |q| it takes at most: 127, or less, which is lossy */
 	uint8_t adds;            /* 0; lossy lookups: sums of a table that fit a byte together */
 	uint32_t prepared_bytes; /* of a token's 32 activations */

@@ -105,7 +105,8 @@ struct job {
 static int same_prepared(const struct qn_kernel *a, const struct qn_kernel *b)
 {
 	return a->prepare == b->prepare && a->token_tile == b->token_tile && a->bias == b->bias &&
-	       a->tile_sums == b->tile_sums && a->prepared_bytes == b->prepared_bytes &&
+	       a->start_k == b->start_k && a->float_start == b->float_start &&
+	       a->scaled_sums == b->scaled_sums && a->prepared_bytes == b->prepared_bytes &&
 	       a->act == b->act && a->adds == b->adds;
 }
 

@@ -3,6 +3,10 @@
 -- A panel of RV vectors of rows streams past the activations of NT tokens.  Codes stay packed in
 -- memory, 4 consecutive k of one row side by side; every field of a byte is taken out and
 -- multiplied with 4 broadcast activations, RG vectors of rows at a time.
+--
+-- Where products choose their activations from a vector (isa.lanes) vector instructions are what is short, and three
+-- things save some: fields of 2 bits are only masked, in place, and their sums shifted (exps); sums start from memory;
+-- and they start so that they are floats already (V_FLOAT_START).  With one scale a token sums go on over a weight's group.
 
 local panel = require("panel")
 
@@ -65,10 +69,42 @@ function dot.relayout(point, rv, pack)
   return other
 end
 
+-- Fields of 2-bit codes that stay where they are in a byte, but for the top one, which a shift alone takes out: a product
+-- has 2^exp of the field's factor.  vars.exps lists these exps, from high to low.
+local function mask_in_place(vars)
+  for _, field in pairs(vars.fields) do
+    field.exp = field.shift < 6 and field.shift or 0
+    field.shift, field.mask = field.shift - field.exp, field.mask << field.exp
+  end
+  vars.exps = { 4, 2, 0 }
+end
+
+-- Sums of one vector of rows and one token, sum[at * #exps] and so on, as one.
+local function merged(exps, sum, at)
+  local all = ("%s[%d]"):format(sum, at * #exps)
+  for e = 2, #exps do
+    all = ("vw_add(vw_shift_right(%s, %d), %s[%d])"):format(all, exps[e - 1] - exps[e], sum, at * #exps + e - 1)
+  end
+  return all
+end
+
 -- The template's view of a point.
-function dot.vars(point, format, isa)
+function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa)
-  vars.prepared_bytes, vars.scratch_bytes, vars.prepare, vars.tile_sums = 0, 0, "NULL", 0
+  vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
+  if isa.lanes then
+    local step_scale = format.super > 0 or format.group == 16 or format.group == 32
+    vars.carried, vars.merged = act == "a8r" and not step_scale, merged
+    if format.bits == 2 then mask_in_place(vars) end
+    if not vars.carried then
+      vars.float_start = #vars.exps == 1
+      vars.bias = vars.bias << vars.exps[1]
+    else
+      vars.float_start = format.group > 0
+    end
+    vars.start_k = not vars.carried and 32 // format.halves or format.group > 0 and format.group or 256
+    vars.prepared_bytes, vars.prepare = isa.vector_bytes * format.halves, "qn_starts_" .. isa.name
+  end
   return vars
 end
 

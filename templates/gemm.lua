@@ -61,6 +61,9 @@ gemm.rules = {
     end
   end,
   function(p, _, isa)
+    if isa.mmla and p.NT % 2 == 1 then return "matrix products take two tokens at a time" end
+  end,
+  function(p, _, isa)
     if p.RV * isa.vector_bytes // 4 * p.KC > 512 << 10 then
       return "RV * KC: the decoded panel has to stay in a second-level cache"
     end
@@ -93,7 +96,7 @@ function gemm.relayout(point, rv, pack)
   return other
 end
 
-function gemm.vars(point, format, isa)
+function gemm.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa)
   vars.fold = point.FOLD == 1
   vars.halves, vars.min_halves = format.halves, format.halves
@@ -119,12 +122,23 @@ function gemm.vars(point, format, isa)
   vars.head = format.head_bytes * vars.panel_rows -- its scales
   vars.row_head = format.group == 0 and 4 * vars.panel_rows or 0
   vars.block_bytes = vars.head + (vars.trits and 1 or vars.steps) * point.RV * vars.vector_bytes
-  vars.direct = format.bits == 8                  -- packed codes are bytes already
+  vars.mmla = isa.mmla or false
+  vars.direct = format.bits == 8 and not isa.mmla -- packed codes are bytes already
   vars.byte_area = vars.direct and 0 or vars.panel_rows * kc
   -- Sums over halves, for minima or for starts; a tile's starts stand before its minima.
   vars.tile_halves = format.has_min and vars.min_halves or vars.halves
-  vars.tile_sums = vars.tile_halves + (format.has_min and 16 or 0)
-  vars.tile_bytes = 36 + 4 * vars.tile_halves * (format.has_min and 2 or 1)
+  vars.start_k, vars.scaled_sums = 32 // vars.tile_halves, format.has_min
+  if isa.lanes then
+    -- Sums that stay integers have one start for all of a scale's span, or for 256 k: they carry on.
+    vars.carried = act == "a8r" and vars.long_span
+    if vars.carried then vars.start_k = vars.scaled and span or 256 end
+    vars.float_start = not vars.carried or vars.scaled
+  end
+  -- Words of a token's scale and of a start in a prepared tile: with lanes starts fill vectors, with matrix products two
+  -- tokens' share one, scales as well.
+  vars.scale_words, vars.start_words = isa.mmla and 2 or 1, isa.mmla and 2 or isa.lanes or 1
+  vars.tile_bytes = 32 + 4 * vars.scale_words
+    + 4 * vars.tile_halves * (vars.start_words + (format.has_min and vars.scale_words or 0))
   vars.prepared_bytes, vars.prepare = vars.tile_bytes, "qn_tiles_" .. isa.name
   -- Sums of all tokens of a pass wait in scratch memory: rows of y may lie a power of two apart, where
   -- they would drive each other out of the caches.

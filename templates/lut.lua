@@ -76,9 +76,9 @@ function lut.vars(point, format, isa)
     -- Rounded sums with signs are mul * (2 code - (2^bits - 1)) / 2: what is missing to the level, twice.
     bias = point.ADDS > 0 and format.mul * ((1 << format.bits) - 1) - 2 * format.sub or -format.sub,
     rounded = point.ADDS > 0, act_top = 127,
-    prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, tile_sums = 0,
+    prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, start_k = 0, scaled_sums = false,
     prepare = point.ADDS > 0 and "qn_rounded_tables_" .. isa.name or ("qn_tables%d_%s"):format(point.ADJ, isa.name),
-    sub = format.sub,
+    sub = format.sub, lanes = false, carried = false, exps = { 0 }, float_start = false,
   }
 end
 

@@ -116,6 +116,7 @@ function panel.vars(point, format, row)
     order = trits and "QN_TRITS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
     planes = planes,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
+    lanes = row.lanes or false, carried = false, exps = { 0 }, float_start = false, start_k = 0, scaled_sums = false,
     signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top, act_top) or 8,
     wide_sums = row.pairs == 0,         -- products are summed in 32 bits
     bias = signed and 0 or -format.sub, rounded = false, act_top = act_top,

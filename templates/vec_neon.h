@@ -1,5 +1,6 @@
 /*
  * vec_neon.h: the vector vocabulary on Armv8.0 Advanced SIMD.  vec_avx512.h explains the words.
+ * vec_dotprod.h takes all but the products of bytes from here.
  */
 #ifndef VEC_NEON_H
 #define VEC_NEON_H
@@ -14,7 +15,9 @@ typedef uint8x16_t vb;
 typedef int16x8_t vh;
 typedef int32x4_t vw;
 typedef float32x4_t vf;
+#ifndef VEC_DOTPROD_H
 typedef struct { int16x8_t low, high; } vn;     /* of the low and high 8 bytes */
+#endif
 
 static inline void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 #define v_opaque(x) __asm__ volatile("" : "+w"(x))
@@ -28,9 +31,11 @@ static inline vb vb_or(vb a, vb b) { return vorrq_u8(a, b); }
 static inline vb vb_add(vb a, vb b) { return vaddq_u8(a, b); }
 static inline vb vb_or_and(vb a, vb b, vb c) { return vorrq_u8(a, vandq_u8(b, c)); }
 #define vb_shift_right(a, n) vshrq_n_u8(a, n)
-#define vb_field(a, right, mask) \
-	vb_and((right) > 0 ? vshrq_n_u8(a, (right) > 0 ? (right) : 1) \
-			   : vshlq_n_u8(a, (right) < 0 ? -(right) : 0), vb_set(mask))
+/* The mask is left out where the shift leaves nothing else. */
+#define vb_field(a, right, mask) ((right) > 0 \
+	? (mask) == 255 >> ((right) & 7) ? vshrq_n_u8(a, (right) > 0 ? (right) : 1) \
+					 : vb_and(vshrq_n_u8(a, (right) > 0 ? (right) : 1), vb_set(mask)) \
+	: vb_and(vshlq_n_u8(a, (right) < 0 ? -(right) : 0), vb_set(mask)))
 
 static inline vb vb_quad(const int8_t *p)
 {
@@ -40,6 +45,7 @@ static inline vb vb_quad(const int8_t *p)
 static inline vb vb_table(const uint8_t *p) { return vld1q_u8(p); }
 static inline vb vb_lookup(vb table, vb index) { return vqtbl1q_u8(table, index); }
 
+#ifndef VEC_DOTPROD_H
 /*
  * Products are summed in 16 bits, one a call: with codes up to c at most 32767 / (127 * c) calls
  * (isa.depth), such as 8 * 127 * 31 = 31496.
@@ -61,6 +67,7 @@ static inline vw vn_sum(vn sum, int start)
 	return vaddq_s32(vpaddq_s32(vpaddlq_s16(sum.low), vpaddlq_s16(sum.high)),
 			 vdupq_n_s32(start));
 }
+#endif
 
 /* 16-bit */
 static inline vh vh_join(vb high, vb low, int half)
@@ -114,6 +121,7 @@ static inline vw vw_widen(vh a, int half)
 {
 	return half ? vmovl_high_s16(a) : vmovl_s16(vget_low_s16(a));
 }
+#ifndef VEC_DOTPROD_H
 /* sum + 4 products of signed codes in each lane; one product fits 16 bits, 128 * 127 = 16256 */
 static inline vw vw_dot(vw sum, vb codes, vb x)
 {
@@ -122,6 +130,7 @@ static inline vw vw_dot(vw sum, vb codes, vb x)
 
 	return vaddq_s32(sum, vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high)));
 }
+#endif
 static inline int vw_sum_lanes(vw a) { return vaddvq_s32(a); }
 static inline void vw_store_bytes(int8_t *p, vw a)
 {

@@ -112,8 +112,10 @@ static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 	vf y[4] = { vf_set(0), vf_set(0), vf_set(0), vf_set(0) };
 	long b = 0;
 
-	for (; b < n_blocks; b++)
+	for (; b < n_blocks; b++) {
+		qn_mark("block", 2048);
 		w = dot_block(w, x, b, y);
+	}
 	vf_store(out[0] + 0, y[0]);
 	vf_store(out[0] + 16, y[1]);
 	vf_store(out[0] + 32, y[2]);

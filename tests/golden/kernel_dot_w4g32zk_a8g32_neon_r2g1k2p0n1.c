@@ -81,6 +81,7 @@ static inline __attribute__((always_inline)) const uint8_t *dot_block(const uint
 
 	w += 160;
 	for (int n = 0; n < 8; n += 2) {
+		qn_mark("step", 512);
 		dot_step(w + 0, scales + 0, x, 8 * b + n, sum, low);
 		dot_step(w + 128, scales + 16, x, 8 * b + n + 1, sum, low);
 		w += 256;
@@ -103,8 +104,10 @@ static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 	vf y[2] = { vf_set(0), vf_set(0) };
 	long b = 0;
 
-	for (; b < n_blocks; b++)
+	for (; b < n_blocks; b++) {
+		qn_mark("block", 2048);
 		w = dot_block(w, x, b, y);
+	}
 	vf_store(out[0] + 0, y[0]);
 	vf_store(out[0] + 4, y[1]);
 }

@@ -85,8 +85,10 @@ static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 
 	const float *scales = (const float *)w;
 	w += 64;
-	for (; b < n_blocks; b++)
+	for (; b < n_blocks; b++) {
+		qn_mark("block", 2560);
 		w = dot_block(w, x, b, y);
+	}
 	vf_store(out[0] + 0, vf_mul(vf_mul(vf_convert(y[0]), vf_load(scales + 0)), vf_set(x[0].scale[0])));
 }
 

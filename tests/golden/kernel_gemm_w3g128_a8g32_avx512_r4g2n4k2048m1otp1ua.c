@@ -81,9 +81,11 @@ static __attribute__((noinline)) void gemm_tile(const uint8_t *bytes, const floa
 	y[6] = vf_load(in + 96);
 	y[7] = vf_load(in + 112);
 	for (long g = 0; g < n_groups; g += 4, scales += 64) {
+		qn_mark("span", 16384);
 		vf part[8] = { vf_set(0), vf_set(0), vf_set(0), vf_set(0), vf_set(0), vf_set(0), vf_set(0), vf_set(0) };
 
 		for (long n = g; n < g + 4; n++, x += 160) {
+			qn_mark("group", 4096);
 			const float *d = (const float *)x;
 			const int32_t *start = (const int32_t *)x + 4;
 			const int8_t *q = (const int8_t *)x + 32;

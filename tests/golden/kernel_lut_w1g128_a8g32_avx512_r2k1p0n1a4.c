@@ -52,6 +52,7 @@ static inline const uint8_t *lut_block(const uint8_t *w, const struct qn_acts *x
 
 	w += 64;
 	for (int n = 0; n < 4; n += 1) {
+		qn_mark("step", 1024);
 		lut_step(w + 0, x, 4 * b + n, sum);
 		w += 128;
 	}
@@ -68,8 +69,10 @@ static inline void lut_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 	vf y[2] = { vf_set(0), vf_set(0) };
 	long b = 0;
 
-	for (; b < n_blocks; b++)
+	for (; b < n_blocks; b++) {
+		qn_mark("block", 4096);
 		w = lut_block(w, x, b, y);
+	}
 	vf_store(out[0] + 0, y[0]);
 	vf_store(out[0] + 16, y[1]);
 }

@@ -119,11 +119,13 @@ static inline void lut_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 	const float *scales = (const float *)w;
 	w += 64;
 	for (; b + 2 <= n_blocks; b += 2) {
+		qn_mark("block", 1024);
 		w = lut_block(w, x, b + 0, y);
 		w = lut_block(w, x, b + 1, y);
 	}
-	for (; b < n_blocks; b++)
+	for (; b < n_blocks; b++) {
 		w = lut_block(w, x, b, y);
+	}
 	vf_store(out[0] + 0, vf_mul(y[0], vf_load(scales + 0)));
 	vf_store(out[0] + 4, vf_mul(y[1], vf_load(scales + 4)));
 	vf_store(out[0] + 8, vf_mul(y[2], vf_load(scales + 8)));
