@@ -91,35 +91,22 @@ static int place_threads(struct placement *p, const struct quern_options *o,
 	return 0;
 }
 
-/* Cores that differ: pinned threads start from what their cores are said to do, others as equals. */
-static struct qn_shares *open_shares(const struct placement *p)
-{
-	int speeds[QN_MAX_CPUS];
-
-	if (p->topology.n_classes < 2)
-		return qn_shares_open(p->n_threads, NULL);
-	for (int i = 0; i < p->n_threads; i++) {
-		const struct qn_core *core =
-			p->n_cpus && !p->loose ? qn_topology_core(&p->topology, p->cpus[i]) : NULL;
-
-		speeds[i] = core ? core->capacity : 1;
-	}
-	return qn_shares_open(p->n_threads, speeds);
-}
-
 static int start_threads(struct quern_engine *engine, const struct quern_options *o,
 			 struct quern_error *err)
 {
 	struct placement p = {.n_cpus = 0};
 	struct qn_pool_cpus cpus;
+	struct qn_core_class fastest;
+	int speeds[QN_MAX_CPUS], differ;
 
 	if (place_threads(&p, o, err) || allow_features(&p.topology, &engine->features, err))
 		return -1;
-	for (int i = 0; i < p.topology.n_cores; i++)
-		if (p.topology.cores[i].class_index == 0)
-			engine->core = p.topology.cores[i].kind;
+	qn_topology_class(&p.topology, 0, &fastest);
+	engine->core = fastest.first.kind;
 	engine->n_threads = p.n_threads;
-	engine->shares = open_shares(&p);
+	differ = qn_topology_speeds(&p.topology, p.n_cpus && !p.loose ? p.cpus : NULL, p.n_threads,
+				    speeds);
+	engine->shares = qn_shares_open(p.n_threads, differ ? speeds : NULL);
 	if (!engine->shares)
 		return qn_error_set(err, "no memory for an engine");
 	cpus = (struct qn_pool_cpus){p.cpus, p.n_cpus, p.loose};

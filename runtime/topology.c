@@ -419,6 +419,16 @@ uint32_t qn_topology_features(const struct qn_topology *topology)
 	return features;
 }
 
+int qn_topology_speeds(const struct qn_topology *topology, const int *cpus, int n, int *speeds)
+{
+	for (int i = 0; i < n; i++) {
+		const struct qn_core *core = cpus ? qn_topology_core(topology, cpus[i]) : NULL;
+
+		speeds[i] = core ? core->capacity : 1;
+	}
+	return topology->n_classes > 1;
+}
+
 /* ---- frequencies and capacities ---- */
 
 /* "0 1 2 3 ", or a list with commas and ranges. */

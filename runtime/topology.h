@@ -59,6 +59,12 @@ void qn_topology_class(const struct qn_topology *topology, int index, struct qn_
 uint32_t qn_topology_features(const struct qn_topology *topology);
 
 /*
+ * Do the cores differ?  speeds[n] gets what threads that are pinned to cpus[n] start from: the capacities, or
+ * 1 each when cpus is NULL because threads move.
+ */
+int qn_topology_speeds(const struct qn_topology *topology, const int *cpus, int n, int *speeds);
+
+/*
  * Parses "0-3,7" into cpus[]; returns how many, or -1 for bad syntax, a repeated or too large
  * number, or more than max.
  */

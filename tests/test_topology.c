@@ -236,6 +236,7 @@ static void check_classes(const struct qn_topology *t, const char *expected)
 static void test_four_kinds(void)
 {
 	struct qn_topology t;
+	int speeds[3];
 
 	start_machine();
 	put_cores("0-7\n", kalama, 8);
@@ -243,6 +244,9 @@ static void test_four_kinds(void)
 	check_classes(&t, "cortex-x3:7 cortex-a715:3-4 cortex-a710:5-6 cortex-a510:0-2");
 	CHECK(t.cores[4].domain == 3 && t.cores[7].domain == 7 && t.cores[2].domain == 0);
 	CHECK(t.cores[7].kind == 0x41d4e && t.cores[7].part == 0x411fd4e0);
+	CHECK(qn_topology_speeds(&t, (int[3]){7, 0, 5}, 3, speeds) && speeds[0] == 1024 &&
+	      speeds[1] == 325 && speeds[2] == 806);
+	CHECK(qn_topology_speeds(&t, NULL, 2, speeds) && speeds[0] == 1 && speeds[1] == 1);
 	CHECK(strcmp(t.name, "cortex-x3+cortex-a715+cortex-a710+cortex-a510") == 0);
 	CHECK(qn_topology_core(&t, 5) == &t.cores[5] && !qn_topology_core(&t, 8));
 	end_machine();
