@@ -119,7 +119,7 @@ uint32_t qn_cpu_kind_features(uint32_t kind)
 {
 	int i = find_kind(kind);
 
-	return i < 0 ? UINT32_MAX : kinds[i].features;
+	return i < 0 ? UINT32_MAX : kinds[i].features | ~(uint32_t)V9_0;
 }
 
 char *qn_cpu_kind_text(uint32_t kind, char *text, size_t n_bytes)

@@ -23,7 +23,7 @@ uint32_t qn_cpu_kind_of_midr(uint64_t midr);
 const char *qn_cpu_kind_name(uint32_t kind);
 
 /*
- * The most that such a core can have; all for a kind that is not known.  Only ever narrows what the
+ * The most that such a core can have of AArch64's features, and all others; all for a kind that is not known.  Only ever narrows what the
  * system says: phones were shipped whose kernels told the features of one kind of core for all.
  */
 uint32_t qn_cpu_kind_features(uint32_t kind);
