@@ -1,12 +1,10 @@
 /*
  * estimate.h: the loops of a kernel in a compiler's assembly, and what is in them.
  *
- * qn_mark of runtime/kernel.h leaves a comment "quern-mark LOOP N" at the head of each loop that
- * matters: one pass of it multiplies N weights with activations.  Loops are backward branches; the
- * outermost one with marks is written out as one straight sequence, each marked loop inside of it
- * as often as its products fit into those of the outer pass.  What a compiler moved in front of the
- * loop is not counted, both sides of a branch are.  AArch64 only.  Any bytes may be read: whatever
- * is no assembly is a sentence.
+ * The outermost loop with a mark (assembly.h) is written out as one straight sequence: each marked
+ * loop inside of it as often as its products fit into those of the outer pass, and each function of
+ * the kernel that it calls in the place of the call.  What a compiler moved in front of the loop is
+ * not counted, both sides of a branch are.  AArch64 only.
  */
 #ifndef TUNER_ESTIMATE_H
 #define TUNER_ESTIMATE_H
@@ -32,9 +30,9 @@ struct estimate {
 
 /*
  * Reads the functions whose names are `kernel`, an underscore and more.  0, or -1 with the reason:
- * no mark is in a loop, or what a loop does is not all there, for it calls a function.
+ * no mark is in a loop, or a loop calls a function of others.
  */
-int estimate_read(struct estimate *estimate, const char *assembly, const char *kernel,
+int estimate_read(struct estimate *estimate, const char *text, const char *kernel,
 		  struct gen_error *err);
 void estimate_free(struct estimate *estimate);
 
