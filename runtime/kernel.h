@@ -16,7 +16,8 @@
 #define QN_GROUP 32
 
 /*
- * Stands at the head of a loop in generated code: one pass multiplies so many weights with activations.  Only
+ * Stands at the head of a loop in generated code: one pass multiplies so many weights with activations, or decodes
+ * them once for all tokens (loops "decode" and "scales").  Only
  * quern tune --estimate has it compiled in, to find these loops in assembly; it becomes no instruction.
  */
 #ifdef QN_MARKS
