@@ -184,6 +184,27 @@ function family.default(fam_name, fmt_name, act, isa_name)
   return family.parse(key_of(head, point)).key
 end
 
+-- A key of which only family, format, act and isa have to be there, the rest as in the default; returns what
+-- space:point does.
+function family.complete(key)
+  local words, given = {}, {}
+  for word in key:gmatch("%S+") do
+    local name, v = word:match("^(%w+)=(%w+)$")
+    if not name then error(("'%s' in a kernel's key is not name=value"):format(word), 0) end
+    words[name], given[#given + 1] = v, word
+  end
+  for _, name in ipairs { "family", "format", "act", "isa" } do
+    if not words[name] then error(("a kernel needs '%s' (in '%s')"):format(name, key), 0) end
+  end
+  local refusal = family.refuses(words.family, words.format)
+  if refusal then error(("no %s kernel of %s: %s"):format(words.family, words.format, refusal), 0) end
+  for word in family.default(words.family, words.format, words.act, words.isa):gmatch("%S+") do
+    if not words[word:match("^%w+")] then given[#given + 1] = word end
+  end
+  local p = family.parse(table.concat(given, " "))
+  return p.name, p.key, p.is_lossy, p.point.COMPILER, p.point.NT or 1
+end
+
 -- ---- spaces ----
 
 local space = {}
@@ -235,12 +256,12 @@ function space:count()
   return #self.points, self.n_default
 end
 
--- Name, key, whether it is lossy, and what compiles it.
+-- Name, key, whether it is lossy, what compiles it, and the tokens of a pass.
 function space:point(i)
   local point = self.points[i]
   if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
   return name_of(self.base, self.params, point), key_of(self.head, point, self.params),
-    family.is_lossy(self.family, point), point.COMPILER
+    family.is_lossy(self.family, point), point.COMPILER, point.NT or 1
 end
 
 -- Points that differ in one parameter: the next legal value on either side of an ordered one, every

@@ -357,18 +357,26 @@ static enum gen_compiler check_compiler(lua_State *lua, int index)
 	return (enum gen_compiler)i;
 }
 
+/* From the five values on top: name, key, is it lossy, compiler, tokens. */
+static void read_point(lua_State *lua, struct gen_point *point)
+{
+	copy_text(lua, -5, "the name of a point", point->name, sizeof point->name);
+	copy_text(lua, -4, "the key of a point", point->key, sizeof point->key);
+	point->is_lossy = lua_toboolean(lua, -3);
+	point->compiler = check_compiler(lua, -2);
+	point->n_tokens = lua_tointeger(lua, -1);
+	if (point->n_tokens < 1)
+		luaL_error(lua, "the tokens of a point are no number from 1");
+}
+
 static int point_body(lua_State *lua)
 {
 	struct space_call *args = lua_touserdata(lua, 1);
-	struct gen_point *point = args->point;
 
 	push_method(lua, args->space, "point");
 	lua_pushinteger(lua, args->index + 1);
-	lua_call(lua, 2, 4);
-	copy_text(lua, -4, "the name of a point", point->name, sizeof point->name);
-	copy_text(lua, -3, "the key of a point", point->key, sizeof point->key);
-	point->is_lossy = lua_toboolean(lua, -2);
-	point->compiler = check_compiler(lua, -1);
+	lua_call(lua, 2, 5);
+	read_point(lua, args->point);
 	return 0;
 }
 
@@ -433,6 +441,24 @@ long gen_space_find(struct gen_space *space, const char *key, struct gen_error *
 	struct space_call args = {.space = space, .key = key};
 
 	return state_call(space->gen->state, find_body, &args, err) < 0 ? -1 : args.index;
+}
+
+static int complete_body(lua_State *lua)
+{
+	struct space_call *args = lua_touserdata(lua, 1);
+
+	state_push_function(lua, "family", "complete");
+	lua_pushstring(lua, args->key);
+	lua_call(lua, 1, 5);
+	read_point(lua, args->point);
+	return 0;
+}
+
+int gen_complete(struct gen *gen, const char *key, struct gen_point *point, struct gen_error *err)
+{
+	struct space_call args = {.key = key, .point = point};
+
+	return state_call(gen->state, complete_body, &args, err);
 }
 
 /* ---- emission ---- */

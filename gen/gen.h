@@ -35,6 +35,7 @@ struct gen_point {
 			  order */
 	int is_lossy;  /* rounds more than activations to int8 */
 	enum gen_compiler compiler;
+	long n_tokens; /* that a pass of its code takes; 3 tokens cost a kernel for 2 what 4 do */
 };
 
 /*
@@ -60,6 +61,12 @@ long gen_space_neighbours(struct gen_space *space, long index, long *indices, lo
 			  struct gen_error *err);
 /* Index of a point by key, or -1 with the rule it breaks. */
 long gen_space_find(struct gen_space *space, const char *key, struct gen_error *err);
+
+/*
+ * A point by a key of which at least family, format, act and isa are there; what else is not there
+ * is as the family has it when nothing was measured.
+ */
+int gen_complete(struct gen *gen, const char *key, struct gen_point *point, struct gen_error *err);
 
 /* Names known to the generator, NULL-terminated, valid until gen_close. */
 const char *const *gen_families(struct gen *gen);

@@ -3,7 +3,7 @@
 -- A results file names winners: entries with a shape, or with `default: true` for what an ISA
 -- takes when nothing nearer was measured.  A config file stands for the defaults of its formats,
 -- families and ISAs, or with `sample: N` for N points out of their spaces, for tests.  Of two entries for
--- one case the later file's wins.
+-- one case the later file's wins, but never one that was estimated over one that was measured.
 
 local emit = require("emit")
 local family = require("family")
@@ -78,7 +78,10 @@ local function read_results(doc, cases)
     -- A measured case belongs to the ISA and the kind of core that won it; each ISA has defaults of its own.
     local key = ("%s %s %d %d %d %d %s %x"):format(point.format.name, point.act, case.m, case.k, case.n,
       case.threads, point.isa.name, case.core)
-    cases[point.is_lossy and "lossy " .. key or key] = case
+    if point.is_lossy then key = "lossy " .. key end
+    -- A measurement counts for more than an estimate, whichever is read first.
+    case.estimated = entry.estimated ~= nil
+    if not (case.estimated and cases[key] and not cases[key].estimated) then cases[key] = case end
   end
 end
 

@@ -16,8 +16,9 @@
 #define QN_GROUP 32
 
 /*
- * Stands at the head of a loop in generated code: one pass multiplies so many weights with activations.  Only
- * quern tune --estimate has it compiled in, to find these loops in assembly; it becomes no instruction.
+ * Stands at the head of a loop in generated code: one pass multiplies so many weights with activations, or decodes
+ * them once for all tokens (loops "decode" and "scales").  Only quern tune --estimate and quern cost have it
+ * compiled in, to find these loops in assembly; it becomes no instruction.
  */
 #ifdef QN_MARKS
 #define qn_mark(loop, n_macs) __asm__ volatile("// quern-mark " loop " " #n_macs)

@@ -160,6 +160,18 @@ static void fill_record(struct record *record)
 	record_add_equivalent(entry, "dot_e");
 	record_add_counter(entry, "cycles", 123);
 	entry = record_add_entry(record);
+	strcpy(entry->format, "w4g32");
+	strcpy(entry->kernel, "dot_w4g32_a8g32_neon_r1");
+	strcpy(entry->key, "family=dot format=w4g32 act=a8g32 isa=neon KU=1 UNPACK=shift");
+	entry->m = 64, entry->k = 32, entry->n = 1, entry->threads = 1;
+	entry->is_estimated = 1;
+	entry->estimate.cycles_per_weight = 0.125;
+	entry->estimate.instructions_per_weight = 0.25;
+	entry->estimate.spills = 3;
+	strcpy(entry->estimate.bottleneck, "2 vector pipes: busy 99 % # of the time");
+	record->estimated.core = strdup("cortex-a76");
+	record->estimated.llvm_mca = strdup("19.1.7");
+	entry = record_add_entry(record);
 	entry->is_default = 1;
 	strcpy(entry->format, "w1g128");
 	strcpy(entry->key, "family=lut format=w1g128 act=a8g32 isa=scalar KU=1");
@@ -179,17 +191,24 @@ static void test_record(void)
 		       err.text)) {
 		CHECK(in.complete && in.device.cores == 4 && in.protocol.seed == 77);
 		CHECK(!strcmp(in.device.cpu, out.device.cpu) && !strcmp(in.counters, out.counters));
-		CHECK(in.protocol.n_failed == 1 && in.n_ceilings == 1 && in.n_entries == 2);
+		CHECK(in.protocol.n_failed == 1 && in.n_ceilings == 1 && in.n_entries == 3);
 		CHECK(in.ceilings[0].dram_gbps == 12.25);
 		CHECK(!strcmp(in.compiler.clang, out.compiler.clang) && !in.compiler.clang_version);
 		CHECK(!strcmp(in.entries[0].key, out.entries[0].key));
 		CHECK(in.entries[0].median_us == 12.5 && in.entries[0].n_equivalent == 1);
 		CHECK(in.entries[0].n_counters == 1 && in.entries[0].counters[0].value == 123);
-		CHECK(in.entries[1].is_default && !strcmp(in.entries[1].key, out.entries[1].key));
+		CHECK(!in.entries[0].is_estimated && in.entries[1].is_estimated);
+		CHECK(in.entries[1].estimate.cycles_per_weight == 0.125);
+		CHECK(in.entries[1].estimate.spills == 3 && in.entries[1].m == 64);
+		CHECK(!strcmp(in.entries[1].estimate.bottleneck,
+			      out.entries[1].estimate.bottleneck));
+		CHECK(!strcmp(in.estimated.core, "cortex-a76") && !in.estimated.model);
+		CHECK(in.entries[2].is_default && !strcmp(in.entries[2].key, out.entries[2].key));
 		record_write(&in, "again.yaml", &err);
 		first = scratch_read_text("new/folder/r.yaml");
 		second = scratch_read_text("again.yaml");
 		CHECK(!strcmp(first, second));
+		CHECK(strstr(first, "\nestimated:\n  core: cortex-a76\n") != NULL);
 		free(first);
 		free(second);
 		record_free(&in);
@@ -223,6 +242,22 @@ static void test_bad_records(void)
 	CHECK_SAYS(err.text, "absent.yaml");
 	check_bad_record("", "bad.yaml");
 	check_bad_record("quern: config\n", "bad.yaml:1: ");
+	check_bad_record(HEAD "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, median_us: 1, "
+			      "estimated: {cycles_per_weight: 1}, " POINT "}\n",
+			 "bad.yaml:4: an estimated entry has no 'median_us'");
+	check_bad_record(HEAD
+			 "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, estimated: {}, " POINT
+			 "}\n",
+			 "needs a cycles_per_weight above 0");
+	check_bad_record(
+		HEAD "- {format: w4g32, default: true, estimated: {cycles_per_weight: 1}, " POINT
+		     "}\n",
+		"a default entry has no 'estimated'");
+	check_bad_record(HEAD "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, "
+			      "estimated: {cycles_per_weight: 1, x: 2}, " POINT "}\n",
+			 "unknown key 'x' in estimated");
+	check_bad_record("quern: results\nschema: 1\nentries: []\nestimated: yes\n",
+			 "estimated must be a mapping");
 	check_bad_record("quern: results\nschema: 2\nentries: []\n", "bad.yaml:2: schema");
 	check_bad_record("quern: results\nschema: 1\n", "'entries' is missing");
 	check_bad_record("quern: results\nschema: 1\nwhat: 1\nentries: []\n",

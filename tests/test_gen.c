@@ -284,6 +284,40 @@ static void check_key_mutants(struct gen *gen)
 	gen_space_close(space);
 }
 
+/* A key with gaps gets what the family has by default, as a whole key would say it. */
+static void check_completion(struct gen *gen)
+{
+	static const char head[] = "family=dot format=w4g32 act=a8g32 isa=neon";
+	static const struct {
+		const char *key, *why;
+	} bad[] = {
+		{"", "needs 'family'"},
+		{"family=dot format=w4g32 act=a8g32", "needs 'isa'"},
+		{"family=dot format=w4g32 act=a8g32 isa=none", "isa 'none'"},
+		{"family=lut format=w2g16zk act=a8g32 isa=neon", "no lut kernel of w2g16zk"},
+		{"family=dot format=w4g32 act=a8g32 isa=neon KU=3", "KU=3 is not legal"},
+		{"family=dot format=w4g32 act=a8g32 isa=neon XX=3", "no parameter XX"},
+		{"family=dot family", "'family' in a kernel's key is not name=value"},
+	};
+	struct gen_point whole, some, again;
+	struct gen_error err;
+	char key[600];
+
+	if (!check_that(gen_complete(gen, head, &whole, &err) == 0, __FILE__, __LINE__, err.text))
+		return;
+	CHECK(!strncmp(whole.key, head, sizeof head - 1) && strstr(whole.key, " NT=1"));
+	CHECK(whole.n_tokens == 1 && !whole.is_lossy && whole.compiler == GEN_DEFAULT);
+	snprintf(key, sizeof key, "%s NT=4 COMPILER=clang", head);
+	CHECK(gen_complete(gen, key, &some, &err) == 0 && some.n_tokens == 4);
+	CHECK(some.compiler == GEN_CLANG && strcmp(some.name, whole.name));
+	CHECK(gen_complete(gen, some.key, &again, &err) == 0);
+	CHECK(!strcmp(again.key, some.key) && !strcmp(again.name, some.name));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		if (CHECK(gen_complete(gen, bad[i].key, &some, &err) < 0))
+			CHECK_SAYS(err.text, bad[i].why);
+	}
+}
+
 int main(void)
 {
 	char work[64];
@@ -301,6 +335,7 @@ int main(void)
 		check_isas(gen);
 		check_refusals(gen);
 		check_key_mutants(gen);
+		check_completion(gen);
 	}
 	gen_close(gen);
 	gen_close(NULL);

@@ -87,7 +87,7 @@ static void check_stand_in(const char *change, const char *expected)
 	static const char modules[] =
 		"local names = { 'x' }\n"
 		"local space = { count = function() return 2, 1 end,\n"
-		"  point = function(_, i) return 'n' .. i, 'k', false, 'default' end,\n"
+		"  point = function(_, i) return 'n' .. i, 'k', false, 'default', 1 end,\n"
 		"  neighbours = function() return { 2 } end, find = function() return 1 end }\n"
 		"local row = { name = 'x', arch = 'any', flags = '', features = '', replaces = '' }\n"
 		"local all = { names = function() return names end, acts = function() return names end,\n"
@@ -142,8 +142,10 @@ static void check_stand_ins(void)
 		       "the count of a space is no whole number");
 	check_stand_in("space.count = function() return 2, 3 end",
 		       "the count of a space is no whole number");
-	check_stand_in("space.point = function() return 'n', 'k', false, 'icc' end",
+	check_stand_in("space.point = function() return 'n', 'k', false, 'icc', 1 end",
 		       "'icc' is no compiler of a point");
+	check_stand_in("space.point = function() return 'n', 'k', false, 'default', 0 end",
+		       "the tokens of a point are no number from 1");
 	check_stand_in("space.point = function() return ('n'):rep(70), 'k' end",
 		       "the name of a point is longer than 63 bytes: "
 		       "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");

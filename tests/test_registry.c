@@ -170,6 +170,36 @@ static void check_layouts(struct gen *gen)
 	"- {format: w4g32, n: " n ", " rest ", point: {family: dot, format: w4g32, act: a8g32, " \
 	"isa: avx2, KU: 1, NT: " nt ", PF: 0, RG: 1, RV: " rv ", UNPACK: shift}}\n"
 
+#define CASE(rest, rv) \
+	"quern: results\nschema: 1\nentries:\n- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, " rest \
+	"point: {family: dot, format: w4g32, act: a8g32, isa: neon, KU: 1, NT: 1, PF: 0, RG: 1, " \
+	"RV: " rv ", UNPACK: shift}}\n"
+
+/* A measured winner beats an estimated one, whatever the order; of two estimates the later one wins. */
+static void check_estimates(struct gen *gen)
+{
+	static const char *const orders[][2] = {{"m.yaml", "e.yaml"}, {"e.yaml", "m.yaml"}};
+	static const char *const estimates[] = {"e.yaml", "e2.yaml"};
+	struct gen_error err;
+
+	scratch_write_text("m.yaml", CASE("median_us: 5, ", "2"));
+	scratch_write_text("e.yaml", CASE("estimated: {cycles_per_weight: 0.1}, ", "4"));
+	scratch_write_text("e2.yaml", CASE("estimated: {cycles_per_weight: 0.2}, ", "8"));
+	for (int i = 0; i < 2; i++) {
+		check_that(gen_write(gen, orders[i], 2, i ? "em" : "me", NULL, &err) == 0, __FILE__,
+			   __LINE__, err.text);
+		CHECK(access(i ? "em/kernel_dot_w4g32_a8g32_neon_r2g1k1p0n1.c"
+			       : "me/kernel_dot_w4g32_a8g32_neon_r2g1k1p0n1.c",
+			     F_OK) == 0);
+		CHECK(access(i ? "em/kernel_dot_w4g32_a8g32_neon_r4g1k1p0n1.c"
+			       : "me/kernel_dot_w4g32_a8g32_neon_r4g1k1p0n1.c",
+			     F_OK) < 0);
+	}
+	CHECK(gen_write(gen, estimates, 2, "ee", NULL, &err) == 0);
+	CHECK(access("ee/kernel_dot_w4g32_a8g32_neon_r8g1k1p0n1.c", F_OK) == 0);
+	CHECK(access("ee/kernel_dot_w4g32_a8g32_neon_r4g1k1p0n1.c", F_OK) < 0);
+}
+
 /* Defaults that no number of tokens would take are left out. */
 static void check_needed(struct gen *gen)
 {
@@ -339,6 +369,7 @@ int main(void)
 	if (check_that(gen != NULL, __FILE__, __LINE__, err.text)) {
 		check_writing(gen);
 		check_layouts(gen);
+		check_estimates(gen);
 		check_needed(gen);
 		check_lossy(gen);
 		check_clang_results(gen);

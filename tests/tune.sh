@@ -226,6 +226,15 @@ misused --nothing
 grep -q '^3 threads are left out: the device has 2 cores' "$dir/cores/out" || fail 'cores: not said'
 grep -q 'threads: 3' "$dir/cores/r.yaml" && fail 'cores: measured with 3 threads on 2 cores'
 
+# ---- winners of another file go first ----
+
+cp "$dir/calm/r.yaml" "$dir/seeds.yaml"
+(tune seeds --seed 5 --seed-from "$dir/seeds.yaml") || fail "seeds: exit $?: $(tail -n 3 "$dir/seeds/out")"
+grep -q 'seeds.yaml are raced first' "$dir/seeds/out" || fail 'seeds: not said'
+(tune seeds --seed-from "$dir/absent.yaml") && fail 'seeds: takes a file that is not there'
+winner=$(sed -n 's/^  kernel: //p' "$dir/seeds.yaml" | head -n 1)
+grep -q "time .*$winner" "$dir/seeds/r.journal" || fail "seeds: $winner is not raced"
+
 # ---- files that cannot be used ----
 
 (tune other --seed 2 -f w4g32 -s 64x64) || fail "other: exit $?"

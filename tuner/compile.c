@@ -29,6 +29,7 @@ enum { N_PROBE_SOURCES = sizeof(probe_sources) / sizeof(*probe_sources) };
 struct compile {
 	struct toolchain *tools;
 	int n_parallel;
+	int is_assembly; /* candidates become assembly, not objects */
 	double seconds;
 	long count;
 };
@@ -102,7 +103,10 @@ static void push_unit(struct queue *queue, const size_t *members, size_t n)
 /* Cuts members that may share a unit into some of about equal size, enough for all to run. */
 static void push_group(struct queue *queue, const size_t *members, size_t n)
 {
-	size_t n_units = (n + MAX_UNIT - 1) / MAX_UNIT, least = (size_t)queue->compile->n_parallel;
+	/* In a unit of its own a kernel is compiled as the library's build does it: neighbours are
+	 * merged with it, or keep a compiler from inlining. */
+	const size_t max = queue->compile->is_assembly ? 1 : MAX_UNIT;
+	size_t n_units = (n + max - 1) / max, least = (size_t)queue->compile->n_parallel;
 
 	if (least > n / 4)
 		least = n / 4;
@@ -144,6 +148,11 @@ static void fail(struct queue *queue, const struct unit *unit, const char *why)
 	push_unit(queue, unit->members + unit->n / 2, unit->n - unit->n / 2);
 }
 
+static const char *suffix(const struct compile *compile)
+{
+	return compile->is_assembly ? ".s" : ".o";
+}
+
 /* Takes the next waiting unit: known already, or started. */
 static int start_unit(struct queue *queue, struct gen_error *err)
 {
@@ -157,10 +166,12 @@ static int start_unit(struct queue *queue, struct gen_error *err)
 	unit.hash =
 		hash_text(hash_text(compile->tools->compilers[first->compiler].base, first->flags),
 			  text);
-	object = toolchain_path(compile->tools, "objects", unit.hash, ".o");
+	if (compile->is_assembly)
+		unit.hash = hash_text(unit.hash, "assembly");
+	object = toolchain_path(compile->tools, "objects", unit.hash, suffix(compile));
 	bad = toolchain_path(compile->tools, "objects", unit.hash, ".bad");
 	source = toolchain_path(compile->tools, "sources", unit.hash, ".c");
-	temporary = toolchain_path(compile->tools, "tmp", unit.hash, ".o");
+	temporary = toolchain_path(compile->tools, "tmp", unit.hash, suffix(compile));
 	log = toolchain_path(compile->tools, "logs", unit.hash, ".log");
 	why = command_read_text(bad);
 	if (access(object, F_OK) == 0) {
@@ -168,8 +179,10 @@ static int start_unit(struct queue *queue, struct gen_error *err)
 	} else if (why) {
 		fail(queue, &unit, why);
 	} else {
-		toolchain_add_words(compile->tools, first->compiler, first->flags, source,
-				    temporary, &command);
+		(compile->is_assembly ? toolchain_add_assembly
+				      : toolchain_add_words)(compile->tools, first->compiler,
+							     first->flags, source, temporary,
+							     &command);
 		status = toolchain_write_text(source, text, err);
 		if (!status)
 			unit.pid = command_start(&command, log, compile->tools->tmp, err);
@@ -200,13 +213,13 @@ static int finish_unit(struct queue *queue, const struct unit *unit, int status,
 		       struct gen_error *err)
 {
 	struct compile *compile = queue->compile;
-	char *temporary = toolchain_path(compile->tools, "tmp", unit->hash, ".o");
+	char *temporary = toolchain_path(compile->tools, "tmp", unit->hash, suffix(compile));
 	char *path, *why, how[80];
 	int result = 0;
 
 	compile->seconds += process_now() - unit->begin;
 	if (!late && WIFEXITED(status) && !WEXITSTATUS(status)) {
-		path = toolchain_path(compile->tools, "objects", unit->hash, ".o");
+		path = toolchain_path(compile->tools, "objects", unit->hash, suffix(compile));
 		result = toolchain_keep(temporary, path, err);
 		succeed(queue, unit);
 	} else {
@@ -310,6 +323,17 @@ int compile_items(struct compile *compile, struct compile_item *items, size_t n,
 		free(queue.units[i].members);
 	free(queue.units);
 	return status;
+}
+
+char *compile_assembly(const struct compile *compile, const char *object, struct gen_error *err)
+{
+	char *path = fail_text("%s/objects/%s.s", compile->tools->work, object);
+	char *text = command_read_text(path);
+
+	if (!text)
+		fail_set(err, "cannot read %s: %s", path, strerror(errno));
+	free(path);
+	return text;
 }
 
 /* ---- programs ---- */
@@ -419,6 +443,11 @@ struct compile *compile_open(const struct device *device, const char *home, cons
 		return compile;
 	free(compile);
 	return NULL;
+}
+
+void compile_to_assembly(struct compile *compile)
+{
+	compile->is_assembly = 1;
 }
 
 void compile_close(struct compile *compile)

@@ -21,6 +21,12 @@ struct compile *compile_open(const struct device *device, const char *home, cons
 			     int n_parallel, struct gen_error *err);
 void compile_close(struct compile *compile);
 
+/* From now on items become assembly with marked loops, to be looked at and never linked. */
+void compile_to_assembly(struct compile *compile);
+
+/* The assembly of which compile_items gave the name; the caller frees it. */
+char *compile_assembly(const struct compile *compile, const char *object, struct gen_error *err);
+
 /* First line of what a compiler says about itself; NULL: the device does not have it. */
 const char *compile_version(const struct compile *compile, enum gen_compiler compiler);
 

@@ -4,6 +4,7 @@
 #include "contest.h"
 #include "fail.h"
 #include "final.h"
+#include "known.h"
 #include "pass.h"
 
 #define SEARCH_SHARE 0.5 /* of a format's time for finding candidates */
@@ -164,64 +165,6 @@ static int race_batch(struct pass *pass, const char *stage, size_t first_new)
 	return left < 0 ? -1 : 0;
 }
 
-/* How much the ISA of a key needs, from 1; 0: the device does not have it. */
-static int isa_width(const struct contest *contest, const char *key)
-{
-	for (size_t i = 0; i < contest->n_isas; i++) {
-		char *word = fail_text(" isa=%s", contest->isas[i].info.name);
-		const char *at = strstr(key, word);
-		size_t n = strlen(word);
-
-		free(word);
-		if (at && (at[n] == ' ' || !at[n]))
-			return 1 + contest->isas[i].n_features;
-	}
-	return 0;
-}
-
-/* Is a key's kernel one for these activations? */
-static int is_for(const char *key, const char *act)
-{
-	const char *at = strstr(key, " act=");
-	const size_t n = strlen(act);
-
-	return at && !strncmp(at + 5, act, n) && (at[5 + n] == ' ' || !at[5 + n]);
-}
-
-/*
- * Adds the points of a record for this format.  to_front: the widest ISA's first one for the
- * nearest number of tokens comes to the front; it is what an untuned library takes.
- */
-static size_t collect_known(const struct pass *pass, const struct record *record, const char **keys,
-			    size_t n, size_t max, int to_front)
-{
-	double nearest = 0;
-	int widest = 0;
-
-	for (size_t i = 0; record && i < record->n_entries && n < max; i++) {
-		const struct record_entry *entry = &record->entries[i];
-		int width = isa_width(pass->contest, entry->key);
-		double far =
-			fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)pass->place.n));
-		size_t j = 0;
-
-		if (strcmp(entry->format, pass->format) || !width || !is_for(entry->key, pass->act))
-			continue;
-		while (j < n && strcmp(keys[j], entry->key))
-			j++;
-		if (j < n)
-			continue;
-		keys[n++] = entry->key;
-		if (to_front && (width > widest || (width == widest && far < nearest))) {
-			keys[n - 1] = keys[0];
-			keys[0] = entry->key;
-			widest = width;
-			nearest = far;
-		}
-	}
-	return n;
-}
-
 /* Where no default is known, the first legal point of the widest ISA takes its part. */
 static int first_point(struct pass *pass, struct gen_point *point)
 {
@@ -262,7 +205,14 @@ static int start_search(struct pass *pass)
 	const struct contest *contest = pass->contest;
 	const char *keys[64];
 	struct gen_point point;
-	size_t n = collect_known(pass, contest->defaults, keys, 0, 32, 1);
+	const struct known_place place = {
+		.format = pass->format,
+		.act = pass->act,
+		.n_tokens = pass->place.n,
+		.isas = contest->isas,
+		.n_isas = contest->n_isas,
+	};
+	size_t n = known_collect(&place, contest->defaults, keys, 0, 32, 1);
 	int status;
 
 	if (!n) {
@@ -270,7 +220,8 @@ static int start_search(struct pass *pass)
 			return -1;
 		keys[n++] = point.key;
 	}
-	n = collect_known(pass, contest->earlier, keys, n, 64, 0);
+	n = known_collect(&place, contest->seeds, keys, n, 48, 0);
+	n = known_collect(&place, contest->earlier, keys, n, 64, 0);
 	if (search_start(pass->search, keys, n, contest->effort.n_random, pass->err) < 0)
 		return -1;
 	status = bring_in(pass, 0);

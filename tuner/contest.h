@@ -38,8 +38,8 @@ struct contest {
 	struct compile *compile;
 	struct journal *journal;
 	struct session *session;
-	struct record *record;                   /* grows */
-	const struct record *defaults, *earlier; /* where known good points come from */
+	struct record *record;                           /* grows */
+	const struct record *defaults, *seeds, *earlier; /* where known good points come from */
 	struct show *show;
 	const struct search_isa *isas;
 	size_t n_isas;

@@ -7,11 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "models.h"
 #include "options.h"
 
 static const char usage[] =
 	"usage: quern tune [OPTION]... [CONFIG.yaml]\n"
-	"Measures which kernels are fastest on a device and writes a results file.\n"
+	"Measures which kernels are fastest on a device and writes a results file, or estimates\n"
+	"it without one.\n"
 	"\n"
 	"  -b, --budget WHAT     quick (150 s), normal (20 min) or a number of seconds\n"
 	"      --seed N          of the search's random numbers (1)\n"
@@ -24,6 +26,10 @@ static const char usage[] =
 	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
 	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
 	"      --fresh           forget what an interrupted run has measured\n"
+	"      --seed-from FILE  race the winners of this results file first\n"
+	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
+	"      --compiler WHAT   for estimates: gcc (the device's), clang or both (both)\n"
+	"      --max-candidates N  for estimates: kernels of a search (100, or 500 with -b normal)\n"
 	"  -h, --help\n";
 
 static const struct contest_effort quick = {
@@ -84,7 +90,7 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
 }
 
-enum { SEED = 256, FRESH };
+enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES };
 
 static const struct option long_options[] = {
 	{"budget", required_argument, NULL, 'b'},
@@ -98,6 +104,10 @@ static const struct option long_options[] = {
 	{"work", required_argument, NULL, 'w'},
 	{"jobs", required_argument, NULL, 'j'},
 	{"fresh", no_argument, NULL, FRESH},
+	{"seed-from", required_argument, NULL, SEED_FROM},
+	{"estimate", required_argument, NULL, 'e'},
+	{"compiler", required_argument, NULL, COMPILER},
+	{"max-candidates", required_argument, NULL, MAX_CANDIDATES},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -132,6 +142,18 @@ static int set_option(struct options *options, int option, char **argv)
 	case 'o': options->output = optarg; return 0;
 	case 'w': options->work = optarg; return 0;
 	case FRESH: options->fresh = 1; return 0;
+	case SEED_FROM: options->seed_from = optarg; return 0;
+	case 'e': options->core = optarg; return 0;
+	case COMPILER:
+		options->compiler = optarg;
+		return strcmp(optarg, "gcc") && strcmp(optarg, "clang") && strcmp(optarg, "both")
+			       ? misuse("--compiler '%s' must be gcc, clang or both", optarg)
+			       : 0;
+	case MAX_CANDIDATES:
+		if (set_number(&number, optarg, 1000000) < 0 || !number)
+			return misuse("--max-candidates '%s' must be a number from 1", optarg);
+		options->max_candidates = (long)number;
+		return 0;
 	case ':': return misuse("option '%s' needs a value", argv[optind - 1]);
 	default: return misuse("unknown option '%s'", argv[optind - 1]);
 	}
@@ -144,11 +166,10 @@ int options_read(struct options *options, int argc, char **argv)
 	memset(options, 0, sizeof(*options));
 	set_budget(options, "quick");
 	options->seed = 1;
-	options->device = "local";
 	options->jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	opterr = 0;
 	optind = 1;
-	while ((option = getopt_long(argc, argv, ":b:t:f:s:m:d:o:w:j:h", long_options, NULL)) !=
+	while ((option = getopt_long(argc, argv, ":b:t:f:s:m:d:o:w:j:e:h", long_options, NULL)) !=
 	       -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);
@@ -160,6 +181,21 @@ int options_read(struct options *options, int argc, char **argv)
 	if (argc - optind > 1)
 		return misuse("there is one config file at most, not also '%s'", argv[optind + 1]);
 	options->config = argv[optind];
+	if (!options->core && (options->compiler || options->max_candidates))
+		return misuse("%s is for estimates, which --estimate asks for",
+			      options->compiler ? "--compiler" : "--max-candidates");
+	if (options->core && !models_find(options->core)) {
+		fprintf(stderr,
+			"quern: tune: there is no model of a core '%.40s': must be one of %s\n",
+			options->core, models_names());
+		return -1;
+	}
+	if (options->core && options->threads)
+		return misuse("%s",
+			      "--threads and --estimate exclude each other: an estimate is of "
+			      "one thread");
+	if (!options->device) /* estimates need no more than the compilers of this one */
+		options->device = options->core ? "qemu-aarch64" : "local";
 	if (options->model && options->shapes)
 		return misuse("%s", "--model and --shapes exclude each other");
 	return 0;

@@ -12,6 +12,10 @@ struct options {
 	struct contest_effort effort;
 	unsigned long long seed;
 	int jobs, fresh;
+	const char *seed_from; /* a results file whose winners go first */
+	const char *core;      /* to estimate for; NULL: a device is measured */
+	const char *compiler;  /* for estimates: "gcc", "clang" or "both" */
+	long max_candidates;   /* of one search of estimates; 0: as the budget says */
 };
 
 /* 0; 1 when help was asked for and printed; -1 after a complaint on standard error. */

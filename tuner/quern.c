@@ -14,6 +14,7 @@
 
 #include "gen/gen.h"
 #include "runtime/quern.h"
+#include "tabulate.h"
 #include "tune.h"
 
 enum { OK, FAILED, MISUSED };
@@ -24,12 +25,16 @@ static const char usage[] =
 	"  quern gen FILE... -o DIR [--arch ARCH]\n"
 	"      Writes the C files of a runtime to DIR: the kernels that results or config files\n"
 	"      name, a registry (kernels.c) and a makefile part (kernels.mk).  Of two FILEs that\n"
-	"      know the same case the later one wins.  Files that are right stay untouched.\n"
+	"      know the same case the later one wins, but never an estimate over a measurement.\n"
+	"      Files that are right stay untouched.\n"
 	"        -o, --output DIR    made when absent\n"
 	"        --arch ARCH         only what runs there: x86_64 or aarch64\n"
 	"\n"
 	"  quern tune [OPTION]...\n"
-	"      Measures which kernels win on a device; see quern tune --help.\n"
+	"      Measures which kernels win on a device, or estimates it; see quern tune --help.\n"
+	"\n"
+	"  quern cost [OPTION]... KEY|FILE...\n"
+	"      Prints what kernels cost by their assembly; see quern cost --help.\n"
 	"\n"
 	"  quern run ARGUMENT...\n"
 	"      Starts quern-run, the engine's command line; see quern run --help.\n"
@@ -164,6 +169,11 @@ static int run_tune(int argc, char **argv)
 	return tune_main(argc, argv, find_home());
 }
 
+static int run_cost(int argc, char **argv)
+{
+	return tabulate_main(argc, argv, find_home());
+}
+
 /* quern-run of the folder that this program runs from, or else of PATH. */
 static int run_run(int argc, char **argv)
 {
@@ -194,13 +204,13 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{"gen", run_gen},         {"tune", run_tune},         {"run", run_run},
-		{"version", run_version}, {"--version", run_version}, {"help", run_help},
-		{"--help", run_help},     {"-h", run_help},
+		{"gen", run_gen},   {"tune", run_tune},       {"cost", run_cost},
+		{"run", run_run},   {"version", run_version}, {"--version", run_version},
+		{"help", run_help}, {"--help", run_help},     {"-h", run_help},
 	};
 
 	if (argc < 2)
-		return complain(MISUSED, "name a command: gen, tune, run, version or help");
+		return complain(MISUSED, "name a command: gen, tune, cost, run, version or help");
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

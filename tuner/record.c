@@ -15,9 +15,13 @@
 	{ \
 		name, RECORD_##kind, offsetof(struct record_ceiling, path), 0 \
 	}
-#define ENTRY(kind, name, path, is_measured) \
+#define ENTRY(kind, name, path, needs) \
 	{ \
-		name, RECORD_##kind, offsetof(struct record_entry, path), is_measured \
+		name, RECORD_##kind, offsetof(struct record_entry, path), RECORD_##needs \
+	}
+#define ESTIMATE(kind, name) \
+	{ \
+#name, RECORD_##kind, offsetof(struct record_estimate, name), 0 \
 	}
 
 const struct record_field record_device_fields[] = {
@@ -63,22 +67,40 @@ const struct record_field record_ceiling_fields[] = {
 };
 
 const struct record_field record_entry_fields[] = {
-	ENTRY(FORMAT, "format", format, 0),
-	ENTRY(LONG, "m", m, 1),
-	ENTRY(LONG, "k", k, 1),
-	ENTRY(LONG, "n", n, 0),
-	ENTRY(INT, "threads", threads, 1),
-	ENTRY(NAME, "kernel", kernel, 0),
-	ENTRY(DOUBLE, "median_us", median_us, 1),
-	ENTRY(DOUBLE, "ci_low_us", ci_low_us, 1),
-	ENTRY(DOUBLE, "ci_high_us", ci_high_us, 1),
-	ENTRY(DOUBLE, "gbps", gbps, 1),
-	ENTRY(DOUBLE, "roof_fraction", roof_fraction, 1),
-	ENTRY(DOUBLE, "nmse", nmse, 1),
-	ENTRY(NAME, "default_kernel", default_kernel, 1),
-	ENTRY(DOUBLE, "speedup", speedup, 1),
-	ENTRY(LONG, "samples", samples, 1),
-	ENTRY(LONG, "flagged", flagged, 1),
+	ENTRY(FORMAT, "format", format, ANY),
+	ENTRY(LONG, "m", m, SHAPE),
+	ENTRY(LONG, "k", k, SHAPE),
+	ENTRY(LONG, "n", n, ANY),
+	ENTRY(INT, "threads", threads, SHAPE),
+	ENTRY(NAME, "kernel", kernel, ANY),
+	ENTRY(DOUBLE, "median_us", median_us, MEASURED),
+	ENTRY(DOUBLE, "ci_low_us", ci_low_us, MEASURED),
+	ENTRY(DOUBLE, "ci_high_us", ci_high_us, MEASURED),
+	ENTRY(DOUBLE, "gbps", gbps, MEASURED),
+	ENTRY(DOUBLE, "roof_fraction", roof_fraction, MEASURED),
+	ENTRY(DOUBLE, "nmse", nmse, MEASURED),
+	ENTRY(NAME, "default_kernel", default_kernel, SHAPE),
+	ENTRY(DOUBLE, "speedup", speedup, MEASURED),
+	ENTRY(LONG, "samples", samples, MEASURED),
+	ENTRY(LONG, "flagged", flagged, MEASURED),
+	{0},
+};
+
+const struct record_field record_estimate_fields[] = {
+	ESTIMATE(DOUBLE, cycles_per_weight),
+	ESTIMATE(DOUBLE, default_cycles_per_weight),
+	ESTIMATE(DOUBLE, instructions_per_weight),
+	ESTIMATE(DOUBLE, vector_per_weight),
+	ESTIMATE(LONG, spills),
+	ESTIMATE(WORDS, bottleneck),
+	{0},
+};
+
+const struct record_field record_estimated_fields[] = {
+	FIELD(TEXT, "core", estimated.core),
+	FIELD(TEXT, "model", estimated.model),
+	FIELD(TEXT, "llvm_mca", estimated.llvm_mca),
+	FIELD(TEXT, "note", estimated.note),
 	{0},
 };
 
@@ -144,6 +166,7 @@ void record_free(struct record *record)
 	free_texts(record_compiler_fields, record);
 	free_texts(record_generator_fields, record);
 	free_texts(record_protocol_fields, record);
+	free_texts(record_estimated_fields, record);
 	free(record->counters);
 	for (size_t i = 0; i < record->protocol.n_failed; i++) {
 		free(record->protocol.failed[i].point);
@@ -168,20 +191,22 @@ void record_free(struct record *record)
 /* ---- writing ---- */
 
 static void write_fields(struct yaml_out *out, const struct record_field *fields, const void *base,
-			 int with_measured)
+			 int needs)
 {
 	for (; fields->name; fields++) {
 		const void *from = (const char *)base + fields->offset;
 
-		if ((fields->is_measured && !with_measured) ||
+		if (fields->needs > needs ||
 		    (fields->kind == RECORD_TEXT && !*(char *const *)from) ||
-		    ((fields->kind == RECORD_NAME || fields->kind == RECORD_FORMAT) &&
+		    ((fields->kind == RECORD_NAME || fields->kind == RECORD_FORMAT ||
+		      fields->kind == RECORD_WORDS) &&
 		     !*(const char *)from))
 			continue;
 		yaml_out_text(out, fields->name);
 		switch (fields->kind) {
 		case RECORD_TEXT: yaml_out_text(out, *(char *const *)from); break;
 		case RECORD_NAME:
+		case RECORD_WORDS:
 		case RECORD_FORMAT: yaml_out_text(out, from); break;
 		case RECORD_LONG: yaml_out_format(out, "%ld", *(const long *)from); break;
 		case RECORD_WIDE: yaml_out_format(out, "%lld", *(const long long *)from); break;
@@ -199,7 +224,7 @@ static void write_section(struct yaml_out *out, const char *name, const struct r
 {
 	yaml_out_text(out, name);
 	yaml_out_map(out, 0);
-	write_fields(out, fields, record, 1);
+	write_fields(out, fields, record, 0);
 	yaml_out_end_map(out);
 }
 
@@ -207,7 +232,7 @@ static void write_protocol(struct yaml_out *out, const struct record *record)
 {
 	yaml_out_text(out, "protocol");
 	yaml_out_map(out, 0);
-	write_fields(out, record_protocol_fields, record, 1);
+	write_fields(out, record_protocol_fields, record, 0);
 	yaml_out_text(out, "failed");
 	yaml_out_list(out, record->protocol.n_failed == 0);
 	for (size_t i = 0; i < record->protocol.n_failed; i++) {
@@ -253,7 +278,16 @@ static void write_entry(struct yaml_out *out, const struct record_entry *entry)
 		yaml_out_text(out, "op");
 		yaml_out_text(out, entry->n == 1 ? "gemv" : "gemm");
 	}
-	write_fields(out, record_entry_fields, entry, !entry->is_default);
+	write_fields(out, record_entry_fields, entry,
+		     entry->is_default     ? RECORD_ANY
+		     : entry->is_estimated ? RECORD_SHAPE
+					   : RECORD_MEASURED);
+	if (entry->is_estimated) {
+		yaml_out_text(out, "estimated");
+		yaml_out_map(out, 1);
+		write_fields(out, record_estimate_fields, &entry->estimate, 0);
+		yaml_out_end_map(out);
+	}
 	write_point(out, entry->key);
 	if (!entry->is_default) {
 		yaml_out_text(out, "equivalent");
@@ -285,7 +319,9 @@ static int write_all(const struct record *record, FILE *file)
 	yaml_out_text(out, "results");
 	yaml_out_text(out, "schema");
 	yaml_out_format(out, "1");
-	write_fields(out, record_top_fields, record, 1);
+	write_fields(out, record_top_fields, record, 0);
+	if (record->estimated.core)
+		write_section(out, "estimated", record_estimated_fields, record);
 	write_section(out, "device", record_device_fields, record);
 	write_section(out, "compiler", record_compiler_fields, record);
 	write_section(out, "generator", record_generator_fields, record);
@@ -294,7 +330,7 @@ static int write_all(const struct record *record, FILE *file)
 	yaml_out_list(out, record->n_ceilings == 0);
 	for (size_t i = 0; i < record->n_ceilings; i++) {
 		yaml_out_map(out, 1);
-		write_fields(out, record_ceiling_fields, &record->ceilings[i], 1);
+		write_fields(out, record_ceiling_fields, &record->ceilings[i], 0);
 		yaml_out_end_map(out);
 	}
 	yaml_out_end_list(out);

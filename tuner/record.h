@@ -5,6 +5,19 @@
  * (format, op, M, K, N, threads) with the winner and what is known about it.  An entry with
  * `default: true` has no shape; it is what an untuned build ships.  Only the tuner writes results
  * files and replaces them in one step.
+ *
+ * Where nothing was measured but estimated (quern tune --estimate) the file and each such entry say
+ * so, the entry in the place of all that a measured one has:
+ *
+ *   estimated: {core: cortex-a76, model: neoverse-n1, llvm_mca: 19.1.7, note: ...}
+ *   entries:
+ *   - op, format, m, k, n, threads, kernel, default_kernel, point, equivalent as ever
+ *     estimated: {cycles_per_weight: 0.083, default_cycles_per_weight: 0.091,
+ *                 instructions_per_weight: 0.22, vector_per_weight: 0.17, spills: 0,
+ *                 bottleneck: ...}
+ *
+ * A weight is one weight times one token; what a kernel does once for all tokens (decoding) is in
+ * the cycles, shared among n of them, and not in the instructions.
  */
 #ifndef TUNER_RECORD_H
 #define TUNER_RECORD_H
@@ -16,9 +29,18 @@ struct record_value {
 	double value;
 };
 
+struct record_estimate {
+	double cycles_per_weight, default_cycles_per_weight;
+	double instructions_per_weight, vector_per_weight;
+	long spills; /* loads and stores of vectors on the stack, in one pass of the loop */
+	char bottleneck[128];
+};
+
 struct record_entry {
 	char format[32];
-	int is_default; /* no shape and no measurements */
+	int is_default;   /* no shape and no measurements */
+	int is_estimated; /* a shape and an estimate, no measurements */
+	struct record_estimate estimate;
 	long m, k, n;
 	int threads;
 	char kernel[64]; /* name; may be empty in a default */
@@ -66,6 +88,9 @@ struct record {
 		struct record_failure *failed;
 		size_t n_failed;
 	} protocol;
+	struct {
+		char *core, *model, *llvm_mca, *note;
+	} estimated;    /* NULL: this was measured */
 	char *counters; /* "papi: cycles, ..." or "none: why" */
 	struct record_ceiling *ceilings;
 	size_t n_ceilings;

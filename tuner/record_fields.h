@@ -15,6 +15,7 @@ enum record_kind {
 	RECORD_TEXT,   /* char * */
 	RECORD_NAME,   /* char[64], not empty */
 	RECORD_FORMAT, /* char[32], not empty */
+	RECORD_WORDS,  /* char[128], not empty */
 	RECORD_LONG,
 	RECORD_INT,    /* not negative */
 	RECORD_WIDE,   /* long long */
@@ -26,11 +27,14 @@ struct record_field {
 	const char *name;
 	enum record_kind kind;
 	size_t offset;
-	int is_measured; /* of an entry: absent from defaults */
+	int needs; /* of an entry: which have it */
 };
+
+enum record_needs { RECORD_ANY, RECORD_SHAPE, RECORD_MEASURED };
 
 extern const struct record_field record_top_fields[], record_device_fields[],
 	record_compiler_fields[], record_generator_fields[], record_protocol_fields[],
-	record_ceiling_fields[], record_entry_fields[];
+	record_ceiling_fields[], record_entry_fields[], record_estimated_fields[],
+	record_estimate_fields[];
 
 #endif

@@ -68,6 +68,7 @@ static int read_field(const struct reader *in, const struct record_field *field,
 		return 0;
 	case RECORD_NAME: return read_text(in, node, field->name, to, 64);
 	case RECORD_FORMAT: return read_text(in, node, field->name, to, 32);
+	case RECORD_WORDS: return read_text(in, node, field->name, to, 128);
 	case RECORD_BOOL:
 		if (node->kind != YAML_SCALAR || node->quoted ||
 		    (strcmp(node->text, "true") && strcmp(node->text, "false")))
@@ -187,6 +188,13 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 			return yaml_complain(in->yaml, node, in->err, "op must be gemv or gemm");
 		return 1;
 	}
+	if (!strcmp(key, "estimated")) {
+		entry->is_estimated = 1;
+		return read_mapping(in, node, key, record_estimate_fields, NULL, &entry->estimate) <
+				       0
+			       ? -1
+			       : 1;
+	}
 	if (!strcmp(key, "point"))
 		return read_point(in, node, entry->key, sizeof(entry->key)) < 0 ? -1 : 1;
 	if (!strcmp(key, "equivalent")) {
@@ -227,10 +235,18 @@ static int read_entry(const struct reader *in, const struct yaml_node *node, str
 	for (const struct record_field *field = record_entry_fields; field->name; field++) {
 		int given = yaml_get(node, field->name) != NULL;
 
-		if (field->is_measured && given && entry->is_default)
+		if (field->needs > RECORD_ANY && given && entry->is_default)
 			return yaml_complain(in->yaml, node, in->err, "a default entry has no '%s'",
 					     field->name);
+		if (field->needs == RECORD_MEASURED && given && entry->is_estimated)
+			return yaml_complain(in->yaml, node, in->err,
+					     "an estimated entry has no '%s'", field->name);
 	}
+	if (entry->is_estimated && (entry->is_default || !(entry->estimate.cycles_per_weight > 0)))
+		return yaml_complain(in->yaml, node, in->err,
+				     entry->is_default
+					     ? "a default entry has no 'estimated'"
+					     : "'estimated' needs a cycles_per_weight above 0");
 	if (!*entry->key || !*entry->format)
 		return yaml_complain(in->yaml, node, in->err, "the entry has no '%s'",
 				     *entry->key ? "format" : "point");
@@ -288,6 +304,7 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 		const struct record_field *fields;
 		read_more_fn *more;
 	} parts[] = {
+		{"estimated", record_estimated_fields, NULL},
 		{"device", record_device_fields, NULL},
 		{"compiler", record_compiler_fields, NULL},
 		{"generator", record_generator_fields, NULL},

@@ -12,6 +12,8 @@ struct space {
 	const struct search_isa *isa;
 	char head[128]; /* "family=dot format=w4g32 act=a8g32 isa=avx512" */
 	long wanted;    /* random points still to be drawn from it */
+	char fixed
+		[32]; /* " PF=4096", what its points have; empty: nothing is fixed, or no point seen */
 };
 
 struct search {
@@ -20,6 +22,7 @@ struct search {
 	char format[32], act[16];
 	long n_tokens;
 	int with_clang;
+	const char *fixed; /* a parameter, or NULL */
 	uint64_t seed;
 	struct space *spaces;
 	size_t n_spaces;
@@ -45,6 +48,7 @@ static int open_spaces(struct search *search, const struct config *config, const
 				return -1;
 			space->isa = &isas[i];
 			space->wanted = 0;
+			*space->fixed = 0;
 			snprintf(space->head, sizeof(space->head),
 				 "family=%s format=%s act=%s isa=%s", config->families.list[f],
 				 search->format, act, isas[i].info.name);
@@ -88,6 +92,11 @@ void search_close(struct search *search)
 	free(search);
 }
 
+void search_fix(struct search *search, const char *parameter)
+{
+	search->fixed = parameter;
+}
+
 long search_n_legal(const struct search *search)
 {
 	long n = 0;
@@ -109,17 +118,50 @@ struct search_candidate *search_candidate(struct search *search, size_t i)
 
 /* ---- adding ---- */
 
+/* " PF=4096" in a key, or NULL; n: how long it is. */
+static const char *find_fixed(const struct search *search, const char *key, size_t *n)
+{
+	char *word = fail_text(" %s=", search->fixed);
+	const char *at = strstr(key, word);
+
+	*n = at ? strlen(word) + strcspn(at + strlen(word), " ") : 0;
+	free(word);
+	return at;
+}
+
+/* Gives a point the value that its space has of what is fixed: 1, or 0 where that is not legal. */
+static int fix(struct search *search, struct space *space, struct search_candidate *one)
+{
+	struct gen_error ignored;
+	size_t n;
+	const char *at = search->fixed ? find_fixed(search, one->point.key, &n) : NULL;
+	char *key;
+
+	if (!at)
+		return 1;
+	if (!*space->fixed)
+		snprintf(space->fixed, sizeof(space->fixed), "%.*s", (int)n, at);
+	key = fail_text("%.*s%s%s", (int)(at - one->point.key), one->point.key, space->fixed,
+			at + n);
+	one->index = gen_space_find(space->space, key, &ignored);
+	free(key);
+	return one->index >= 0 &&
+	       gen_space_point(space->space, one->index, &one->point, &ignored) == 0;
+}
+
 /* 1: added; 0: there is one like it; -1: the generator fails. */
 static int add_point(struct search *search, struct space *space, long index, struct gen_error *err)
 {
 	struct search_candidate one = {.space = space->space, .index = index, .isa = space->isa};
 
-	for (size_t i = 0; i < search->n; i++) {
-		if (search->list[i].space == space->space && search->list[i].index == index)
-			return 0;
-	}
 	if (gen_space_point(space->space, index, &one.point, err) < 0)
 		return -1;
+	if (!fix(search, space, &one))
+		return 0;
+	for (size_t i = 0; i < search->n; i++) {
+		if (search->list[i].space == space->space && search->list[i].index == one.index)
+			return 0;
+	}
 	one.text = gen_emit(search->gen, one.point.key, err);
 	if (!one.text)
 		return -1;

@@ -47,6 +47,12 @@ struct search *search_open(struct gen *gen, const struct config *config, const c
 			   struct gen_error *err);
 void search_close(struct search *search);
 
+/*
+ * Before any batch: of this parameter every space has one value only, that of the first point that
+ * comes from it.
+ */
+void search_fix(struct search *search, const char *parameter);
+
 long search_n_legal(const struct search *search);
 
 size_t search_n(const struct search *search);

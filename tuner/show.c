@@ -35,15 +35,17 @@ static int columns(const struct show *show)
 void show_progress(struct show *show)
 {
 	double now = process_now();
-	char line[512];
+	char line[512], time[32] = "";
 	int left = show->left_s > 0 ? (int)show->left_s : 0;
 
 	if (!show->is_terminal || now - show->drawn < 0.1)
 		return;
 	show->drawn = now;
-	snprintf(line, sizeof(line), "%zu/%zu %s: %s | %ld tried, %ld invalid | %d:%02d left%s%s",
+	if (show->left_s >= 0)
+		snprintf(time, sizeof(time), " | %d:%02d left", left / 60, left % 60);
+	snprintf(line, sizeof(line), "%zu/%zu %s: %s | %ld tried, %ld invalid%s%s%s",
 		 show->cases_done, show->n_cases, show->place, show->what, show->tried,
-		 show->invalid, left / 60, left % 60, *show->best ? " | " : "", show->best);
+		 show->invalid, time, *show->best ? " | " : "", show->best);
 	fprintf(show->out, "\r\033[K%.*s", columns(show) - 1, line);
 	fflush(show->out);
 	show->is_dirty = 1;
@@ -89,16 +91,49 @@ static void show_ceilings(FILE *out, const struct record *record)
 	}
 }
 
+/* Shapes of a format have the same estimate: one line for all. */
+static void show_estimates(FILE *out, const struct record *record)
+{
+	fprintf(out, "%-7s %5s  %-46s %8s %8s %8s %7s  %s\n", "format", "N", "kernel", "cycles/w",
+		"default", "instr/w", "vec/w", "bottleneck");
+	for (size_t i = 0; i < record->n_entries; i++) {
+		const struct record_entry *entry = &record->entries[i], *before = entry - 1;
+		const struct record_estimate *estimate = &entry->estimate;
+		char base[16] = "-";
+
+		if (i && entry->n == before->n && !strcmp(entry->format, before->format) &&
+		    !strcmp(entry->kernel, before->kernel))
+			continue;
+		if (estimate->default_cycles_per_weight > 0)
+			snprintf(base, sizeof(base), "%.4f", estimate->default_cycles_per_weight);
+		fprintf(out, "%-7s %5ld  %-46s %8.4f %8s %8.4f %7.4f  %s\n", entry->format,
+			entry->n, entry->kernel, estimate->cycles_per_weight, base,
+			estimate->instructions_per_weight, estimate->vector_per_weight,
+			estimate->bottleneck);
+	}
+}
+
 void show_record(FILE *out, const struct record *record)
 {
 	size_t n_failed = record->protocol.n_failed;
 
-	show_entries(out, record);
-	fputc('\n', out);
-	show_ceilings(out, record);
-	fprintf(out, "%ld kernels tried, %ld verified, %zu failures; %.0f s\n",
-		record->protocol.tried, record->protocol.verified, n_failed,
-		record->protocol.seconds);
+	if (record->estimated.core) {
+		show_estimates(out, record);
+		fprintf(out,
+			"\nestimated for %s by llvm-mca %s (model %s%s%s), not measured; %ld "
+			"kernels tried, %zu failures; %.0f s\n",
+			record->estimated.core, record->estimated.llvm_mca, record->estimated.model,
+			record->estimated.note ? ", " : "",
+			record->estimated.note ? record->estimated.note : "",
+			record->protocol.tried, n_failed, record->protocol.seconds);
+	} else {
+		show_entries(out, record);
+		fputc('\n', out);
+		show_ceilings(out, record);
+		fprintf(out, "%ld kernels tried, %ld verified, %zu failures; %.0f s\n",
+			record->protocol.tried, record->protocol.verified, n_failed,
+			record->protocol.seconds);
+	}
 	for (size_t i = 0; i < n_failed && i < 10; i++)
 		fprintf(out, "  %s: %s\n", record->protocol.failed[i].point,
 			record->protocol.failed[i].reason);

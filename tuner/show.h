@@ -23,7 +23,7 @@ struct show {
 	char best[160]; /* "dot_... 312.4 us 30.1 GB/s" */
 	long tried, invalid;
 	size_t n_cases, cases_done;
-	double left_s; /* of the time budget */
+	double left_s; /* of the time budget; below 0: there is none */
 };
 
 void show_open(struct show *show, FILE *out);

@@ -110,9 +110,9 @@ static uint64_t hash_headers(uint64_t hash, const char *home)
 	return hash;
 }
 
-void toolchain_add_words(const struct toolchain *tools, enum gen_compiler compiler,
-			 const char *flags, const char *source, const char *object,
-			 struct command *command)
+static void add_words(const struct toolchain *tools, enum gen_compiler compiler, const char *flags,
+		      const char *stage, const char *source, const char *object,
+		      struct command *command)
 {
 	static const char *const folders[] = {"", "/runtime", "/templates"};
 
@@ -127,10 +127,27 @@ void toolchain_add_words(const struct toolchain *tools, enum gen_compiler compil
 		command_add(command, "-iquote");
 		command_add(command, "%s%s", tools->home, folders[i]);
 	}
-	command_add(command, "-c");
+	command_add(command, "%s", stage);
 	command_add(command, "-o");
 	command_add(command, "%s", object);
 	command_add(command, "%s", source);
+}
+
+void toolchain_add_words(const struct toolchain *tools, enum gen_compiler compiler,
+			 const char *flags, const char *source, const char *object,
+			 struct command *command)
+{
+	add_words(tools, compiler, flags, "-c", source, object, command);
+}
+
+void toolchain_add_assembly(const struct toolchain *tools, enum gen_compiler compiler,
+			    const char *flags, const char *source, const char *assembly,
+			    struct command *command)
+{
+	char *marked = fail_text("%s -DQN_MARKS -fno-asynchronous-unwind-tables", flags);
+
+	add_words(tools, compiler, marked, "-S", source, assembly, command);
+	free(marked);
 }
 
 int toolchain_run(const struct toolchain *tools, const struct command *command,

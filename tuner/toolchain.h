@@ -1,7 +1,7 @@
 /*
  * toolchain.h: the device's compilers and the folder they work in.
  *
- * The work folder: objects/HASH.o, or objects/HASH.bad with the reason; sources/HASH.c;
+ * The work folder: objects/HASH.o or .s, or objects/HASH.bad with the reason; sources/HASH.c;
  * logs/HASH.log with what the compiler said; probes/HASH; tmp/ for what is being written, emptied
  * at start and end.
  */
@@ -41,6 +41,11 @@ char *toolchain_path(const struct toolchain *tools, const char *folder, uint64_t
 void toolchain_add_words(const struct toolchain *tools, enum gen_compiler compiler,
 			 const char *flags, const char *source, const char *object,
 			 struct command *command);
+
+/* The same to assembly in which the loops of kernels are marked (qn_mark of runtime/kernel.h). */
+void toolchain_add_assembly(const struct toolchain *tools, enum gen_compiler compiler,
+			    const char *flags, const char *source, const char *assembly,
+			    struct command *command);
 
 /* Runs to the end: 0; -1 with the reason in *err. */
 int toolchain_run(const struct toolchain *tools, const struct command *command,

@@ -2,15 +2,17 @@
  * tune.c: a run from its first probe to the results file.
  */
 #include <ctype.h>
-#include <dirent.h>
 #include <unistd.h>
 
 #include "contest.h"
+#include "command.h"
 #include "facts.h"
 #include "fail.h"
 #include "hash.h"
 #include "options.h"
 #include "process.h"
+#include "rank.h"
+#include "request.h"
 #include "gen/folder.h"
 #include "runtime/quern.h"
 #include "tune.h"
@@ -30,71 +32,15 @@ struct run {
 	size_t n_isas;
 	struct journal *journal;
 	struct session *session;
-	struct record record, defaults, earlier;
+	struct record record, defaults, seeds, earlier;
 	struct show show;
 	struct contest contest;
 	char *output, *work, *templates;
-	int is_misused; /* an option has a wrong list */
+	char seeded[32]; /* which seeds, or empty */
+	int is_misused;  /* an option has a wrong list */
 };
 
 /* ---- preparing ---- */
-
-static int read_what(struct run *run, struct gen_error *err)
-{
-	const struct options *options = run->options;
-	char *path = options->config ? fail_text("%s", options->config)
-				     : fail_text("%s/tuner/configs/default.yaml", run->home);
-	int status = config_read(&run->config, run->gen, path, err);
-
-	free(path);
-	if (status < 0)
-		return -1;
-	if ((options->formats &&
-	     config_set_formats(&run->config, run->gen, options->formats, err) < 0) ||
-	    (options->threads && config_set_threads(&run->config, options->threads, err) < 0) ||
-	    (options->shapes && config_set_shapes(&run->config, options->shapes, err) < 0)) {
-		run->is_misused = 1;
-		return -1;
-	}
-	return options->model ? config_set_model(&run->config, options->model,
-						 options->formats != NULL, err)
-			      : 0;
-}
-
-/* Texts of the generator: whatever changes them may change every kernel. */
-static int is_text(const struct dirent *item)
-{
-	const char *dot = strrchr(item->d_name, '.');
-
-	return dot && dot != item->d_name &&
-	       (!strcmp(dot, ".lua") || !strcmp(dot, ".tmpl") || !strcmp(dot, ".h"));
-}
-
-static uint64_t hash_folder(uint64_t hash, const char *home, const char *name)
-{
-	char *folder = fail_text("%s/%s", home, name);
-	struct dirent **items;
-	int n = scandir(folder, &items, is_text, alphasort);
-
-	for (int i = 0; i < n; i++) {
-		char *path = fail_text("%s/%s", folder, items[i]->d_name), buffer[4096];
-		FILE *file = strcmp(name, "gen") || strstr(path, ".lua") ? fopen(path, "r") : NULL;
-		size_t got;
-
-		if (file) {
-			hash = hash_text(hash, items[i]->d_name);
-			while ((got = fread(buffer, 1, sizeof(buffer), file)) > 0)
-				hash = hash_add(hash, buffer, got);
-			fclose(file);
-		}
-		free(path);
-		free(items[i]);
-	}
-	if (n >= 0)
-		free(items);
-	free(folder);
-	return hash;
-}
 
 /* "AMD EPYC 9R14 (2 cores)" -> "amd-epyc-9r14-2-cores" */
 static char *slug(const char *name)
@@ -115,17 +61,6 @@ static char *slug(const char *name)
 		text = fail_text("unknown");
 	}
 	return text;
-}
-
-static char *default_work(const struct options *options)
-{
-	const char *slash = options->output ? strrchr(options->output, '/') : NULL;
-
-	if (!options->output)
-		return fail_text("results/.quern-work");
-	return slash ? fail_text("%.*s/.quern-work", (int)(slash - options->output),
-				 options->output)
-		     : fail_text(".quern-work");
 }
 
 /* Threads as numbers, "all" replaced, none twice, and no more than can run at a time. */
@@ -162,6 +97,7 @@ static int open_journal(struct run *run, struct gen_error *err)
 	int has_end = n > 5 && !strcmp(run->output + n - 5, ".yaml");
 	char *path = fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), run->output);
 	char *log = fail_text("%s/logs/probe.log", run->work), *config = config_text(&run->config);
+	char *what = fail_text("%s%s", config, run->seeded);
 	char *protocol = fail_text("%s %s", PROTOCOL, options->budget), note[256] = "";
 	char *seed = fail_text("%llu", options->seed), *compiler, *facts;
 	const char *texts = run->templates;
@@ -177,7 +113,7 @@ static int open_journal(struct run *run, struct gen_error *err)
 			  device->os, device->arch, device->features, device->cores,
 			  device->llc_bytes);
 	struct journal_fact header[] = {
-		{"config", config},   {"seed", seed},         {"protocol", protocol},
+		{"config", what},     {"seed", seed},         {"protocol", protocol},
 		{"templates", texts}, {"compiler", compiler}, {"clang", clang},
 		{"device", facts},
 	};
@@ -193,10 +129,28 @@ static int open_journal(struct run *run, struct gen_error *err)
 	free(clang);
 	free(seed);
 	free(protocol);
+	free(what);
 	free(config);
 	free(log);
 	free(path);
 	return run->journal ? 0 : -1;
+}
+
+static int read_seeds(struct run *run, const char *path, struct gen_error *err)
+{
+	char *text = command_read_text(path);
+
+	if (record_read(&run->seeds, path, err) < 0) {
+		free(text);
+		return -1;
+	}
+	snprintf(run->seeded, sizeof(run->seeded), "; seeds %016llx",
+		 (unsigned long long)hash_text(HASH_START, text ? text : ""));
+	show_say(&run->show, "the winners of %s are raced first%s%s", path,
+		 run->seeds.estimated.core ? "; they were estimated for " : "",
+		 run->seeds.estimated.core ? run->seeds.estimated.core : "");
+	free(text);
+	return 0;
 }
 
 static int read_known(struct run *run, struct gen_error *err)
@@ -211,6 +165,8 @@ static int read_known(struct run *run, struct gen_error *err)
 		if (!run->defaults.entries[i].is_default)
 			*run->defaults.entries[i].format = 0;
 	}
+	if (!status && run->options->seed_from)
+		status = read_seeds(run, run->options->seed_from, err);
 	if (!status && access(run->output, F_OK) == 0)
 		status = record_read(&run->earlier, run->output, err);
 	free(path);
@@ -261,6 +217,7 @@ static void fill_contest(struct run *run)
 	run->contest.session = run->session;
 	run->contest.record = &run->record;
 	run->contest.defaults = &run->defaults;
+	run->contest.seeds = &run->seeds;
 	run->contest.earlier = &run->earlier;
 	run->contest.show = &run->show;
 	run->contest.isas = run->isas;
@@ -290,14 +247,14 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 {
 	const struct options *options = run->options;
 	char *log, *name;
-	uint64_t hash;
 	int status;
 
 	run->gen = gen_open(run->home, err);
-	if (!run->gen || read_what(run, err) < 0 ||
+	if (!run->gen ||
+	    request_config(options, run->home, run->gen, &run->config, &run->is_misused, err) < 0 ||
 	    device_read(&run->device, run->home, options->device, err) < 0)
 		return -1;
-	run->work = options->work ? fail_text("%s", options->work) : default_work(options);
+	run->work = request_work(options);
 	run->compile = compile_open(&run->device, run->home, run->work, options->jobs, err);
 	if (!run->compile)
 		return -1;
@@ -313,8 +270,7 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 	run->output = options->output ? fail_text("%s", options->output)
 				      : fail_text("results/%s.yaml", name);
 	free(name);
-	hash = hash_folder(hash_folder(HASH_START, run->home, "templates"), run->home, "gen");
-	run->templates = fail_text("%016llx", (unsigned long long)hash);
+	run->templates = request_texts(run->home);
 	if (list_threads(run, err) < 0 || read_known(run, err) < 0 || open_journal(run, err) < 0)
 		return -1;
 	fill_contest(run);
@@ -406,6 +362,7 @@ static void close_run(struct run *run)
 	config_free(&run->config);
 	record_free(&run->record);
 	record_free(&run->defaults);
+	record_free(&run->seeds);
 	record_free(&run->earlier);
 	free(run->contest.threads.list);
 	free(run->contest.roofs);
@@ -425,6 +382,8 @@ int tune_main(int argc, char **argv, const char *home)
 
 	if (status)
 		return status > 0 ? 0 : 2;
+	if (options.core)
+		return rank_main(&options, home);
 	process_catch_signals();
 	show_open(&run.show, stderr);
 	status = prepare(&run, begin, &err) < 0 || run_all(&run, &err) < 0;

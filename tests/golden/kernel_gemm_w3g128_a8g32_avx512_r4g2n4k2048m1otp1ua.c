@@ -18,6 +18,7 @@ static void gemm_decode(const uint8_t *panel, long first, long end, uint8_t *byt
 
 		for (long g = 4 * b - first; g < 4 * (b + 1) - first; g++) {
 			for (int v = 0; v < 4; v++, w += 192) {
+				qn_mark("decode", 512);
 				uint8_t *out = bytes + (v * (end - first) + g) * 512;
 				const vb w0 = vb_load(w + 0);
 				const vb w1 = vb_load(w + 64);
@@ -52,6 +53,7 @@ static void gemm_scales(const uint8_t *panel, long first, long end, float *scale
 		const uint8_t *head = panel + b * 3200;
 
 		for (int r = 0; r < 64; r += 16) {
+			qn_mark("scales", 2048);
 			const vf s = vf_half((const uint16_t *)head + r);
 			vf_store(scales + r, s);
 		}

@@ -1,0 +1,304 @@
+/*
+ * test_estimate.c: loops out of assembly, figures out of llvm-mca's report; both mutated.
+ */
+#include <stdlib.h>
+
+#include "tuner/estimate.h"
+#include "tuner/mca.h"
+#include "tuner/models.h"
+#include "mutate.h"
+
+/* As gcc writes it: an outer loop, an inner one that is passed four times, a spill. */
+static const char nested[] = "\t.arch armv8-a\n"
+			     "\t.text\n"
+			     "other_run:\n"
+			     ".L9:\n"
+			     "\tbl\tnowhere\n"
+			     "\tb\t.L9\n"
+			     "k1_run:\n"
+			     ".LFB1:\n"
+			     "\tmov\tx0, 0\n"
+			     ".L2:\n"
+			     "#APP\n"
+			     "// 27 \"k1.c\" 1\n"
+			     "\t// quern-mark block 512\n"
+			     "// 0 \"\" 2\n"
+			     "#NO_APP\n"
+			     "\tldr\tq0, [x1], 16\n"
+			     "\tstr\tq0, [sp, 32]\n"
+			     ".L3:\n"
+			     "\t// quern-mark step 128\n"
+			     "\tadd\tv1.4s, v1.4s, v0.4s // a comment\n"
+			     "\tadd\tx2, x2, 1\n"
+			     "\tcbnz\tx2, .L3\n"
+			     "\tcmp\tx0, x3\n"
+			     "\tbne\t.L2\n"
+			     "\tret\n"
+			     "\t.size\tk1_run, .-k1_run\n";
+
+/* As clang writes it: the inner loop half unrolled, one pass of it peeled off. */
+static const char peeled[] = "k1_run:                                 // @k1_run\n"
+			     "// %bb.0:\n"
+			     ".LBB0_1:                                // =>This Loop Header\n"
+			     "\t//APP\n"
+			     "\t// quern-mark block 640\n"
+			     "\n"
+			     "\t//NO_APP\n"
+			     "\tldr\tq0, [x1], #16\n"
+			     "\t// quern-mark step 128\n"
+			     "\tadd\tv1.4s, v1.4s, v0.4s\n"
+			     ".LBB0_2:                                //   Parent Loop\n"
+			     "\t// quern-mark step 128\n"
+			     "\tadd\tv1.4s, v1.4s, v0.4s\n"
+			     "\t// quern-mark step 128\n"
+			     "\tadd\tv2.4s, v2.4s, v0.4s\n"
+			     "\ttbnz\tw2, #0, .LBB0_2\n"
+			     "\tb.ne\t.LBB0_1\n"
+			     "\tret\n";
+
+/* A marked loop that calls one function of the kernel twice, and what is decoded for it. */
+static const char calls[] = "k1_rows.isra.0:\n"
+			    "\tsmlal\tv0.8h, v1.8b, v2.8b\n"
+			    "\tret\n"
+			    "k1_decode:\n"
+			    ".L1:\n"
+			    "\t// quern-mark decode 64\n"
+			    "\tushr\tv0.16b, v0.16b, 4\n"
+			    "\tbne\t.L1\n"
+			    "\tret\n"
+			    "k1_run:\n"
+			    ".L2:\n"
+			    "\t// quern-mark group 256\n"
+			    "\tbl\tk1_rows.isra.0\n"
+			    "\tbl\tk1_rows.isra.0\n"
+			    "\tbne\t.L2\n"
+			    ".L3:\n"
+			    "\t// quern-mark group 64\n"
+			    "\tbl\tk1_rows.isra.0\n"
+			    "\tbne\t.L3\n"
+			    "\tret\n";
+
+static void check_why(const char *text, const char *kernel, const char *why)
+{
+	struct estimate estimate;
+	struct gen_error err = {""};
+
+	if (CHECK(estimate_read(&estimate, text, kernel, &err) < 0))
+		CHECK_SAYS(err.text, why);
+	else
+		estimate_free(&estimate);
+}
+
+static void check_loops(void)
+{
+	struct estimate estimate;
+	struct gen_error err;
+
+	if (!CHECK(estimate_read(&estimate, nested, "k1", &err) == 0))
+		return;
+	CHECK(estimate.n == 1 && estimate.loops[0].n_products == 512);
+	CHECK(!strcmp(estimate.loops[0].mark, "block"));
+	CHECK(estimate.loops[0].n_instructions == 2 + 4 * 3 + 2);
+	CHECK(estimate.loops[0].n_vector == 4 && estimate.loops[0].n_memory == 2);
+	CHECK(estimate.loops[0].n_integer == 4 * 2 + 2 && estimate.loops[0].n_spills == 1);
+	CHECK(estimate.loops[0].n_unmarked == 0);
+	CHECK(!strncmp(estimate.loops[0].text, "ldr q0, [x1], 16\nstr q0, [sp, 32]\nadd v1.4s, ",
+		       45));
+	CHECK(!strstr(estimate.loops[0].text, "comment"));
+	estimate_free(&estimate);
+
+	if (!CHECK(estimate_read(&estimate, peeled, "k1", &err) == 0))
+		return;
+	CHECK(estimate.n == 1 && estimate.loops[0].n_products == 640);
+	CHECK(estimate.loops[0].n_instructions == 2 + 2 * 3 + 1);
+	estimate_free(&estimate);
+
+	if (!CHECK(estimate_read(&estimate, calls, "k1", &err) == 0))
+		return;
+	CHECK(estimate.n == 2 && estimate.loops[0].n_products == 256);
+	CHECK(estimate.loops[0].n_instructions == 2 * (1 + 2) + 1); /* call, smlal, ret */
+	CHECK(!estimate_is_shared(&estimate.loops[0]) && estimate_is_shared(&estimate.loops[1]));
+	CHECK(estimate.loops[1].n_products == 64 && estimate.loops[1].n_vector == 1);
+	CHECK(!strstr(estimate.loops[0].text, "ret") && !strstr(estimate.loops[0].text, "bl "));
+	estimate_free(&estimate);
+}
+
+static void check_refusals(void)
+{
+	check_why(nested, "k2", "no function of k2");
+	check_why(nested, "k", "no function of k");
+	check_why(nested, "other", "no loop of it has a mark");
+	check_why("", "k1", "no function of k1");
+	check_why("k1_run:\n\tret\n", "k1", "no loop of it has a mark");
+	check_why("k1_run:\n.L1:\n// quern-mark block 8\n\tb .L2\n.L2:\n\tret\n", "k1",
+		  "no loop of it has a mark");
+	check_why("k1_run:\n.L1:\n// quern-mark decode 8\n\tb .L1\n", "k1",
+		  "no loop of it has a mark");
+	check_why(
+		"k1_run:\n.L1:\n// quern-mark block 0\n// quern-mark block 8 x\n// quern-mark block "
+		"99999999999\n// quern-mark\n\tb .L1\n",
+		"k1", "no loop of it has a mark");
+	check_why("k1_run:\n.L1:\n// quern-mark block 8\n\tbl memcpy\n\tb .L1\n", "k1",
+		  "calls memcpy");
+	check_why("k1_run:\n.L1:\n// quern-mark block 8\n\tbl k1_run\n\tb .L1\n", "k1", "deep");
+	/* Passes that nobody would wait for. */
+	check_why(
+		"k1_run:\n.L1:\n// quern-mark block 90000000\n.L2:\n// quern-mark step 1\n\tcbz x0, "
+		".L2\n\tb .L1\n",
+		"k1", "more than");
+}
+
+static char *repeat(const char *head, const char *line, int n, const char *tail)
+{
+	size_t room = strlen(head) + (strlen(line) + 12) * (size_t)n + strlen(tail) + 1;
+	char *text = malloc(room), *end = text + sprintf(text, "%s", head);
+
+	for (int i = 0; i < n; i++)
+		end += sprintf(end, line, i);
+	strcpy(end, tail);
+	return text;
+}
+
+/* Long and deep texts end in a sentence, and soon. */
+static void check_huge(void)
+{
+	struct estimate estimate;
+	struct gen_error err;
+	char *text, *branches;
+
+	text = repeat("k1_run:\n.L1:\n", "// quern-mark block 8\n", 5000, "\tb .L1\n");
+	check_why(text, "k1", "marks");
+	free(text);
+	text = repeat("k1_run:\n.L1:\n", "\tb .L1 // %d\n", 5000, "");
+	check_why(text, "k1", "loops");
+	free(text);
+	text = repeat("k1_run:\n.L1:\n// quern-mark block 8\n", "\tadd x0, x0, %d\n", 50000,
+		      "\tb .L1\n");
+	check_why(text, "k1", "instructions");
+	free(text);
+	branches = repeat("// quern-mark block 8\n", "\tcbz x0, .L%d\n", 64, "");
+	text = repeat("k1_run:\n", ".L%d:\n", 64, branches);
+	/* Each loop goes on behind the one inside of it. */
+	if (estimate_read(&estimate, text, "k1", &err) == 0)
+		estimate_free(&estimate);
+	free(branches);
+	free(text);
+	branches = repeat("// quern-mark block 8\n", "\tcbz x0, .L1%d\n", 10, "\tret\n");
+	text = repeat("k1_run:\n", "L1%d:\n\tnop\n", 100000, branches);
+	CHECK(estimate_read(&estimate, text, "k1", &err) < 0);
+	free(branches);
+	free(text);
+}
+
+static void check_mutants(void)
+{
+	static const char *const texts[] = {nested, peeled, calls};
+	uint64_t state = 11;
+
+	for (int i = 0; i < N_MUTANTS; i++) {
+		char text[4096], kernel[8] = "k1";
+		struct estimate estimate;
+		struct gen_error err = {""};
+
+		strcpy(text, texts[i % 3]);
+		for (int n = i % 4; n >= 0; n--)
+			mutate(text, &state);
+		if (i % 5 == 0) /* any byte but the end */
+			text[check_random(&state) % strlen(text)] =
+				(char)(1 + check_random(&state) % 255);
+		if (estimate_read(&estimate, text, kernel, &err) < 0) {
+			CHECK(*err.text);
+			continue;
+		}
+		CHECK(estimate.n > 0 && estimate.loops[0].n_products >= 1);
+		CHECK(estimate.loops[0].n_instructions == estimate.loops[0].n_vector +
+								  estimate.loops[0].n_memory +
+								  estimate.loops[0].n_integer);
+		estimate_free(&estimate);
+	}
+}
+
+/* ---- llvm-mca ---- */
+
+#define REPORT(region, cycles, v0, v1) \
+	"\n[" region "] Code Region - loop" region "\n\n" \
+	"Iterations:        200\nInstructions:      600\nTotal Cycles:      " cycles "\n" \
+	"Total uOps:        800\n\nDispatch Width:    8\nuOps Per Cycle:    0.50\nIPC:       0.3\n" \
+	"Block RThroughput: 4.0\n\n\nResources:\n[0.0] - N1UnitD\n[0.1] - N1UnitD\n" \
+	"[1]   - N1UnitL\n[2]   - N1UnitV0\n[3]   - N1UnitV1\n\n\n" \
+	"Resource pressure per iteration:\n[0.0]  [0.1]  [1]    [2]    [3]    \n" \
+	" -     0.30   0.40   " v0 "   " v1 "\n\n" \
+	"Resource pressure by instruction:\n[0.0]  [0.1]  [1]    [2]    [3]    Instructions:\n" \
+	" -      -      -     1.00    -     add\tv0.4s, v0.4s, v1.4s\n"
+
+static const char report[] = REPORT("0", "1600", "7.90", "7.80") REPORT("1", "1600", "7.90", "1.00")
+	REPORT("2", "2000", "2.00", " -  ") REPORT("3", "108", "0.20", "0.20");
+
+static void check_report(void)
+{
+	struct mca_item items[5] = {{0}};
+
+	CHECK(mca_read(report, items, 5) == 4);
+	CHECK(items[0].cycles == 8 && items[2].cycles == 10 && items[4].cycles == 0);
+	CHECK_SAYS(items[0].bottleneck, "2 vector pipes busy 99 %");
+	CHECK_SAYS(items[1].bottleneck, "1 vector pipe busy 99 %");
+	CHECK_SAYS(items[2].bottleneck, "waiting for results; vector pipes busy 20 %");
+	CHECK_SAYS(items[3].bottleneck, "dispatch of 8 operations");
+	CHECK(mca_read(report, items, 2) == 2);
+	CHECK(mca_read("", items, 5) == 0);
+	CHECK(mca_read("Iterations: 200\n", items, 5) == 0);
+	CHECK(mca_read("Iterations: 0\nTotal Cycles: 7\n", items, 5) == 0);
+	CHECK(mca_read("Iterations: 1\nTotal Cycles: nan\n", items, 5) == 0);
+}
+
+static void check_bad_reports(void)
+{
+	uint64_t state = 12;
+
+	for (int i = 0; i < N_MUTANTS; i++) {
+		struct mca_item items[3] = {{0}};
+		char text[4096];
+		size_t n;
+
+		snprintf(text, sizeof text - 300, "%s", report);
+		for (int j = i % 4; j >= 0; j--)
+			mutate(text, &state);
+		n = mca_read(text, items, 3);
+		for (size_t j = 0; j < n; j++)
+			CHECK(items[j].cycles > 0 && *items[j].bottleneck);
+	}
+}
+
+static void check_models(void)
+{
+	const struct model *a55 = models_find("cortex-a55"), *a76 = models_find("cortex-a76");
+	char *text;
+
+	CHECK(!models_find("") && !models_find("cortex-a5") && a55 && a76);
+	CHECK_SAYS(models_names(), "cortex-a53, cortex-a55, ");
+	CHECK_SAYS(models_names(), "neoverse-v2");
+	CHECK(a76 && !strcmp(a76->cpu, "neoverse-n1"));
+	if (!a55 || !a76)
+		return;
+	text = models_rewrite(a76, "ldp q0, q1, [x0]\n");
+	CHECK(!strcmp(text, "ldp q0, q1, [x0]\n"));
+	free(text);
+	text = models_rewrite(a55, "ldp q0, q1, [x0, #32]\nldp x1, x2, [x0]\n"
+				   "ldp q2, q31, [sp], 64\nldp q4, q5, [x3, -32]!\nldp q6");
+	CHECK(!strcmp(text, "ldr q1, [x0]\nldr q0, [x0]\nldp x1, x2, [x0]\n"
+			    "ldr q31, [sp]\nldr q2, [sp], 16\n"
+			    "ldr q5, [x3]\nldr q4, [x3, 16]!\nldp q6\n"));
+	free(text);
+}
+
+int main(void)
+{
+	check_loops();
+	check_refusals();
+	check_huge();
+	check_mutants();
+	check_report();
+	check_bad_reports();
+	check_models();
+	return check_exit();
+}
