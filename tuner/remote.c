@@ -350,7 +350,9 @@ static int start_server(struct remote *remote, const struct program *program, st
 		remote->program);
 	fprintf(out, "is_right %s || { rm -rf ./* && df -kP . && exit %d; }\n", remote->program,
 		NO_PROGRAM);
-	fprintf(out, "rm -rf serve-* && mkdir %s && ", remote->server);
+	/* A server that is being started may write once more while its folder goes. */
+	fprintf(out, "rm -rf serve-* 2>/dev/null || { sleep 1; rm -rf serve-*; }; mkdir %s && ",
+		remote->server);
 	put_start(out, remote, "");
 	fprintf(out, " serve %s", remote->server);
 	fclose(out);
@@ -431,7 +433,9 @@ void remote_leave(struct remote *remote)
 	out = fail_check(open_memstream(&text, &n_bytes));
 	fputs("rm -rf ", out);
 	put_folder(out, remote);
-	fputs(" && echo " DONE "0", out);
+	fputs(" 2>/dev/null || { sleep 1; rm -rf ", out);
+	put_folder(out, remote);
+	fputs("; }", out);
 	fclose(out);
 	add_script(remote, text, &command);
 	status = run_words(remote, &command, remote->device->connect_time_out_s, 2, &why);
