@@ -88,13 +88,20 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 enum { SEED = 256, FRESH, AT };
 
 static const struct option long_options[] = {
-	{"budget", required_argument, NULL, 'b'},  {"seed", required_argument, NULL, SEED},
-	{"threads", required_argument, NULL, 't'}, {"formats", required_argument, NULL, 'f'},
-	{"shapes", required_argument, NULL, 's'},  {"model", required_argument, NULL, 'm'},
-	{"device", required_argument, NULL, 'd'},  {"at", required_argument, NULL, AT},
-	{"output", required_argument, NULL, 'o'},  {"work", required_argument, NULL, 'w'},
-	{"jobs", required_argument, NULL, 'j'},    {"fresh", no_argument, NULL, FRESH},
-	{"help", no_argument, NULL, 'h'},          {0},
+	{"budget", required_argument, NULL, 'b'},
+	{"seed", required_argument, NULL, SEED},
+	{"threads", required_argument, NULL, 't'},
+	{"formats", required_argument, NULL, 'f'},
+	{"shapes", required_argument, NULL, 's'},
+	{"model", required_argument, NULL, 'm'},
+	{"device", required_argument, NULL, 'd'},
+	{"at", required_argument, NULL, AT}, /* of the device */
+	{"output", required_argument, NULL, 'o'},
+	{"work", required_argument, NULL, 'w'},
+	{"jobs", required_argument, NULL, 'j'},
+	{"fresh", no_argument, NULL, FRESH},
+	{"help", no_argument, NULL, 'h'},
+	{0},
 };
 
 static int set_option(struct options *options, int option, char **argv)
