@@ -5,6 +5,8 @@
  *   fake_probe clang ...    does so, too, and says so in the object
  *   fake_probe run PROGRAM  speaks the protocol of tuner/probe.h for the kernels that the registry
  *                           in PROGRAM declares
+ *   fake_probe remote PROGRAM serve|attach FOLDER
+ *                           does so at the end of a link (serve.h), when made with FAKE_REMOTE
  *
  * Times are a function of kernel and case, so every undisturbed run has the same winners; kernels
  * by clang take half as long.  With FAKE_FAULTS set, one kernel in four does something bad, chosen by
@@ -12,12 +14,18 @@
  * the process number, FAKE_DELAY_US is slept before a time.  FAKE_DO names one thing to do at the
  * first request for a time.
  */
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#ifdef FAKE_REMOTE
+#include "tuner/attach.h"
+#include "tuner/serve.h"
+#endif
 
 #define MARK "extern const struct qn_kernel qn_kernel_"
 
@@ -128,6 +136,8 @@ static void misbehave(const char *action)
 {
 	if (!strcmp(action, "crash"))
 		abort();
+	if (!strcmp(action, "kill server"))
+		kill(getppid(), SIGKILL), pause();
 	if (!strcmp(action, "exit"))
 		_exit(3);
 	if (!strcmp(action, "hang"))
@@ -251,6 +261,33 @@ static int fake_run(const char *program)
 	return 0;
 }
 
+#ifdef FAKE_REMOTE
+static const char *served;
+
+static int serve_program(FILE *in, FILE *out, struct quern_error *err)
+{
+	(void)err;
+	dup2(fileno(in), STDIN_FILENO);
+	dup2(fileno(out), STDOUT_FILENO);
+	return fake_run(served);
+}
+
+static int fake_remote(const char *program, const char *verb, const char *folder)
+{
+	struct quern_error err;
+
+	served = program;
+	if (!strcmp(verb, "attach")) {
+		attach_run(folder);
+		return 0;
+	}
+	if (serve_start(folder, serve_program, &err) == 0)
+		return 0;
+	fprintf(stderr, "quern: %s\n", err.text);
+	return 1;
+}
+#endif
+
 /* Also called by tests that play their own probe. */
 int fake_probe(int argc, char **argv);
 
@@ -260,6 +297,10 @@ int fake_probe(int argc, char **argv)
 		return fake_cc(argv[1], argc - 2, argv + 2);
 	if (argc == 3 && !strcmp(argv[1], "run"))
 		return fake_run(argv[2]);
+#ifdef FAKE_REMOTE
+	if (argc == 5 && !strcmp(argv[1], "remote"))
+		return fake_remote(argv[2], argv[3], argv[4]);
+#endif
 	return 2;
 }
 

@@ -92,11 +92,82 @@ static void test_device_files(void)
 	CHECK_SAYS(err.text, "'compiler' is missing");
 	CHECK(device_read(&device, home, "no-such-device", &err) < 0);
 	CHECK_SAYS(err.text, "no-such-device.yaml");
-	for (int i = 0; i < 2; i++) {
-		check_that(device_read(&device, home, i ? "local" : "qemu-aarch64", &err) == 0,
-			   __FILE__, __LINE__, err.text);
+	for (int i = 0; i < 4; i++) {
+		static const char *const names[] = {"local", "qemu-aarch64", "ssh-aarch64",
+						    "adb-aarch64"};
+
+		check_that(device_read(&device, home, names[i], &err) == 0, __FILE__, __LINE__,
+			   err.text);
+		CHECK(!device.remote == (i < 2));
 		device_free(&device);
 	}
+}
+
+/* A device at the end of a link; its keys in lines 6 and on. */
+static int read_far(struct device *device, const char *more, struct gen_error *err)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "quern: device\nschema: 1\nname: far\ncompiler: [cc]\nrun: [ssh, '{at}', "
+		 "'{command}']\n%s",
+		 more);
+	scratch_write_text("far.yaml", text);
+	return device_read(device, home, "far.yaml", err);
+}
+
+static void test_device_links(void)
+{
+	static const struct {
+		const char *more, *says;
+	} wrong[] = {
+		{"", "far.yaml:5: 'run' must have {program}"},
+		{"work: /tmp/x\n", "far.yaml:6: 'work' is for devices that have 'copy'"},
+		{"retries: 3\n", "far.yaml:6: 'retries' is for devices that have 'copy'"},
+		{"start: [a]\n", "far.yaml:6: 'start' is for devices"},
+		{"connect_time_out: 3\n", "far.yaml:6: 'connect_time_out' is for devices"},
+		{"copy: [scp, '{file}', x]\nwork: /w\n", "far.yaml:6: 'copy' must have {file}"},
+		{"copy: [scp, x, '{path}']\nwork: /w\n", "far.yaml:6: 'copy' must have {file}"},
+		{"copy: [scp, '{file}', '{path}']\n", "'work' is missing"},
+		{"copy: scp\n", "far.yaml:6: 'copy' must be a list"},
+		{"work: tmp\n", "far.yaml:6: 'work' must be a folder"},
+		{"work: /\n", "far.yaml:6: 'work' must be"},
+		{"work: \"/tmp/a b\"\n", "far.yaml:6: 'work' must be"},
+		{"work: /tmp/'$(x)'\n", "far.yaml:6: 'work' must be"},
+		{"work: [/tmp]\n", "far.yaml:6: 'work' must be"},
+		{"retries: -1\n", "far.yaml:6: 'retries' must be a number from 0 to 1000"},
+		{"retries: 1.5\n", "far.yaml:6: 'retries' must be"},
+		{"connect_time_out: 0\n", "far.yaml:6: 'connect_time_out' must be seconds"},
+		{"environment: [A]\n", "far.yaml:6: 'environment' must be names"},
+		{"environment: {1A: x}\n", "far.yaml:6: '1A' cannot be the name"},
+		{"environment: {'A B': x}\n", "far.yaml:6: 'A B' cannot be the name"},
+		{"environment: {A: [x]}\n", "far.yaml:6: 'A' must be a plain word"},
+	};
+	struct device device;
+	struct gen_error err = {""};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		CHECK(read_far(&device, wrong[i].more, &err) < 0);
+		CHECK_SAYS(err.text, wrong[i].says);
+	}
+	if (!CHECK(read_far(&device,
+			    "copy: [scp, '{file}', '{at}:{path}']\nwork: /tmp/quern\nretries: 3\n"
+			    "start: [nice, -n, '1']\nenvironment: {A: \"it's b\", B: 1}\n"
+			    "connect_time_out: 2.5\n",
+			    &err) == 0))
+		return;
+	CHECK(device.retries == 3 && device.connect_time_out_s == 2.5 && device.remote);
+	CHECK(!strcmp(device.environment[0], "A=it's b") && !strcmp(device.environment[1], "B=1"));
+	CHECK(device_set_at(&device, NULL, &err) < 0);
+	CHECK_SAYS(err.text, "needs --at");
+	CHECK(device_set_at(&device, "-oProxyCommand=x", &err) < 0);
+	CHECK(device_set_at(&device, "a b", &err) < 0);
+	CHECK(device_set_at(&device, "a@b", &err) == 0 && !strcmp(device.at, "a@b"));
+	device_free(&device);
+	CHECK(read_device(&device, "", &err) == 0 && device_set_at(&device, "x", &err) < 0);
+	CHECK_SAYS(err.text, "has no {at}");
+	CHECK(device_set_at(&device, NULL, &err) == 0);
+	device_free(&device);
 }
 
 static void check_ask(const struct device *device, const char *action, const char *says)
@@ -322,6 +393,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	test_device_files();
 	test_device_clang();
+	test_device_links();
 	test_conversation();
 	test_values();
 	test_compile();

@@ -39,6 +39,36 @@ void command_add_split(struct command *command, const char *text)
 	}
 }
 
+static const struct command_mark *find_mark(const char *text, const struct command_mark *marks)
+{
+	while (marks->mark && strncmp(text, marks->mark, strlen(marks->mark)))
+		marks++;
+	return marks->mark ? marks : NULL;
+}
+
+void command_add_filled(struct command *command, char *const *words,
+			const struct command_mark *marks)
+{
+	for (; *words; words++) {
+		char *text;
+		size_t n_bytes;
+		FILE *out = fail_check(open_memstream(&text, &n_bytes));
+
+		for (const char *p = *words; *p;) {
+			const struct command_mark *mark = find_mark(p, marks);
+
+			if (mark)
+				fputs(mark->value, out);
+			else
+				putc(*p, out);
+			p += mark ? strlen(mark->mark) : 1;
+		}
+		fclose(out);
+		command_add(command, "%s", text);
+		free(text);
+	}
+}
+
 void command_free(struct command *command)
 {
 	for (size_t i = 0; i < command->n; i++)

@@ -19,6 +19,13 @@ void command_add_list(struct command *command, char *const *words); /* up to a N
 void command_add_split(struct command *command, const char *text);  /* cut at spaces */
 void command_free(struct command *command);
 
+/* Adds words with every mark in them replaced; marks end with a mark of NULL. */
+struct command_mark {
+	const char *mark, *value;
+};
+void command_add_filled(struct command *command, char *const *words,
+			const struct command_mark *marks);
+
 /* The words of a NULL-terminated list with spaces between; the caller frees it. */
 char *command_join(char *const *words);
 

@@ -22,7 +22,8 @@ static const char *const probe_sources[] = {
 	"runtime/llm/gguf_header.c", "runtime/llm/gguf.c",    "runtime/verify.c",
 	"runtime/bench.c",           "runtime/roof.c",        "tuner/clock.c",
 	"tuner/exercise.c",          "tuner/counters.c",      "tuner/line.c",
-	"tuner/isolate.c",           "tuner/probe.c",         "tuner/probe_main.c",
+	"tuner/isolate.c",           "tuner/probe.c",         "tuner/serve.c",
+	"tuner/attach.c",            "tuner/probe_main.c",
 };
 enum { N_PROBE_SOURCES = sizeof(probe_sources) / sizeof(*probe_sources) };
 

@@ -1,26 +1,13 @@
 /*
- * device.c: device files and the conversation with a probe.
- *
- * The probe runs code that may do anything: it may die, hang, flood or write rubbish.  Every read
- * is bounded in bytes and in time; whatever breaks the protocol ends the process group.
+ * device.c: device files.
  */
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <math.h>
-#include <poll.h>
-#include <signal.h>
-#include <unistd.h>
 
+#include "command.h"
 #include "device.h"
 #include "fail.h"
-#include "probe.h"
-#include "process.h"
+#include "remote.h"
 #include "gen/yaml.h"
-
-#define PROGRAM "{program}" /* in the words of `run` */
-
-/* ---- files ---- */
 
 static void free_words(char **words)
 {
@@ -83,6 +70,64 @@ static int read_seconds(const struct yaml *yaml, const struct yaml_node *node, c
 	return 0;
 }
 
+static int read_count(const struct yaml *yaml, const struct yaml_node *node, const char *key,
+		      long max, long *count, struct gen_error *err)
+{
+	if (yaml_long(node, count) < 0 || *count < 0 || *count > max)
+		return yaml_complain(yaml, node, err, "'%s' must be a number from 0 to %ld", key,
+				     max);
+	return 0;
+}
+
+static int is_name(const char *text)
+{
+	if (!isalpha((unsigned char)*text) && *text != '_')
+		return 0;
+	while (isalnum((unsigned char)*text) || *text == '_')
+		text++;
+	return !*text;
+}
+
+static int read_environment(const struct yaml *yaml, const struct yaml_node *node,
+			    char ***variables, struct gen_error *err)
+{
+	if (node->kind != YAML_MAPPING)
+		return yaml_complain(yaml, node, err,
+				     "'environment' must be names with values, like {NAME: \"1\"}");
+	free_words(*variables);
+	*variables = fail_alloc(node->n + 1, sizeof(**variables));
+	for (size_t i = 0; i < node->n; i++) {
+		const struct yaml_node *value = node->items[i];
+
+		if (!is_name(node->keys[i]->text))
+			return yaml_complain(yaml, node->keys[i], err,
+					     "'%s' cannot be the name of a variable",
+					     node->keys[i]->text);
+		if (value->kind != YAML_SCALAR)
+			return yaml_complain(yaml, value, err, "'%s' must be a plain word",
+					     node->keys[i]->text);
+		(*variables)[i] = fail_text("%s=%s", node->keys[i]->text, value->text);
+	}
+	return 0;
+}
+
+/* Tools for copying differ in what they make of other characters. */
+static int read_work(const struct yaml *yaml, const struct yaml_node *node, char **work,
+		     struct gen_error *err)
+{
+	static const char fine[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789/._-+";
+
+	if (node->kind != YAML_SCALAR || *node->text != '/' || !node->text[1] ||
+	    node->text[strspn(node->text, fine)] || strlen(node->text) > 256)
+		return yaml_complain(yaml, node, err,
+				     "'work' must be a folder of the device from / on, of letters, "
+				     "digits and ._-+");
+	free(*work);
+	*work = fail_text("%s", node->text);
+	return 0;
+}
+
 static int read_key(struct device *device, const struct yaml *yaml, const struct yaml_node *key,
 		    const struct yaml_node *value, struct gen_error *err)
 {
@@ -91,13 +136,26 @@ static int read_key(struct device *device, const struct yaml *yaml, const struct
 		char ***words;
 	} lists[] = {
 		{"compiler", &device->compiler}, {"flags", &device->flags}, {"link", &device->link},
-		{"papi", &device->papi},         {"run", &device->run},
+		{"papi", &device->papi},         {"run", &device->run},     {"copy", &device->copy},
+		{"start", &device->start},
+	};
+	struct {
+		const char *name;
+		double *seconds;
+	} times[] = {
+		{"time_out", &device->time_out_s},
+		{"compile_time_out", &device->compile_time_out_s},
+		{"connect_time_out", &device->connect_time_out_s},
 	};
 	long number;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
 		if (!strcmp(key->text, lists[i].name))
 			return read_words(yaml, value, key->text, lists[i].words, err);
+	}
+	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
+		if (!strcmp(key->text, times[i].name))
+			return read_seconds(yaml, value, key->text, times[i].seconds, err);
 	}
 	if (!strcmp(key->text, "quern")) {
 		if (value->kind != YAML_SCALAR || strcmp(value->text, "device"))
@@ -119,21 +177,59 @@ static int read_key(struct device *device, const struct yaml *yaml, const struct
 	}
 	if (!strcmp(key->text, "clang"))
 		return read_commands(yaml, value, key->text, &device->clang, err);
-	if (!strcmp(key->text, "time_out"))
-		return read_seconds(yaml, value, key->text, &device->time_out_s, err);
-	if (!strcmp(key->text, "compile_time_out"))
-		return read_seconds(yaml, value, key->text, &device->compile_time_out_s, err);
+	if (!strcmp(key->text, "environment"))
+		return read_environment(yaml, value, &device->environment, err);
+	if (!strcmp(key->text, "work"))
+		return read_work(yaml, value, &device->work, err);
+	if (!strcmp(key->text, "retries"))
+		return read_count(yaml, value, key->text, 1000, &device->retries, err);
 	return yaml_complain(yaml, key, err,
-			     "unknown key '%s': must be one of quern, schema, name, "
-			     "compiler, clang, flags, link, papi, run, time_out, compile_time_out",
+			     "unknown key '%s': must be one of quern, schema, name, compiler, "
+			     "clang, flags, link, papi, copy, run, start, work, environment, "
+			     "retries, time_out, compile_time_out, connect_time_out",
 			     key->text);
 }
 
-static int has_program(char *const *words)
+static int has_mark(char *const *words, const char *mark)
 {
-	while (*words && !strstr(*words, PROGRAM))
+	while (words && *words && !strstr(*words, mark))
 		words++;
-	return *words != NULL;
+	return words && *words;
+}
+
+/* What only makes sense together. */
+static int check_link(const struct device *device, const struct yaml *yaml, struct gen_error *err)
+{
+	static const char *const far_only[] = {"start", "work", "retries", "connect_time_out"};
+	const struct yaml_node *root = yaml_root(yaml);
+	const struct yaml_node *copy = yaml_get(root, "copy");
+
+	if (!copy) {
+		for (size_t i = 0; i < sizeof(far_only) / sizeof(*far_only); i++) {
+			const struct yaml_node *value = yaml_get(root, far_only[i]);
+
+			if (value)
+				return yaml_complain(yaml, value, err,
+						     "'%s' is for devices that have 'copy', too",
+						     far_only[i]);
+		}
+		if (!has_mark(device->run, "{program}"))
+			return yaml_complain(yaml, yaml_get(root, "run"), err,
+					     "'run' must have {program} where the probe's path "
+					     "goes");
+		return 0;
+	}
+	if (!has_mark(device->copy, "{file}") || !has_mark(device->copy, "{path}"))
+		return yaml_complain(yaml, copy, err,
+				     "'copy' must have {file} where the file's path goes and "
+				     "{path} where its place on the device goes");
+	if (!has_mark(device->run, "{command}"))
+		return yaml_complain(yaml, yaml_get(root, "run"), err,
+				     "'run' must have {command} where the command for the device "
+				     "goes");
+	if (!device->work)
+		return yaml_complain(yaml, root, err, "'work' is missing, which 'copy' needs");
+	return 0;
 }
 
 static int read_device(struct device *device, const struct yaml *yaml, struct gen_error *err)
@@ -153,13 +249,14 @@ static int read_device(struct device *device, const struct yaml *yaml, struct ge
 		return yaml_complain(yaml, root, err, "'compiler' is missing or empty");
 	if (!device->run || !device->run[0])
 		return yaml_complain(yaml, root, err, "'run' is missing or empty");
-	if (!has_program(device->run))
-		return yaml_complain(yaml, yaml_get(root, "run"), err,
-				     "'run' must have {program} where the probe's path goes");
+	if (check_link(device, yaml, err) < 0)
+		return -1;
 	if (!device->flags)
 		device->flags = fail_alloc(1, sizeof(*device->flags));
 	if (!device->link)
 		device->link = fail_alloc(1, sizeof(*device->link));
+	if (device->copy)
+		device->remote = remote_open(device);
 	return 0;
 }
 
@@ -216,6 +313,8 @@ int device_read(struct device *device, const char *home, const char *name, struc
 	memset(device, 0, sizeof(*device));
 	device->time_out_s = 10;
 	device->compile_time_out_s = 120;
+	device->connect_time_out_s = 20;
+	device->retries = 10;
 	yaml = yaml_read(path, err);
 	free(path);
 	if (!yaml)
@@ -231,311 +330,55 @@ int device_read(struct device *device, const char *home, const char *name, struc
 
 void device_free(struct device *device)
 {
+	device_leave(device);
+	remote_close(device->remote);
 	free_words(device->compiler);
 	free_commands(device->clang);
 	free_words(device->flags);
 	free_words(device->link);
 	free_words(device->papi);
 	free_words(device->run);
+	free_words(device->environment);
+	free_words(device->copy);
+	free_words(device->start);
+	free(device->work);
+	free(device->at);
 	memset(device, 0, sizeof(*device));
 }
 
-/* ---- the conversation ---- */
-
-struct device_probe {
-	pid_t pid;   /* 0: dead */
-	int in, out; /* its standard input and output */
-	char line[PROBE_LINE + 2];
-	size_t n; /* bytes in line */
-};
-
-static void close_pair(int pair[2])
+int device_set_at(struct device *device, const char *at, struct gen_error *err)
 {
-	close(pair[0]);
-	close(pair[1]);
-}
+	int is_needed = has_mark(device->run, "{at}") || has_mark(device->copy, "{at}");
 
-/* The words of run with the program's path in place. */
-static char **run_words(const struct device *device, const char *program)
-{
-	size_t n = 0;
-	char **words;
-
-	while (device->run[n])
-		n++;
-	words = fail_alloc(n + 1, sizeof(*words));
-	for (size_t i = 0; i < n; i++) {
-		const char *word = device->run[i], *mark = strstr(word, PROGRAM);
-
-		words[i] = !mark ? fail_text("%s", word)
-				 : fail_text("%.*s%s%s", (int)(mark - word), word, program,
-					     mark + strlen(PROGRAM));
+	if (is_needed && !at)
+		return fail_set(err,
+				"the device %s needs --at: say where it is, such as --at user@host "
+				"or --at SERIAL",
+				device->name);
+	if (!is_needed && at)
+		return fail_set(err,
+				"the device %s has no {at} in its file, so --at '%s' says nothing",
+				device->name, at);
+	/* It becomes a part of words and must not be taken for an option. */
+	if (at && (*at == '-' || !*at))
+		return fail_set(err, "--at '%s' must not begin with -", at);
+	for (const char *p = at; p && *p; p++) {
+		if (!isgraph((unsigned char)*p))
+			return fail_set(err, "--at '%s' must have no spaces", at);
 	}
-	return words;
-}
-
-struct device_probe *device_start(const struct device *device, const char *program,
-				  const char *log_path, struct gen_error *err)
-{
-	struct device_probe *probe = fail_alloc(1, sizeof(*probe));
-	int in[2], out[2], log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	char **words;
-
-	if (log < 0) {
-		fail_set(err, "cannot write %s: %s", log_path, strerror(errno));
-		goto no_log;
-	}
-	if (pipe2(in, O_CLOEXEC) < 0) {
-		fail_set(err, "cannot make a pipe: %s", strerror(errno));
-		goto no_in;
-	}
-	if (pipe2(out, O_CLOEXEC) < 0) {
-		fail_set(err, "cannot make a pipe: %s", strerror(errno));
-		goto no_out;
-	}
-	words = run_words(device, program);
-	probe->pid = process_start((const char *const *)words, in[0], out[1], log, NULL, err);
-	free_words(words);
-	if (probe->pid < 0) {
-		close_pair(out);
-		goto no_out;
-	}
-	close(log);
-	close(in[0]);
-	close(out[1]);
-	probe->in = in[1];
-	probe->out = out[0];
-	fcntl(probe->in, F_SETFL, O_NONBLOCK);
-	fcntl(probe->out, F_SETFL, O_NONBLOCK);
-	return probe;
-no_out:
-	close_pair(in);
-no_in:
-	close(log);
-no_log:
-	free(probe);
-	return NULL;
-}
-
-void device_kill(struct device_probe *probe)
-{
-	if (probe->pid) {
-		process_kill(probe->pid);
-		close(probe->in);
-		close(probe->out);
-		probe->pid = 0;
-	}
-}
-
-void device_stop(struct device_probe *probe)
-{
-	int status;
-
-	if (!probe)
-		return;
-	if (probe->pid) {
-		close(probe->in); /* end of input: the probe exits */
-		if (process_wait(probe->pid, 1, &status)) {
-			/* Whatever it left behind goes too; the group may be gone already. */
-			kill(-probe->pid, SIGKILL);
-			close(probe->out);
-		} else {
-			process_kill(probe->pid);
-			close(probe->out);
-		}
-	}
-	free(probe);
-}
-
-/* Kills the probe after it closed its output, and says how it ended. */
-static enum device_outcome bury(struct device_probe *probe, char *answer)
-{
-	char how[80];
-	int status = 0;
-
-	if (process_wait(probe->pid, 0.2, &status)) {
-		kill(-probe->pid, SIGKILL);
-		close(probe->in);
-		close(probe->out);
-		probe->pid = 0;
-		snprintf(answer, PROBE_LINE, "crash the probe died: %s",
-			 process_describe(status, how, sizeof(how)));
-	} else {
-		device_kill(probe);
-		snprintf(answer, PROBE_LINE, "crash the probe closed its output");
-	}
-	return DEVICE_DEAD;
-}
-
-static enum device_outcome give_up(struct device_probe *probe, char *answer, const char *why)
-{
-	device_kill(probe);
-	snprintf(answer, PROBE_LINE, "%s", why);
-	return DEVICE_DEAD;
-}
-
-/* Waits until the descriptor is ready: 1; 0 in vain; short naps so that signals are seen. */
-static int wait_ready(int fd, short events, double end)
-{
-	while (process_stopping() < 2) {
-		struct pollfd wait = {.fd = fd, .events = events};
-		double left = end - process_now();
-
-		if (left <= 0)
-			return 0;
-		if (poll(&wait, 1, left < 0.1 ? (int)(left * 1000) + 1 : 100) > 0)
-			return 1;
-	}
+	free(device->at);
+	device->at = at ? fail_text("%s", at) : NULL;
 	return 0;
 }
 
-/* 1: sent; 0: in vain; -1: the probe is gone. */
-static int send_line(struct device_probe *probe, const char *request, double end)
+void device_set_run(struct device *device, const char *folder)
 {
-	char line[PROBE_LINE + 2];
-	size_t n = (size_t)snprintf(line, sizeof(line), "%s\n", request), done = 0;
-
-	while (done < n) {
-		ssize_t wrote = write(probe->in, line + done, n - done);
-
-		if (wrote > 0)
-			done += (size_t)wrote;
-		else if (wrote < 0 && errno != EAGAIN && errno != EINTR)
-			return -1;
-		else if (!wait_ready(probe->in, POLLOUT, end))
-			return 0;
-	}
-	return 1;
+	if (device->remote)
+		remote_set_run(device->remote, folder);
 }
 
-static enum device_outcome read_outcome(struct device_probe *probe, char *answer)
+void device_leave(struct device *device)
 {
-	static const struct {
-		const char *word;
-		enum device_outcome outcome;
-	} words[] = {
-		{"ok", DEVICE_OK},
-		{"fail", DEVICE_FAIL},
-		{"error", DEVICE_ERROR},
-	};
-
-	for (size_t i = 0; i < 3; i++) {
-		size_t n = strlen(words[i].word);
-
-		if (!strncmp(probe->line, words[i].word, n) &&
-		    (!probe->line[n] || probe->line[n] == ' ')) {
-			strcpy(answer, probe->line + n + (probe->line[n] == ' '));
-			return words[i].outcome;
-		}
-	}
-	for (char *p = probe->line; *p; p++) {
-		if (!isprint((unsigned char)*p))
-			*p = '?';
-	}
-	device_kill(probe);
-	snprintf(answer, PROBE_LINE, "garbage the probe wrote '%.60s'", probe->line);
-	return DEVICE_DEAD;
-}
-
-enum device_outcome device_ask(struct device_probe *probe, double seconds, const char *request,
-			       char *answer)
-{
-	double end = process_now() + seconds;
-	int sent;
-
-	answer[0] = 0;
-	if (!probe->pid) {
-		snprintf(answer, PROBE_LINE, "crash the probe is dead");
-		return DEVICE_DEAD;
-	}
-	sent = send_line(probe, request, end);
-	probe->n = 0;
-	while (sent > 0) {
-		ssize_t n = read(probe->out, probe->line + probe->n, PROBE_LINE + 1 - probe->n);
-		char *newline;
-
-		if (n == 0)
-			return bury(probe, answer);
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR)
-				return bury(probe, answer);
-			if (!wait_ready(probe->out, POLLIN, end))
-				break;
-			continue;
-		}
-		probe->n += (size_t)n;
-		newline = memchr(probe->line, '\n', probe->n);
-		if (newline && newline + 1 < probe->line + probe->n)
-			return give_up(probe, answer, "garbage the probe wrote more than one line");
-		if (newline) {
-			*newline = 0;
-			if (memchr(probe->line, 0, probe->n - 1))
-				return give_up(probe, answer,
-					       "garbage the probe wrote a zero byte");
-			return read_outcome(probe, answer);
-		}
-		if (probe->n > PROBE_LINE)
-			return give_up(probe, answer, "garbage the probe wrote too long a line");
-	}
-	if (sent < 0)
-		return bury(probe, answer);
-	device_kill(probe);
-	snprintf(answer, PROBE_LINE,
-		 process_stopping() > 1 ? "stopped by the user" : "hang no answer within %g s",
-		 seconds);
-	return DEVICE_DEAD;
-}
-
-/* ---- values ---- */
-
-int device_value(const char *answer, const char *key, char *text, size_t n_bytes)
-{
-	size_t n = strlen(key), at = 0;
-
-	while (*answer) {
-		if (!strncmp(answer, key, n) && answer[n] == '=')
-			break;
-		answer += strcspn(answer, " ");
-		answer += strspn(answer, " ");
-	}
-	if (!*answer)
-		return -1;
-	for (const char *p = answer + n + 1; *p && *p != ' '; p++) {
-		unsigned byte = (unsigned char)*p;
-
-		if (*p == '%') {
-			if (!isxdigit((unsigned char)p[1]) || !isxdigit((unsigned char)p[2]) ||
-			    sscanf(p + 1, "%2x", &byte) != 1 || !byte)
-				return -1;
-			p += 2;
-		}
-		if (at + 1 >= n_bytes)
-			return -1;
-		text[at++] = (char)byte;
-	}
-	text[at] = 0;
-	return 0;
-}
-
-int device_value_long(const char *answer, const char *key, long long *value)
-{
-	char text[32], *end;
-
-	if (device_value(answer, key, text, sizeof(text)) < 0 || !*text ||
-	    isspace((unsigned char)*text))
-		return -1;
-	errno = 0;
-	*value = strtoll(text, &end, 10);
-	return *end || errno ? -1 : 0;
-}
-
-int device_value_double(const char *answer, const char *key, double *value)
-{
-	char text[64], *end;
-
-	if (device_value(answer, key, text, sizeof(text)) < 0 || !*text ||
-	    isspace((unsigned char)*text))
-		return -1;
-	*value = strtod(text, &end);
-	return *end || !isfinite(*value) ? -1 : 0;
+	if (device->remote)
+		remote_leave(device->remote);
 }

@@ -14,9 +14,27 @@
  *   link: [-pthread, -lm]     for the probe program, at the end of the line
  *   papi: [-lpapi]            optional: what links PAPI, when it is there
  *   run: ["{program}"]        how to start the probe; {program} becomes its path
+ *   environment: {NAME: "1"}  optional: for the probe
  *   time_out: 10              optional: seconds after which a request for a time has failed; slow
  *                             requests (verify, case, prepare, roof) get six times as long
  *   compile_time_out: 120     optional: seconds for one run of the compiler
+ *
+ * A device at the end of a link has these, too; what is lists are words, never a line for a shell:
+ *
+ *   copy: [scp, -q, "{file}", "phone:{path}"]
+ *                             how to copy a file to the device
+ *   run: [ssh, phone, "{command}"]
+ *                             how to run a command there; {command} becomes one word, a line
+ *                             for the shell of the device in which everything is quoted
+ *   work: /data/local/tmp/quern
+ *                             a folder of the device; all that a run needs is below it, and
+ *                             goes when the run ends
+ *   start: [qemu-aarch64]     optional: words before the probe's path, on the device
+ *   retries: 10               optional: how often a lost link is tried again, after half a
+ *                             second, then twice as long each time, at most 15 s
+ *   connect_time_out: 20      optional: seconds for a link to come up; copies get six times as long
+ *
+ * {at} in words of run and copy becomes what the user names (--at): a host or a serial number.
  *
  * For a device called local the environment's CC and CLANG, words with spaces between, take the
  * place of the compilers; without CLANG and without a key it has the clang of configure.
@@ -26,16 +44,39 @@
 
 #include "gen/gen.h"
 
+struct remote;
+
 struct device {
 	char name[64];
 	char **compiler, **flags, **link, **papi, **run; /* NULL-terminated; papi may be NULL */
-	char ***clang; /* commands, NULL-terminated as each is; NULL: none */
-	double time_out_s, compile_time_out_s;
+	char ***clang;        /* commands, NULL-terminated as each is; NULL: none */
+	char **environment;   /* NAME=VALUE, NULL-terminated */
+	char **copy, **start; /* copy NULL: no link */
+	char *work;
+	long retries;
+	double time_out_s, compile_time_out_s, connect_time_out_s;
+
+	char *at;                                     /* NULL: not given */
+	void (*say)(void *context, const char *text); /* of lost links; NULL: nobody listens */
+	void *say_context;
+	struct remote *remote; /* NULL: no link */
 };
 
 /* name: a file (it holds a '/' or ends in .yaml) or one of home/tuner/devices. */
 int device_read(struct device *device, const char *home, const char *name, struct gen_error *err);
-void device_free(struct device *device);
+void device_free(struct device *device); /* leaves it before */
+
+/* What {at} stands for; at may be NULL.  -1: it is needed, or it is not. */
+int device_set_at(struct device *device, const char *at, struct gen_error *err);
+
+/*
+ * Which run this is: what the same folder of this machine has left on the device is removed by the
+ * next.  Without this, a process is a run.
+ */
+void device_set_run(struct device *device, const char *folder);
+
+/* Removes everything of this run from the device. */
+void device_leave(struct device *device);
 
 struct device_probe;
 
@@ -50,12 +91,15 @@ enum device_outcome {
 	DEVICE_OK,    /* "ok ..." */
 	DEVICE_FAIL,  /* "fail ...": the candidate is to blame */
 	DEVICE_ERROR, /* "error ...": the request is */
-	DEVICE_DEAD   /* no use any more, the answer says why; the process has been killed */
+	DEVICE_DEAD,  /* no use any more, the answer says why; the process has been killed */
+	DEVICE_LOST,  /* likewise, but the device is to blame (it was started anew, say) */
+	DEVICE_STUCK  /* likewise, and starting again is of no use before somebody helps */
 };
 
 /*
- * Sends one request and waits for its answer (PROBE_LINE + 1 bytes), without the first word.
- * A user who asks twice to stop is heard at once (DEVICE_DEAD).
+ * Sends one request and waits for its answer (PROBE_LINE + 1 bytes), without the first word.  A
+ * link that drops is brought up again, and the request is run once all the same.  A user who asks
+ * twice to stop is heard at once (DEVICE_DEAD), while there is no link the first time.
  */
 enum device_outcome device_ask(struct device_probe *probe, double seconds, const char *request,
 			       char *answer);

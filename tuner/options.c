@@ -22,6 +22,7 @@ static const char usage[] =
 	"  -s, --shapes LIST     MxK, such as 4096x4096,11008x4096\n"
 	"  -m, --model FILE      shapes and types of this GGUF file's matrices\n"
 	"  -d, --device NAME     a device of tuner/devices, or a file (local)\n"
+	"      --at WHERE        the device's {at}: user@host for ssh, a serial number for adb\n"
 	"  -o, --output FILE     results file (results/CPU.yaml)\n"
 	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
 	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
@@ -90,7 +91,7 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
 }
 
-enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES };
+enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES, AT };
 
 static const struct option long_options[] = {
 	{"budget", required_argument, NULL, 'b'},
@@ -100,6 +101,7 @@ static const struct option long_options[] = {
 	{"shapes", required_argument, NULL, 's'},
 	{"model", required_argument, NULL, 'm'},
 	{"device", required_argument, NULL, 'd'},
+	{"at", required_argument, NULL, AT}, /* of the device */
 	{"output", required_argument, NULL, 'o'},
 	{"work", required_argument, NULL, 'w'},
 	{"jobs", required_argument, NULL, 'j'},
@@ -139,6 +141,7 @@ static int set_option(struct options *options, int option, char **argv)
 	case 's': options->shapes = optarg; return 0;
 	case 'm': options->model = optarg; return 0;
 	case 'd': options->device = optarg; return 0;
+	case AT: options->at = optarg; return 0;
 	case 'o': options->output = optarg; return 0;
 	case 'w': options->work = optarg; return 0;
 	case FRESH: options->fresh = 1; return 0;

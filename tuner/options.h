@@ -6,7 +6,7 @@
 
 /* Words are those of argv; NULL: not given. */
 struct options {
-	const char *config, *formats, *threads, *shapes, *model, *device, *output, *work;
+	const char *config, *formats, *threads, *shapes, *model, *device, *at, *output, *work;
 	char budget[32];
 	double seconds;
 	struct contest_effort effort;

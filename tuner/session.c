@@ -7,7 +7,8 @@
 #include "process.h"
 #include "session.h"
 
-#define SLOW 6 /* slow requests get so many times the device's time-out */
+#define SLOW 6      /* slow requests get so many times the device's time-out */
+#define MOST_LOST 3 /* times in a row that a device may start anew at one request */
 
 struct session {
 	const struct device *device;
@@ -151,7 +152,7 @@ static enum device_outcome start_probe(struct session *session, char *answer)
 	session->probe = device_start(session->device, session->program, session->log_path, &err);
 	if (!session->probe) {
 		snprintf(answer, PROBE_LINE, "%s", err.text);
-		return DEVICE_ERROR;
+		return session->device->remote ? DEVICE_STUCK : DEVICE_ERROR;
 	}
 	outcome = device_ask(session->probe, session->device->time_out_s, "hello", answer);
 	if (outcome != DEVICE_OK)
@@ -300,13 +301,24 @@ static int blame(struct session *session, const struct question *question,
 	return 0;
 }
 
+static void say_lost(const struct session *session, const char *why)
+{
+	const struct device *device = session->device;
+	char *text = fail_text("%s was lost: %s; starting its probe again", device->name, why);
+
+	if (device->say)
+		device->say(device->say_context, text);
+	free(text);
+}
+
 /* Asks the probe, twice if need be; text gets the answer as the journal keeps it. */
 static int ask_probe(struct session *session, const struct question *question, char *text,
 		     struct session_error *error)
 {
 	char answer[PROBE_LINE + 1], place[160];
-	enum device_outcome outcome = DEVICE_DEAD;
+	enum device_outcome outcome;
 	enum stage stage = AT_START;
+	int n_dead = 0, n_lost = 0;
 	double begin;
 
 	if (question->place) {
@@ -316,16 +328,29 @@ static int ask_probe(struct session *session, const struct question *question, c
 			return 0;
 		}
 	}
-	for (int try = 0; try < 2 && outcome == DEVICE_DEAD; try++) {
+	do {
 		if (process_stopping())
 			return stopped(error);
 		begin = process_now();
 		outcome = attempt(session, question, &stage, answer);
-		if (outcome == DEVICE_DEAD)
+		if (outcome == DEVICE_DEAD || outcome == DEVICE_LOST)
 			stop_probe(session);
-	}
-	if (outcome == DEVICE_DEAD && process_stopping() > 1)
+		n_dead += outcome == DEVICE_DEAD;
+		n_lost += outcome == DEVICE_LOST;
+		if (outcome == DEVICE_LOST && n_lost <= MOST_LOST && !process_stopping())
+			say_lost(session, answer);
+	} while ((outcome == DEVICE_DEAD && n_dead < 2) ||
+		 (outcome == DEVICE_LOST && n_lost <= MOST_LOST));
+	if ((outcome == DEVICE_DEAD && process_stopping() > 1) ||
+	    (outcome == DEVICE_STUCK && process_stopping()))
 		return stopped(error);
+	if (outcome == DEVICE_LOST)
+		return fail_set(&error->fatal,
+				"%s was lost %d times at '%s': %s; what was measured is kept, and "
+				"the same command goes on",
+				session->device->name, n_lost, question->key, answer);
+	if (outcome == DEVICE_STUCK)
+		return fail_set(&error->fatal, "%s", answer);
 	if (outcome == DEVICE_OK) {
 		double spent = process_now() - begin;
 

@@ -5,7 +5,7 @@
  * first; only then it starts the probe, brings it into the state that the question needs (engine,
  * case, packed weights), asks, checks that the answer makes sense, and writes it down.  When the
  * probe dies or talks nonsense it is started again and the request repeated once; then the
- * candidate is to blame.
+ * candidate is to blame.  It never is for a device that was started anew or is out of reach.
  */
 #ifndef TUNER_SESSION_H
 #define TUNER_SESSION_H

@@ -243,6 +243,20 @@ static void say_compilers(struct run *run)
 		show_say(&run->show, "no kernel is tried with clang: %s", why);
 }
 
+static void say(void *context, const char *text)
+{
+	show_say(context, "%s", text);
+}
+
+/* The work folder is locked, and so is what this run has on the device. */
+static int reach_device(struct run *run, struct gen_error *err)
+{
+	run->device.say = say;
+	run->device.say_context = &run->show;
+	device_set_run(&run->device, run->work);
+	return device_set_at(&run->device, run->options->at, err);
+}
+
 static int prepare(struct run *run, double begin, struct gen_error *err)
 {
 	const struct options *options = run->options;
@@ -256,7 +270,7 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 		return -1;
 	run->work = request_work(options);
 	run->compile = compile_open(&run->device, run->home, run->work, options->jobs, err);
-	if (!run->compile)
+	if (!run->compile || reach_device(run, err) < 0)
 		return -1;
 	say_compilers(run);
 	log = fail_text("%s/logs/hello.log", run->work);
@@ -356,6 +370,7 @@ static void close_run(struct run *run)
 {
 	session_close(run->session);
 	journal_close(run->journal);
+	device_leave(&run->device);
 	compile_close(run->compile);
 	facts_free_isas(run->isas, run->n_isas);
 	device_free(&run->device);
