@@ -94,7 +94,7 @@ function dot.vars(point, format, isa, act)
       vars.float_start = format.group > 0
     end
     vars.start_k = not vars.carried and 32 // format.halves or format.group > 0 and format.group or 256
-    vars.prepared_bytes, vars.prepare = isa.vector_bytes * format.halves, "qn_starts_" .. isa.name
+    vars.prepared_bytes, vars.prepare = 16 * format.halves, "qn_starts_" .. isa.name
   end
   return vars
 end
