@@ -30,7 +30,7 @@ end
 
 -- What a point's ISA takes for n tokens when nothing nearer was measured.
 local function default_case(point, n)
-  return { m = 0, k = 0, n = n, threads = 0, nmse = 0, point = point }
+  return { m = 0, k = 0, n = n, threads = 0, nmse = 0, core = 0, point = point }
 end
 
 -- The error that a lossy winner was measured to have.
@@ -72,11 +72,12 @@ local function read_results(doc, cases)
     elseif entry.n then
       case.n = integer(entry, "n")
     end
+    if entry.core and entry.default ~= true then case.core = integer(entry, "core") end
     if point.is_lossy then case.nmse = read_nmse(entry) end
     case.us = type(entry.median_us) == "number" and entry.median_us or nil
-    -- A measured case belongs to the ISA that won it; each ISA has defaults of its own.
-    local key = ("%s %s %d %d %d %d %s"):format(point.format.name, point.act, case.m, case.k, case.n,
-      case.threads, point.isa.name)
+    -- A measured case belongs to the ISA and the kind of core that won it; each ISA has defaults of its own.
+    local key = ("%s %s %d %d %d %d %s %x"):format(point.format.name, point.act, case.m, case.k, case.n,
+      case.threads, point.isa.name, case.core)
     cases[point.is_lossy and "lossy " .. key or key] = case
   end
 end
@@ -110,9 +111,9 @@ local function place(case)
   return case.point.format.name .. " " .. case.point.act .. " " .. case.point.isa.name
 end
 
--- "M K threads lossy"
+-- "M K threads core lossy"
 local function shape(case)
-  return ("%d %d %d %s"):format(case.m, case.k, case.threads, case.nmse > 0)
+  return ("%d %d %d %x %s"):format(case.m, case.k, case.threads, case.core, case.nmse > 0)
 end
 
 -- Leaves out winners for one token in whose layout there is no kernel for many, where other layouts have some: a
@@ -334,11 +335,12 @@ function registry.files(docs, arch)
     if case.m then
       choices[#choices + 1] = { format = case.point.format.id, rank = case.point.format.rank, act = case.point.act,
         m = case.m, k = case.k, n = case.n, threads = case.threads, kernel = index[case.point.name],
-        nmse = case.nmse > 0 and ("%.3g"):format(case.nmse) or "0" }
+        nmse = case.nmse > 0 and ("%.3g"):format(case.nmse) or "0",
+        core = case.core, core_text = case.core > 0 and ("0x%x"):format(case.core) or "0" }
     end
   end
   table.sort(choices, function(a, b)
-    for _, key in ipairs { "rank", "act", "m", "k", "n", "threads" } do
+    for _, key in ipairs { "rank", "act", "m", "k", "n", "threads", "core" } do
       if a[key] ~= b[key] then return a[key] < b[key] end
     end
     return a.kernel < b.kernel

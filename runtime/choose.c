@@ -118,6 +118,17 @@ static double distance(const struct qn_choice *c, const struct qn_case *what,
 	       0.25 * fabs(log((double)c->n_threads / (double)what->n_threads));
 }
 
+/*
+ * How far the core is on which a winner was measured: what was measured on this kind goes before all that was
+ * not.  Of the rest, what any core would do goes before another's.
+ */
+static double core_distance(const struct qn_choice *c, const struct qn_case *what)
+{
+	if (!what->core || c->core == what->core)
+		return 0;
+	return c->core ? 1e9 + 0.01 : 1e9;
+}
+
 /* Kernels for one token and for many differ in kind; what was measured counts for similar numbers.
  */
 static int similar_tokens(long a, long b)
@@ -142,7 +153,7 @@ static const struct qn_choice *nearest(const struct qn_registry *registry,
 		    !is_allowed(kernel, limits) || c->nmse > what->max_nmse ||
 		    (shaped && !similar_tokens(c->n_tokens, what->n_tokens)))
 			continue;
-		d = shaped ? distance(c, what, kernel)
+		d = shaped ? distance(c, what, kernel) + core_distance(c, what)
 			   : fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
 				     padding(kernel, what->m) - 100.0 * kernel->isa->rank;
 		if (!best || d < least) {
@@ -163,9 +174,16 @@ static int choose_measured(const struct qn_registry *registry, const struct limi
 		*chosen = (struct qn_chosen){
 			.kernel = registry->kernels[choice->kernel],
 			.rung = is_same_case(choice, what) ? QN_RUNG_EXACT : QN_RUNG_NEAR,
-			.source = {choice->format, choice->m, choice->k, choice->n_tokens,
-				   choice->n_threads, choice->act},
+			.source = {.format = choice->format,
+				   .m = choice->m,
+				   .k = choice->k,
+				   .n_tokens = choice->n_tokens,
+				   .n_threads = choice->n_threads,
+				   .act = choice->act,
+				   .core = choice->core},
 		};
+		if (what->core && choice->core && choice->core != what->core)
+			chosen->rung = QN_RUNG_CORE;
 		return 1;
 	}
 	choice = nearest(registry, limits, what, 0);

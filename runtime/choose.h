@@ -12,6 +12,7 @@ enum qn_rung {
 	QN_RUNG_FORCED,  /* by name */
 	QN_RUNG_EXACT,   /* measured for this format, shape, tokens and threads */
 	QN_RUNG_NEAR,    /* measured for the nearest shape in log space */
+	QN_RUNG_CORE,    /* one of the two, but measured on another kind of core */
 	QN_RUNG_DEFAULT, /* the ISA's default */
 	QN_RUNG_ANY      /* the widest ISA's first kernel of the format */
 };
@@ -22,12 +23,14 @@ struct qn_case {
 	int n_threads;
 	int act;         /* enum qn_act_id */
 	double max_nmse; /* of lossy kernels that may be chosen; 0: only exact ones */
+	uint32_t core;   /* kind of core that it runs on, 0 where unknown */
 };
 
 struct qn_chosen {
 	const struct qn_kernel *kernel;
 	enum qn_rung rung;
-	struct qn_case source; /* of QN_RUNG_EXACT and QN_RUNG_NEAR: what was measured */
+	struct qn_case source; /* of QN_RUNG_EXACT, NEAR and CORE: what was measured; its core is 0
+				  where any would do */
 };
 
 /*

@@ -6,6 +6,7 @@
  */
 #include "cpu.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "kernel.h"
@@ -23,6 +24,114 @@ static const struct {
 			{QN_DOTPROD, "dotprod"},
 			{QN_I8MM, "i8mm"},
 			{QN_SVE2, "sve2"}};
+
+/* What cores of AArch64 have at most, of QN_NEON ... QN_SVE2. */
+enum { V8_0 = QN_NEON, V8_2 = V8_0 | QN_DOTPROD, V8_6 = V8_2 | QN_I8MM, V9_0 = V8_6 | QN_SVE2 };
+
+/* By number. */
+static const struct {
+	uint32_t kind, features;
+	const char *name;
+} kinds[] = {
+	{0x41d03, V8_0, "cortex-a53"},
+	{0x41d04, V8_0, "cortex-a35"},
+	{0x41d05, V8_2, "cortex-a55"},
+	{0x41d06, V8_2, "cortex-a65"},
+	{0x41d07, V8_0, "cortex-a57"},
+	{0x41d08, V8_0, "cortex-a72"},
+	{0x41d09, V8_0, "cortex-a73"},
+	{0x41d0a, V8_2, "cortex-a75"},
+	{0x41d0b, V8_2, "cortex-a76"},
+	{0x41d0c, V8_2, "neoverse-n1"},
+	{0x41d0d, V8_2, "cortex-a77"},
+	{0x41d0e, V8_2, "cortex-a76ae"},
+	{0x41d40, V8_6, "neoverse-v1"},
+	{0x41d41, V8_2, "cortex-a78"},
+	{0x41d42, V8_2, "cortex-a78ae"},
+	{0x41d44, V8_2, "cortex-x1"},
+	{0x41d46, V9_0, "cortex-a510"},
+	{0x41d47, V9_0, "cortex-a710"},
+	{0x41d48, V9_0, "cortex-x2"},
+	{0x41d49, V9_0, "neoverse-n2"},
+	{0x41d4a, V8_2, "neoverse-e1"},
+	{0x41d4b, V8_2, "cortex-a78c"},
+	{0x41d4c, V8_2, "cortex-x1c"},
+	{0x41d4d, V9_0, "cortex-a715"},
+	{0x41d4e, V9_0, "cortex-x3"},
+	{0x41d4f, V9_0, "neoverse-v2"},
+	{0x41d80, V9_0, "cortex-a520"},
+	{0x41d81, V9_0, "cortex-a720"},
+	{0x41d82, V9_0, "cortex-x4"},
+	{0x41d83, V9_0, "neoverse-v3ae"},
+	{0x41d84, V9_0, "neoverse-v3"},
+	{0x41d85, V9_0, "cortex-x925"},
+	{0x41d87, V9_0, "cortex-a725"},
+	{0x41d8e, V9_0, "neoverse-n3"},
+	{0x46001, V8_0, "a64fx"},
+	{0x48d01, V8_2, "tsv110"},
+	{0x51001, V8_6, "oryon-1"},
+	{0x51800, V8_0, "kryo-2xx-gold"},
+	{0x51801, V8_0, "kryo-2xx-silver"},
+	{0x51802, V8_2, "kryo-3xx-gold"},
+	{0x51803, V8_2, "kryo-3xx-silver"},
+	{0x51804, V8_2, "kryo-4xx-gold"},
+	{0x51805, V8_2, "kryo-4xx-silver"},
+	{0x53001, V8_0, "exynos-m1"},
+	{0x53002, V8_0, "exynos-m3"},
+	{0x53003, V8_2, "exynos-m4"},
+	{0x53004, V8_2, "exynos-m5"},
+	{0x61020, V8_2, "apple-a14-icestorm"},
+	{0x61021, V8_2, "apple-a14-firestorm"},
+	{0x61022, V8_2, "apple-m1-icestorm"},
+	{0x61023, V8_2, "apple-m1-firestorm"},
+	{0x61024, V8_2, "apple-m1-icestorm"},
+	{0x61025, V8_2, "apple-m1-firestorm"},
+	{0x61028, V8_2, "apple-m1-icestorm"},
+	{0x61029, V8_2, "apple-m1-firestorm"},
+	{0x61032, V8_6, "apple-m2-blizzard"},
+	{0x61033, V8_6, "apple-m2-avalanche"},
+	{0xc0ac3, V8_6, "ampere1"},
+	{0xc0ac4, V8_6, "ampere1a"},
+};
+
+uint32_t qn_cpu_kind_of_midr(uint64_t midr)
+{
+	return (uint32_t)(midr >> 24 & 0xff) << 12 | (uint32_t)(midr >> 4 & 0xfff);
+}
+
+/* Index into kinds, or -1. */
+static int find_kind(uint32_t kind)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].kind == kind)
+			return (int)i;
+	return -1;
+}
+
+const char *qn_cpu_kind_name(uint32_t kind)
+{
+	int i = find_kind(kind);
+
+	return i < 0 ? NULL : kinds[i].name;
+}
+
+uint32_t qn_cpu_kind_features(uint32_t kind)
+{
+	int i = find_kind(kind);
+
+	return i < 0 ? UINT32_MAX : kinds[i].features | ~(uint32_t)V9_0;
+}
+
+char *qn_cpu_kind_text(uint32_t kind, char *text, size_t n_bytes)
+{
+	const char *name = qn_cpu_kind_name(kind);
+
+	if (name || !kind)
+		snprintf(text, n_bytes, "%s", name ? name : "unknown");
+	else
+		snprintf(text, n_bytes, "0x%x", (unsigned)kind);
+	return text;
+}
 
 #if defined(__x86_64__)
 

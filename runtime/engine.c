@@ -19,13 +19,14 @@
 
 /* ---- engine ---- */
 
-/* Features of the CPU, less those beyond the ISA that QUERN_ISA names. */
-static int allow_features(uint32_t *features, struct quern_error *err)
+/* Features of the cores, less those beyond the ISA that QUERN_ISA names. */
+static int allow_features(const struct qn_topology *topology, uint32_t *features,
+			  struct quern_error *err)
 {
 	const char *name = getenv("QUERN_ISA");
 	char known[160] = "";
 
-	*features = qn_cpu_features();
+	*features = qn_topology_features(topology);
 	if (!name || !*name)
 		return 0;
 	for (int i = 0; i < qn_registry.n_isas; i++) {
@@ -43,29 +44,73 @@ static int allow_features(uint32_t *features, struct quern_error *err)
 	return qn_error_set(err, "QUERN_ISA=%s: this library knows%s", name, known);
 }
 
-static int start_pool(struct quern_engine *engine, const struct quern_options *o,
-		      struct quern_error *err)
+/* Where an engine's threads will be. */
+struct placement {
+	struct qn_topology topology;   /* of the cpus */
+	int cpus[QN_MAX_CPUS], n_cpus; /* 0: wherever the process may be */
+	int n_threads, loose;
+};
+
+static int place_threads(struct placement *p, const struct quern_options *o,
+			 struct quern_error *err)
 {
-	struct qn_topology topology;
-	int cpus[QN_MAX_CPUS], n_cpus = 0;
+	int listed[QN_MAX_CPUS];
 
 	if (o->n_threads < 0 || o->n_threads > QN_MAX_CPUS)
 		return qn_error_set(err, "%d threads: must be 1 to %d", o->n_threads, QN_MAX_CPUS);
 	if (o->cpus) {
-		n_cpus = qn_topology_parse_cpus(o->cpus, cpus, QN_MAX_CPUS);
-		if (n_cpus < 1)
+		p->n_cpus = qn_topology_parse_cpus(o->cpus, p->cpus, QN_MAX_CPUS);
+		if (p->n_cpus < 1)
 			return qn_error_set(err, "cpus '%s': must be a list such as 0-3,7",
 					    o->cpus);
+	} else if (o->loose) {
+		return qn_error_set(err, "loose threads need a list of cpus, such as 0-3,7");
 	}
-	engine->n_threads = o->n_threads ? o->n_threads : n_cpus;
-	if (!engine->n_threads) {
-		qn_topology_read(&topology);
-		engine->n_threads = topology.n_cores > 0 ? topology.n_cores : 1;
+	p->loose = o->loose != 0;
+	if (p->loose) {
+		memcpy(listed, p->cpus, sizeof listed);
+		p->n_cpus = qn_pool_allowed(listed, p->n_cpus, p->cpus);
+		if (!p->n_cpus)
+			return qn_error_set(err,
+					    "cpus '%s': none is online and allowed for this "
+					    "process",
+					    o->cpus);
 	}
-	if (o->cpus && n_cpus < engine->n_threads)
-		return qn_error_set(err, "cpus '%s' are %d, for %d threads", o->cpus, n_cpus,
-				    engine->n_threads);
-	return qn_pool_open(&engine->pool, engine->n_threads, o->cpus ? cpus : NULL,
+	p->n_threads = o->n_threads ? o->n_threads : p->n_cpus;
+	if (p->n_cpus && !p->loose && p->n_cpus < p->n_threads)
+		return qn_error_set(err, "cpus '%s' are %d, for %d threads", o->cpus, p->n_cpus,
+				    p->n_threads);
+	if (p->n_cpus && !p->loose)
+		p->n_cpus = p->n_threads; /* no thread is on the others */
+	if (p->n_cpus)
+		qn_topology_read_cpus(p->cpus, p->n_cpus, &p->topology);
+	else
+		qn_topology_read(&p->topology);
+	if (!p->n_threads)
+		p->n_threads = p->topology.n_cores > 0 ? p->topology.n_cores : 1;
+	return 0;
+}
+
+static int start_threads(struct quern_engine *engine, const struct quern_options *o,
+			 struct quern_error *err)
+{
+	struct placement p = {.n_cpus = 0};
+	struct qn_pool_cpus cpus;
+	struct qn_core_class fastest;
+	int speeds[QN_MAX_CPUS], differ;
+
+	if (place_threads(&p, o, err) || allow_features(&p.topology, &engine->features, err))
+		return -1;
+	qn_topology_class(&p.topology, 0, &fastest);
+	engine->core = fastest.first.kind;
+	engine->n_threads = p.n_threads;
+	differ = qn_topology_speeds(&p.topology, p.n_cpus && !p.loose ? p.cpus : NULL, p.n_threads,
+				    speeds);
+	engine->shares = qn_shares_open(p.n_threads, differ ? speeds : NULL);
+	if (!engine->shares)
+		return qn_error_set(err, "no memory for an engine");
+	cpus = (struct qn_pool_cpus){p.cpus, p.n_cpus, p.loose};
+	return qn_pool_open(&engine->pool, p.n_threads, p.n_cpus ? &cpus : NULL,
 			    o->spin_us ? o->spin_us : 50, err);
 }
 
@@ -85,7 +130,7 @@ int quern_open(struct quern_engine **out, const struct quern_options *options,
 	if (!engine)
 		return qn_error_set(err, "no memory for an engine");
 	pthread_mutex_init(&engine->lock, NULL);
-	if (allow_features(&engine->features, err) || start_pool(engine, &o, err)) {
+	if (start_threads(engine, &o, err)) {
 		quern_close(engine);
 		return -1;
 	}
@@ -108,6 +153,7 @@ void quern_close(struct quern_engine *engine)
 		return;
 	if (engine->pool)
 		qn_pool_close(engine->pool);
+	qn_shares_close(engine->shares);
 	qn_matmul_release(engine);
 	pthread_mutex_destroy(&engine->lock);
 	free(engine);
@@ -311,13 +357,14 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	if (!matrix)
 		return qn_error_set(err, "no memory for a matrix");
 	matrix->engine = engine;
-	matrix->what = (struct qn_case){format,
-					w.m,
-					w.k,
-					w.n_tokens > 0 ? w.n_tokens : 1,
-					engine->n_threads,
-					act,
-					w.max_nmse};
+	matrix->what = (struct qn_case){.format = format,
+					.m = w.m,
+					.k = w.k,
+					.n_tokens = w.n_tokens > 0 ? w.n_tokens : 1,
+					.n_threads = engine->n_threads,
+					.act = act,
+					.max_nmse = w.max_nmse,
+					.core = engine->core};
 	if (choose_kernel(matrix, &w, err))
 		goto out;
 	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
@@ -384,27 +431,51 @@ int quern_multiply(struct quern_engine *engine, const struct quern_matrix *const
 	return 0;
 }
 
-int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
+/* Which rung picked the kernel, as the rest of a sentence. */
+static void explain_rung(const struct quern_matrix *matrix, char *why, size_t n_bytes)
 {
 	const struct qn_case *what = &matrix->what, *from = &matrix->chosen.source;
-	char why[160];
+	const int is_near = from->m != what->m || from->k != what->k ||
+			    from->n_tokens != what->n_tokens || from->n_threads != what->n_threads;
+	char name[32], other[32];
+	size_t n;
 
 	switch (matrix->chosen.rung) {
-	case QN_RUNG_FORCED: snprintf(why, sizeof why, "forced by name"); break;
-	case QN_RUNG_EXACT: snprintf(why, sizeof why, "measured fastest for this case"); break;
+	case QN_RUNG_FORCED: snprintf(why, n_bytes, "forced by name"); return;
+	case QN_RUNG_EXACT:
 	case QN_RUNG_NEAR:
-		snprintf(why, sizeof why,
-			 "measured fastest for the nearest case, %ldx%ld, %ld token%s, "
-			 "%d thread%s",
-			 from->m, from->k, from->n_tokens, from->n_tokens == 1 ? "" : "s",
-			 from->n_threads, from->n_threads == 1 ? "" : "s");
-		break;
+	case QN_RUNG_CORE: break;
 	case QN_RUNG_DEFAULT:
-		snprintf(why, sizeof why, "the default of %s, nothing was measured",
+		snprintf(why, n_bytes, "the default of %s, nothing was measured",
 			 matrix->kernel->isa->name);
-		break;
-	default: snprintf(why, sizeof why, "the only kind this library has");
+		return;
+	default: snprintf(why, n_bytes, "the only kind this library has"); return;
 	}
+	if (is_near)
+		n = (size_t)snprintf(why, n_bytes,
+				     "measured fastest for the nearest case, %ldx%ld, %ld token%s, "
+				     "%d thread%s",
+				     from->m, from->k, from->n_tokens,
+				     from->n_tokens == 1 ? "" : "s", from->n_threads,
+				     from->n_threads == 1 ? "" : "s");
+	else
+		n = (size_t)snprintf(why, n_bytes, "measured fastest for this case");
+	qn_cpu_kind_text(from->core, name, sizeof name);
+	if (n >= n_bytes || !from->core)
+		return;
+	if (matrix->chosen.rung == QN_RUNG_CORE)
+		snprintf(why + n, n_bytes - n, ", but on %s; this is %s", name,
+			 qn_cpu_kind_text(what->core, other, sizeof other));
+	else
+		snprintf(why + n, n_bytes - n, ", on %s", name);
+}
+
+int quern_explain(const struct quern_matrix *matrix, char *text, size_t n_bytes)
+{
+	const struct qn_case *what = &matrix->what;
+	char why[240];
+
+	explain_rung(matrix, why, sizeof why);
 	return snprintf(text, n_bytes,
 			"%s %ldx%ld, %ld token%s %s, %d thread%s: %s (%s%s; from %s)",
 			qn_formats[what->format].name, what->m, what->k, what->n_tokens,

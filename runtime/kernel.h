@@ -247,21 +247,23 @@ static inline int qn_is_lossy(const struct qn_kernel *kernel)
 
 /*
  * For this case use kernel n of the registry: a measured winner, or with m = 0 a default of its
- * ISA.
+ * ISA.  One registry may hold winners of several kinds of cores for the same case.
  */
 struct qn_choice {
 	uint8_t format;
 	int32_t m, k, n_tokens, n_threads;
 	uint16_t kernel;
 	uint8_t act;
-	float nmse; /* of a lossy kernel, as measured; 0: exact */
+	float nmse;    /* of a lossy kernel, as measured; 0: exact */
+	uint32_t core; /* kind of core that it was measured on, see cpu.h; 0: any */
 };
 
 /* What a registry (generated kernels.c) defines. */
 struct qn_registry {
 	const struct qn_isa *const *isas;
 	const struct qn_kernel *const *kernels;
-	const struct qn_choice *choices; /* sorted by format, act, m, k, n_tokens, n_threads */
+	/* Sorted by format, act, m, k, n_tokens, n_threads, core. */
+	const struct qn_choice *choices;
 	int n_isas, n_kernels, n_choices;
 	const char *origin; /* the results files it was made from */
 };

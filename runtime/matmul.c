@@ -2,7 +2,9 @@
  * matmul.c: one job of the pool per call.
  *
  * For every pass of tokens all threads quantise a slice of K each and prepare it for the kernels,
- * meet at a barrier, then take chunks of panels from a counter until none is left.
+ * meet at a barrier, then take chunks of panels from a counter until none is left.  shares.h says
+ * how large slices and chunks are.  A row is computed the same way in whatever chunk it lies, so results
+ * do not depend on that.
  */
 #include "matmul.h"
 
@@ -94,7 +96,9 @@ struct job {
 	int act, act_top;                                  /* of all matrices' kernels */
 	const struct qn_kernel *prepares[QN_MAX_PREPARES]; /* one kernel of each distinct form */
 	int n_prepares;
-	long n_chunks, n_all_chunks; /* of a matrix, of all */
+	const long *first; /* units of each thread's chunk, see qn_shares_first */
+	int learns;
+	long n_units, n_all_units; /* of a matrix, of all */
 	_Atomic long next;
 };
 
@@ -187,9 +191,10 @@ static float find_peak(const struct job *job, long token, long first, long end)
 /* a8r, more tokens than threads: each thread takes whole tokens, which stay near while it does. */
 static void quantize_tokens(const struct job *job, int thread, int n_threads)
 {
-	const long groups = job->x.k / QN_GROUP, n = job->x.n_tokens;
+	const long groups = job->x.k / QN_GROUP, n = job->x.n_tokens, *first = job->first;
 
-	for (long t = n * thread / n_threads; t < n * (thread + 1) / n_threads; t++)
+	for (long t = n * first[thread] / first[n_threads];
+	     t < n * first[thread + 1] / first[n_threads]; t++)
 		quantize_slice(job, t, 0, groups, find_peak(job, t, 0, groups));
 	if (n_threads > 1)
 		qn_pool_barrier(job->engine->pool);
@@ -216,8 +221,8 @@ static void quantize_shared(const struct job *job, int thread, int n_threads, lo
 static void prepare_slice(const struct job *job, int thread, int n_threads)
 {
 	const long n_pads = job->x.k / QN_K_PAD, pad_groups = QN_K_PAD / QN_GROUP;
-	const long first = n_pads * thread / n_threads * pad_groups;
-	const long end = n_pads * (thread + 1) / n_threads * pad_groups;
+	const long first = n_pads * job->first[thread] / job->first[n_threads] * pad_groups;
+	const long end = n_pads * job->first[thread + 1] / job->first[n_threads] * pad_groups;
 
 	if (job->act == QN_A8R && job->x.n_tokens >= n_threads) {
 		quantize_tokens(job, thread, n_threads);
@@ -260,11 +265,11 @@ static void run_panels(const struct quern_matrix *matrix, const struct qn_kernel
 	}
 }
 
-static void multiply_chunk(const struct job *job, long chunk, int thread)
+/* Units first .. end-1 of matrix i; returns how many bytes of weights that took. */
+static double multiply_units(const struct job *job, int i, long first, long end, int thread)
 {
 	const struct quern_engine *engine = job->engine;
 	const struct qn_matmul *call = job->call;
-	const int i = (int)(chunk / job->n_chunks);
 	const struct quern_matrix *matrix = call->matrices[i];
 	const struct qn_kernel *kernel = qn_matrix_kernel(matrix, call->n_tokens);
 	const int slot = slot_of(job, kernel);
@@ -280,22 +285,52 @@ static void multiply_chunk(const struct job *job, long chunk, int thread)
 	};
 
 	work.x.prepared = slot < 0 ? NULL : engine->prepared[slot];
-	chunk %= job->n_chunks;
-	run_panels(matrix, kernel, &work, matrix->n_panels * chunk / job->n_chunks,
-		   matrix->n_panels * (chunk + 1) / job->n_chunks);
+	first = matrix->n_panels * first / job->n_units;
+	end = matrix->n_panels * end / job->n_units;
+	if (first < end)
+		run_panels(matrix, kernel, &work, first, end);
+	return (double)(end - first) * (double)matrix->panel_bytes;
+}
+
+/* Takes chunks until none is left, which may reach from one matrix into the next. */
+static double multiply_chunks(struct job *job, int thread)
+{
+	const long size = job->first[thread + 1] - job->first[thread];
+	double n_bytes = 0;
+	long unit;
+
+	while ((unit = atomic_fetch_add_explicit(&job->next, size, memory_order_relaxed)) <
+	       job->n_all_units) {
+		const long end = unit + size < job->n_all_units ? unit + size : job->n_all_units;
+
+		while (unit < end) {
+			const long i = unit / job->n_units, start = i * job->n_units;
+			const long stop = end < start + job->n_units ? end : start + job->n_units;
+
+			n_bytes += multiply_units(job, (int)i, unit - start, stop - start, thread);
+			unit = stop;
+		}
+	}
+	return n_bytes;
 }
 
 static void run_thread(void *arg, int thread, int n_threads)
 {
 	struct job *job = arg;
-	long chunk;
+	struct qn_shares *shares = job->engine->shares;
+	int64_t start;
+	double n_bytes;
 
 	prepare_slice(job, thread, n_threads);
 	if (n_threads > 1)
 		qn_pool_barrier(job->engine->pool);
-	while ((chunk = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) <
-	       job->n_all_chunks)
-		multiply_chunk(job, chunk, thread);
+	if (!job->learns) {
+		multiply_chunks(job, thread);
+		return;
+	}
+	start = qn_shares_now_ns(shares);
+	n_bytes = multiply_chunks(job, thread);
+	qn_shares_note(shares, thread, n_bytes, qn_shares_now_ns(shares) - start);
 }
 
 /*
@@ -344,10 +379,14 @@ static void run_passes(struct job *job, int n_matrices)
 	const struct qn_matmul *call = job->call;
 	struct quern_engine *engine = job->engine;
 	const int n_threads = run_alone(call) ? 1 : engine->n_threads;
+	const enum qn_shares_work work = qn_shares_work_of(call->n_tokens);
+	static const long alone[] = {0, 1};
 
-	/* Alone, a thread takes whole matrices; else 8 chunks each even out what disturbs them. */
-	job->n_chunks = n_threads == 1 ? 1 : 8 * n_threads;
-	job->n_all_chunks = job->n_chunks * n_matrices;
+	/* Alone, a thread takes whole matrices. */
+	job->first = n_threads == 1 ? alone : qn_shares_first(engine->shares, work);
+	job->learns = n_threads > 1 && qn_shares_learns(engine->shares);
+	job->n_units = n_threads == 1 ? 1 : QN_SHARES_CHUNKS * job->first[n_threads];
+	job->n_all_units = job->n_units * n_matrices;
 	for (long t = 0; t < call->n_tokens; t += QN_PASS_TOKENS) {
 		job->first_token = t;
 		job->x = (struct qn_acts){
@@ -364,6 +403,8 @@ static void run_passes(struct job *job, int n_matrices)
 			run_thread(job, 0, 1);
 		else
 			qn_pool_run(engine->pool, run_thread, job);
+		if (job->learns)
+			qn_shares_learn(engine->shares, work);
 	}
 }
 

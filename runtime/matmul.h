@@ -8,14 +8,17 @@
 
 #include "matrix.h"
 #include "pool.h"
+#include "shares.h"
 
 /* Distinct forms of prepared activations that the matrices of one call may need. */
 #define QN_MAX_PREPARES 4
 
 struct quern_engine {
 	struct qn_pool *pool;
+	struct qn_shares *shares;
 	pthread_mutex_t lock;
-	uint32_t features;        /* of the CPU, less what QUERN_ISA forbids */
+	uint32_t features;        /* of all its cores, less what QUERN_ISA forbids */
+	uint32_t core;            /* kind of the fastest of them, see cpu.h */
 	const struct qn_isa *isa; /* quantises activations */
 	int n_threads;
 

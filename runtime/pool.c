@@ -48,6 +48,10 @@ struct worker {
 	int thread;
 };
 
+struct mask {
+	cpu_set_t sets[QN_CPU_LIMIT / CPU_SETSIZE];
+};
+
 struct qn_pool {
 	struct counter jobs;                       /* started */
 	struct counter ends;                       /* of jobs */
@@ -58,13 +62,10 @@ struct qn_pool {
 	void *arg;
 	int n_threads;
 	int64_t spin_ns;
-	int *cpus;           /* NULL: not pinned */
-	atomic_int unpinned; /* index into cpus that cannot be pinned to, or -1 */
+	struct mask *places; /* NULL: anywhere; one for all threads, or one for each */
+	int floats;          /* one for all */
+	atomic_int unplaced; /* thread that cannot be sent to its place, or -1 */
 	struct worker workers[];
-};
-
-struct mask {
-	cpu_set_t sets[QN_CPU_LIMIT / CPU_SETSIZE];
 };
 
 static int64_t now_ns(void)
@@ -126,43 +127,50 @@ static void await(struct counter *counter, unsigned from, int64_t spin_ns)
 
 /* ---- affinity of the calling thread ---- */
 
-static int pin_to(int cpu)
+static int read_mask(struct mask *mask)
 {
-	struct mask mask;
+	CPU_ZERO_S(sizeof(*mask), mask->sets);
+	return sched_getaffinity(0, sizeof(*mask), mask->sets);
+}
 
-	CPU_ZERO_S(sizeof(mask), mask.sets);
-	if (cpu < 0 || cpu >= QN_CPU_LIMIT)
-		return -1;
-	CPU_SET_S(cpu, sizeof(mask), mask.sets);
-	return sched_setaffinity(0, sizeof(mask), mask.sets);
+static int move_to(const struct mask *mask)
+{
+	return sched_setaffinity(0, sizeof(*mask), mask->sets);
+}
+
+static void add_cpu(struct mask *mask, int cpu)
+{
+	if (cpu >= 0 && cpu < QN_CPU_LIMIT)
+		CPU_SET_S((size_t)cpu, sizeof(*mask), mask->sets);
+}
+
+static const struct mask *place_of(const struct qn_pool *pool, int thread)
+{
+	return &pool->places[pool->floats ? 0 : thread];
 }
 
 /* Returns 1 with the former mask in *home when the thread must be sent back there. */
-static int leave_home(int cpu, struct mask *home)
+static int leave_home(const struct mask *place, struct mask *home)
 {
-	CPU_ZERO_S(sizeof(*home), home->sets);
-	if (sched_getaffinity(0, sizeof(*home), home->sets))
+	struct mask both;
+
+	if (read_mask(home))
 		return 0;
-	if (CPU_COUNT_S(sizeof(*home), home->sets) == 1 &&
-	    CPU_ISSET_S(cpu, sizeof(*home), home->sets))
+	CPU_AND_S(sizeof(both), both.sets, home->sets, place->sets);
+	if (CPU_EQUAL_S(sizeof(both), both.sets, home->sets))
 		return 0; /* already there */
 
-	/* A cpu may go offline or leave our cpuset after the pool was opened; then run unpinned. */
-	return pin_to(cpu) == 0;
+	/* A cpu may go offline or leave our cpuset after the pool was opened; then run anywhere. */
+	return move_to(place) == 0;
 }
 
-static void go_home(const struct mask *home)
-{
-	sched_setaffinity(0, sizeof(*home), home->sets);
-}
-
-static void pin_thread(void *arg, int thread, int n_threads)
+static void place_thread(void *arg, int thread, int n_threads)
 {
 	struct qn_pool *pool = arg;
 
 	(void)n_threads;
-	if (pin_to(pool->cpus[thread]))
-		atomic_store(&pool->unpinned, thread);
+	if (move_to(place_of(pool, thread)))
+		atomic_store(&pool->unplaced, thread);
 }
 
 /* ---- jobs ---- */
@@ -205,10 +213,10 @@ void qn_pool_run(struct qn_pool *pool, qn_pool_fn *fn, void *arg)
 	int away;
 
 	assert(fn);
-	away = pool->cpus && leave_home(pool->cpus[0], &home);
+	away = pool->places && leave_home(place_of(pool, 0), &home);
 	run_job(pool, fn, arg);
 	if (away)
-		go_home(&home);
+		move_to(&home);
 }
 
 void qn_pool_barrier(struct qn_pool *pool)
@@ -227,6 +235,25 @@ void qn_pool_barrier(struct qn_pool *pool)
 int qn_pool_n_threads(const struct qn_pool *pool)
 {
 	return pool->n_threads;
+}
+
+int qn_pool_allowed(const int *cpus, int n, int *allowed)
+{
+	struct mask home, wanted;
+	int n_allowed = 0;
+
+	CPU_ZERO_S(sizeof(wanted), wanted.sets);
+	for (int i = 0; i < n; i++)
+		add_cpu(&wanted, cpus[i]);
+	if (read_mask(&home) || move_to(&wanted))
+		return 0;
+	if (!read_mask(&wanted)) { /* what the kernel left of it */
+		for (int cpu = 0; cpu < QN_CPU_LIMIT && n_allowed < n; cpu++)
+			if (CPU_ISSET_S((size_t)cpu, sizeof(wanted), wanted.sets))
+				allowed[n_allowed++] = cpu;
+	}
+	move_to(&home);
+	return n_allowed;
 }
 
 /* ---- opening and closing ---- */
@@ -265,38 +292,43 @@ static int start_workers(struct qn_pool *pool, struct quern_error *err)
 			    strerror(failure));
 }
 
-static int pin_threads(struct qn_pool *pool, const int *cpus, struct quern_error *err)
+static int place_threads(struct qn_pool *pool, const struct qn_pool_cpus *cpus,
+			 struct quern_error *err)
 {
-	size_t n_bytes = (size_t)pool->n_threads * sizeof(*cpus);
+	const int n_places = cpus->floats ? 1 : pool->n_threads;
 	struct mask home;
 	int failed;
 
-	pool->cpus = malloc(n_bytes);
-	if (!pool->cpus)
+	assert(cpus->n >= n_places);
+	pool->floats = cpus->floats;
+	pool->places = calloc((size_t)n_places, sizeof(*pool->places));
+	if (!pool->places)
 		return qn_error_set(err, "out of memory for %d threads", pool->n_threads);
-	memcpy(pool->cpus, cpus, n_bytes);
-	CPU_ZERO_S(sizeof(home), home.sets);
-	if (sched_getaffinity(0, sizeof(home), home.sets))
+	for (int i = 0; i < (cpus->floats ? cpus->n : n_places); i++)
+		add_cpu(&pool->places[cpus->floats ? 0 : i], cpus->list[i]);
+	if (read_mask(&home))
 		return qn_error_set(err, "cannot read which cpus this thread may use");
 
-	run_job(pool, pin_thread, pool);
-	go_home(&home);
-	failed = atomic_load(&pool->unpinned);
+	run_job(pool, place_thread, pool);
+	move_to(&home);
+	failed = atomic_load(&pool->unplaced);
+	if (failed >= 0 && cpus->floats)
+		return qn_error_set(err, "none of the cpus is online and allowed for this process");
 	if (failed >= 0)
 		return qn_error_set(err,
 				    "cannot pin a thread to cpu %d: it must be online and "
 				    "allowed for this process",
-				    cpus[failed]);
+				    cpus->list[failed]);
 	return 0;
 }
 
 static void free_pool(struct qn_pool *pool)
 {
-	free(pool->cpus);
+	free(pool->places);
 	free(pool);
 }
 
-int qn_pool_open(struct qn_pool **pool, int n_threads, const int *cpus, int spin_us,
+int qn_pool_open(struct qn_pool **pool, int n_threads, const struct qn_pool_cpus *cpus, int spin_us,
 		 struct quern_error *err)
 {
 	size_t n_bytes;
@@ -311,12 +343,12 @@ int qn_pool_open(struct qn_pool **pool, int n_threads, const int *cpus, int spin
 	new_pool = memset(memory, 0, n_bytes);
 	new_pool->n_threads = n_threads;
 	new_pool->spin_ns = spin_us > 0 ? spin_us * (int64_t)1000 : 0;
-	atomic_store(&new_pool->unpinned, -1);
+	atomic_store(&new_pool->unplaced, -1);
 	if (start_workers(new_pool, err)) {
 		free_pool(new_pool);
 		return -1;
 	}
-	if (cpus && pin_threads(new_pool, cpus, err)) {
+	if (cpus && place_threads(new_pool, cpus, err)) {
 		qn_pool_close(new_pool);
 		return -1;
 	}

@@ -33,12 +33,22 @@ struct quern_engine;
 
 struct quern_options {
 	size_t size;
-	int n_threads;    /* default: one per core of the process's affinity mask */
-	const char *cpus; /* "0-3,7": pin one thread to each, in this order; default: not pinned */
+	int n_threads;    /* default: one per cpu of `cpus`, or of the process's affinity mask */
+	const char *cpus; /* "0-3,7": where threads run; default: wherever the system puts them */
 	int spin_us;      /* how long idle threads spin before they sleep; default 50 */
+	int loose; /* 0: one thread is pinned to each of `cpus`, in this order, and one that it
+			     cannot be pinned to is an error.  1: threads, of any number, move
+			     among those of `cpus` that are online and allowed; none is an error */
 };
 
-/* Starts the threads.  options may be NULL. */
+/*
+ * Starts the threads.  options may be NULL.  The thread that opens an engine or calls it has its own
+ * affinity mask again afterwards, also after an error; the engine's cpus need not be in it.
+ *
+ * Where those cpus differ in kind (big and little cores), only instructions that all have are used, and
+ * threads take rows in proportion to their speed.  Kernels are the winners of the fastest kind: weights are
+ * packed once, and kernels of several kinds in one product would round sums differently from run to run.
+ */
 int quern_open(struct quern_engine **engine, const struct quern_options *options,
 	       struct quern_error *err);
 

@@ -19,7 +19,9 @@ static const char usage[] =
 	"      --tokens N           tokens at a time (default 1)\n"
 	"      --act A              how activations are rounded, a8g32 or a8r (default a8g32)\n"
 	"      --max-nmse E         where a lossy kernel of at most this error won, time it as well\n"
-	"      --threads T[,T...]   threads (default: 1 and all cores)\n"
+	"      --threads T[,T...]   threads (default: 1 and all cores, or all of --cpus)\n"
+	"      --cpus LIST          pin one thread to each of these, in this order, such as 4-7\n"
+	"      --loose              let threads move among --cpus that are there instead\n"
 	"      --kernel NAME[,...]  run these kernels instead of the chosen ones\n"
 	"      --json               one object a line\n"
 	"      --list               name the kernels of this build and stop\n"
@@ -29,11 +31,12 @@ static const char usage[] =
 	"      --cases N            random M x K and numbers of tokens (default 200)\n"
 	"      --seed S             seed of the shapes (default 1)\n"
 	"      --threads T          threads (default 1)\n"
+	"      --cpus LIST, --loose as above\n"
 	"      --min-ratio R        efficiency that is no cliff, of the tuned shape's (default 0.60)\n"
 	"      --strict             exit with 1 when a case is below\n"
 	"      --out FILE           write the cases there, tab-separated (default: standard output)\n"
 	"      --json               one object a line\n"
-	"  quern-run info FILE.gguf         describe a model file\n"
+	"  quern-run info [FILE.gguf]       describe a model file, or this machine\n"
 	"  quern-run help | version\n"
 	"\n"
 	"QUERN_ISA=NAME forbids wider instruction sets; QUERN_KERNEL=NAME[,NAME...] forces kernels.\n";
@@ -57,6 +60,10 @@ static int run_command(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
+	if (!strcmp(command, "info") && argc == 2) {
+		run_info_machine(stdout);
+		return 0;
+	}
 	if (!strcmp(command, "info") && argc == 3) {
 		if (run_info(argv[2], stdout, &err) == 0)
 			return 0;
@@ -68,7 +75,8 @@ static int run_command(int argc, char **argv)
 		return 0;
 	}
 	if (!strcmp(command, "info"))
-		fprintf(stderr, "quern-run: info takes one file: quern-run info FILE.gguf\n");
+		fprintf(stderr,
+			"quern-run: info takes one file or none: quern-run info [FILE.gguf]\n");
 	else
 		fprintf(stderr, "quern-run: %s%s%s, see quern-run --help\n",
 			*command ? "unknown command '" : "no command", command,

@@ -1,5 +1,5 @@
 /*
- * run_info.c: tells what a GGUF file holds.
+ * run_info.c: tells what a GGUF file holds, and what this machine is.
  *
  * Text from the file may be hostile to a terminal, so control characters are escaped.
  */
@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "cpu.h"
+#include "topology.h"
 
 /* Longer strings are cut. */
 enum { MAX_TEXT = 60 };
@@ -206,4 +209,32 @@ int run_info(const char *path, FILE *out, struct quern_error *err)
 	}
 	quern_gguf_close(file);
 	return 0;
+}
+
+void run_info_machine(FILE *out)
+{
+	struct qn_topology topology;
+	char text[256];
+
+	qn_topology_read(&topology);
+	fputs("machine          ", out);
+	print_text(out, topology.name, strlen(topology.name), sizeof(topology.name));
+	fprintf(out, "\nfeatures         %s\n",
+		qn_cpu_feature_text(qn_topology_features(&topology), text, sizeof(text)));
+	fprintf(out, "caches           %zu KiB L1d, %zu KiB L2, %zu KiB last level\n",
+		topology.l1d_bytes >> 10, topology.l2_bytes >> 10, topology.llc_bytes >> 10);
+	fprintf(out, "\n%-5s  %-20s %-10s %7s %8s  %s\n", "class", "cores", "part", "MHz",
+		"capacity", "cpus");
+	for (int i = 0; i < topology.n_classes; i++) {
+		struct qn_core_class c;
+		char mhz[24] = "unknown";
+
+		qn_topology_class(&topology, i, &c);
+		if (c.first.max_khz)
+			snprintf(mhz, sizeof(mhz), "%ld", c.first.max_khz / 1000);
+		fprintf(out, "%-5d  %-20s 0x%08" PRIx64 " %7s %8d  ", i,
+			qn_cpu_kind_text(c.first.kind, text, sizeof(text)), c.first.part, mhz,
+			c.first.capacity);
+		fprintf(out, "%s\n", qn_topology_cpus_text(c.cpus, c.n_cpus, text, sizeof(text)));
+	}
 }

@@ -12,4 +12,7 @@
  */
 int run_info(const char *path, FILE *out, struct quern_error *err);
 
+/* Writes what this machine is: features, caches, classes of cores. */
+void run_info_machine(FILE *out);
+
 #endif

@@ -32,8 +32,8 @@ struct options {
 	int n_shapes;
 	int threads[MAX_LIST], n_threads;
 	long n_tokens;
-	const char *kernels;
-	int json, list, act;
+	const char *kernels, *cpus;
+	int json, list, loose, act;
 	double max_nmse;
 };
 
@@ -107,6 +107,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->list = 1;
 			continue;
 		}
+		if (!strcmp(name, "--loose")) {
+			o->loose = 1;
+			continue;
+		}
 		if (!strcmp(name, "--format") && value) {
 			status = run_options_formats(value, o->formats, &o->n_formats);
 		} else if (!strcmp(name, "--shape") && value) {
@@ -115,6 +119,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 			status = parse_threads(value, o);
 		} else if (!strcmp(name, "--kernel") && value) {
 			o->kernels = value;
+		} else if (!strcmp(name, "--cpus") && value) {
+			o->cpus = value;
+			status = run_options_cpus(value);
 		} else if (!strcmp(name, "--act") && value) {
 			status = run_options_act(value, &o->act);
 		} else if (!strcmp(name, "--max-nmse") && value) {
@@ -130,7 +137,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 			return status;
 		i++;
 	}
-	return 0;
+	return run_options_loose(o->cpus, o->loose);
 }
 
 /* Shapes that the registry has winners for, in its order; else one that every peer reports. */
@@ -173,11 +180,13 @@ static void default_formats(struct options *o)
 static void default_threads(struct options *o)
 {
 	struct qn_topology topology;
+	int cpus[QN_MAX_CPUS], n;
 
 	qn_topology_read(&topology);
+	n = o->cpus ? qn_topology_parse_cpus(o->cpus, cpus, QN_MAX_CPUS) : topology.n_cores;
 	o->threads[o->n_threads++] = 1;
-	if (topology.n_cores > 1)
-		o->threads[o->n_threads++] = topology.n_cores;
+	if (n > 1)
+		o->threads[o->n_threads++] = n;
 }
 
 /* ---- measuring ---- */
@@ -261,7 +270,11 @@ static void print_head(void)
 
 static int list_kernels(void)
 {
-	const uint32_t features = qn_cpu_features();
+	struct qn_topology topology;
+	uint32_t features;
+
+	qn_topology_read(&topology);
+	features = qn_topology_features(&topology);
 
 	for (int i = 0; i < qn_registry.n_kernels; i++) {
 		const struct qn_kernel *kernel = qn_registry.kernels[i];
@@ -309,7 +322,10 @@ static int run_case(struct quern_engine *engine, struct qn_roof_state *roofs,
 static int run_threads(const struct options *o, int n_threads, int *has_head,
 		       struct quern_error *err)
 {
-	const struct quern_options options = {.size = sizeof options, .n_threads = n_threads};
+	const struct quern_options options = {.size = sizeof options,
+					      .n_threads = n_threads,
+					      .cpus = o->cpus,
+					      .loose = o->loose};
 	struct quern_engine *engine = NULL;
 	struct qn_roof_state *roofs = NULL;
 	int status = -1;
@@ -325,6 +341,7 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 				.n_tokens = o->n_tokens,
 				.n_threads = n_threads,
 				.act = o->act,
+				.core = engine->core,
 			};
 
 			if (run_case(engine, roofs, o, &what, has_head, err))

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "format.h"
+#include "topology.h"
 
 int run_options_complain(const char *format, const char *what)
 {
@@ -104,6 +105,24 @@ const char *run_options_forced(const char *option)
 	const char *names = option ? option : getenv("QUERN_KERNEL");
 
 	return names && *names ? names : NULL;
+}
+
+int run_options_cpus(const char *text)
+{
+	int cpus[QN_MAX_CPUS];
+
+	if (qn_topology_parse_cpus(text, cpus, QN_MAX_CPUS) > 0)
+		return 0;
+	return run_options_complain("--cpus %s: must be a list such as 4-7 or 0-3,7, each once",
+				    text);
+}
+
+int run_options_loose(const char *cpus, int loose)
+{
+	return loose && !cpus ? run_options_complain("%s needs --cpus, to name those that threads "
+						     "move among",
+						     "--loose")
+			      : 0;
 }
 
 int run_options_act(const char *text, int *act)

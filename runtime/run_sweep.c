@@ -74,6 +74,10 @@ static int parse_value(const char *name, const char *value, struct run_sweep_opt
 		return run_options_number(name, value, 1000000000, &o->seed);
 	if (!strcmp(name, "--threads"))
 		return run_options_number(name, value, QN_MAX_CPUS, &o->n_threads);
+	if (!strcmp(name, "--cpus")) {
+		o->cpus = value;
+		return run_options_cpus(value);
+	}
 	if (!strcmp(name, "--min-ratio"))
 		return parse_ratio(value, &o->min_ratio);
 	if (strcmp(name, "--out"))
@@ -96,6 +100,10 @@ static int parse_options(int argc, char **argv, struct run_sweep_options *o)
 			o->strict = 1;
 			continue;
 		}
+		if (!strcmp(name, "--loose")) {
+			o->loose = 1;
+			continue;
+		}
 		status = value ? parse_value(name, value, o) : 1;
 		if (status > 0)
 			return run_options_complain(
@@ -105,6 +113,8 @@ static int parse_options(int argc, char **argv, struct run_sweep_options *o)
 			return status;
 		i++;
 	}
+	if (run_options_loose(o->cpus, o->loose))
+		return -1;
 	if (!o->n_formats)
 		o->formats[o->n_formats++] = QN_W4G32;
 	if (o->n_cases >= o->n_formats)
@@ -289,6 +299,7 @@ static int run_case(struct sweep *s, struct run_row *rows, long i, uint64_t *ran
 	what->n_tokens = next_number(random, 1, MAX_N);
 	what->n_threads = (int)o->n_threads;
 	what->act = o->act;
+	what->core = s->engine->core;
 	if (choose_kernel(s->engine, &row->tested, err) ||
 	    choose_reference(s->engine, what, row, err) || measure(s, row, err))
 		return -1;
@@ -303,7 +314,9 @@ static int run_cases(struct sweep *s, struct quern_error *err)
 {
 	const struct run_sweep_options *o = s->options;
 	const struct quern_options options = {.size = sizeof options,
-					      .n_threads = (int)o->n_threads};
+					      .n_threads = (int)o->n_threads,
+					      .cpus = o->cpus,
+					      .loose = o->loose};
 	struct run_row *rows = calloc((size_t)o->n_cases, sizeof *rows);
 	uint64_t random = (uint64_t)o->seed;
 	int status = -1;

@@ -14,8 +14,8 @@ struct run_sweep_options {
 	int formats[QN_N_FORMATS], n_formats;
 	long n_cases, seed, n_threads;
 	double min_ratio;
-	const char *out;
-	int act, json, strict;
+	const char *out, *cpus;
+	int act, json, strict, loose;
 };
 
 /* A product and what it came to. */

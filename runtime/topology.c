@@ -19,6 +19,8 @@
 #include <cpuid.h>
 #endif
 
+#include "cpu.h"
+
 struct mask {
 	cpu_set_t sets[QN_CPU_LIMIT / CPU_SETSIZE];
 };
@@ -61,6 +63,21 @@ int qn_topology_parse_cpus(const char *text, int *cpus, int max)
 		if (*text++ != ',')
 			return -1;
 	}
+}
+
+char *qn_topology_cpus_text(const int *cpus, int n, char *text, size_t n_bytes)
+{
+	size_t at = 0;
+
+	if (n_bytes)
+		text[0] = '\0';
+	for (int i = 0, end; i < n && at < n_bytes; i = end) {
+		for (end = i + 1; end < n && cpus[end] == cpus[end - 1] + 1; end++)
+			;
+		at += (size_t)snprintf(text + at, n_bytes - at, end - i > 1 ? "%s%d-%d" : "%s%d",
+				       i ? "," : "", cpus[i], cpus[end - 1]);
+	}
+	return text;
 }
 
 /* ---- files ---- */
@@ -170,12 +187,20 @@ static void read_caches(const char *root, struct qn_topology *topology)
 
 /* ---- names and parts ---- */
 
-static struct qn_core *find_core(struct qn_topology *topology, uint64_t cpu)
+/* Index of a core, or -1. */
+static int find_core(const struct qn_topology *topology, int cpu)
 {
 	for (int i = 0; i < topology->n_cores; i++)
-		if ((uint64_t)topology->cores[i].cpu == cpu)
-			return &topology->cores[i];
-	return NULL;
+		if (topology->cores[i].cpu == cpu)
+			return i;
+	return -1;
+}
+
+const struct qn_core *qn_topology_core(const struct qn_topology *topology, int cpu)
+{
+	int i = find_core(topology, cpu);
+
+	return i < 0 ? NULL : &topology->cores[i];
 }
 
 /* Copies printable characters, without blanks at both ends. */
@@ -200,9 +225,8 @@ static void set_name(struct qn_topology *topology, const char *name)
 static void read_cpuinfo(const char *root, struct qn_topology *topology)
 {
 	char line[1024], path[512];
-	uint64_t cpu = UINT64_MAX, midr = 0;
-	struct qn_core *core;
-	int length, named = topology->name[0] != '\0';
+	uint64_t midr = 0;
+	int core = -1, length, named = topology->name[0] != '\0';
 	FILE *file;
 
 	length = snprintf(path, sizeof(path), "%s/proc/cpuinfo", root);
@@ -221,7 +245,9 @@ static void read_cpuinfo(const char *root, struct qn_topology *topology)
 		value += 1 + strspn(value + 1, " \t");
 		value[strcspn(value, "\n")] = '\0';
 		if (strcmp(line, "processor") == 0) {
-			cpu = parse_number(value, 10, "", 0, QN_CPU_LIMIT - 1, UINT64_MAX);
+			core = find_core(topology,
+					 (int)parse_number(value, 10, "", 0, QN_CPU_LIMIT - 1,
+							   QN_CPU_LIMIT));
 			midr = 0;
 		} else if (strcmp(line, "CPU implementer") == 0) {
 			midr |= parse_number(value, 0, "", 0, 0xff, 0) << 24 | 0xf0000;
@@ -230,9 +256,9 @@ static void read_cpuinfo(const char *root, struct qn_topology *topology)
 		} else if (strcmp(line, "CPU part") == 0) {
 			midr |= parse_number(value, 0, "", 0, 0xfff, 0) << 4;
 		} else if (strcmp(line, "CPU revision") == 0) {
-			core = find_core(topology, cpu);
-			if (core && midr)
-				core->part = midr | parse_number(value, 0, "", 0, 0xf, 0);
+			if (core >= 0 && midr)
+				topology->cores[core].part =
+					midr | parse_number(value, 0, "", 0, 0xf, 0);
 		} else if (!named && (strcmp(line, "Hardware") == 0 ||
 				      (!topology->name[0] && strcmp(line, "model name") == 0))) {
 			set_name(topology, value);
@@ -253,42 +279,96 @@ static uint64_t own_part(void)
 #endif
 }
 
-static void read_names(const char *root, struct qn_topology *topology)
+/*
+ * The kind of a core that does not say (a register file or an entry of /proc/cpuinfo is missing): that of
+ * the cores that share its frequency, when they agree.  A Snapdragon 8 Gen 2 has two kinds in
+ * one domain.
+ */
+static uint64_t guess_part(const struct qn_topology *topology, const struct qn_core *core)
 {
-	uint64_t part;
-	char text[128];
+	uint64_t part = 0;
 
-	if (read_text(text, sizeof(text), "%s/proc/device-tree/model", root) > 0)
-		set_name(topology, text);
-	read_cpuinfo(root, topology);
+	for (int i = 0; i < topology->n_cores && core->domain >= 0; i++) {
+		const struct qn_core *other = &topology->cores[i];
+
+		if (other->domain != core->domain || !other->kind)
+			continue;
+		if (part && qn_cpu_kind_of_midr(part) != other->kind)
+			return 0;
+		part = other->part;
+	}
+	return part;
+}
+
+static void read_parts(const char *root, struct qn_topology *topology)
+{
 	for (int i = 0; i < topology->n_cores; i++) {
 		struct qn_core *core = &topology->cores[i];
 
 		core->part = read_number(root, core->cpu, "regs/identification/midr_el1", 16, 1,
 					 UINT32_MAX, core->part);
+		core->kind = core->part ? qn_cpu_kind_of_midr(core->part) : 0;
 	}
-	part = topology->cores[0].part;
-	if (!topology->name[0] && part)
-		snprintf(topology->name, sizeof(topology->name), "CPU part 0x%03x",
-			 (unsigned)(part >> 4 & 0xfff));
-	if (!topology->name[0])
-		set_name(topology, "unknown");
-	for (int i = 0; i < topology->n_cores; i++)
-		if (!topology->cores[i].part)
-			topology->cores[i].part = own_part();
+	for (int i = 0; i < topology->n_cores; i++) {
+		struct qn_core *core = &topology->cores[i];
+
+		if (!core->part) /* its kind stays 0 until all have been looked at */
+			core->part = guess_part(topology, core);
+	}
+	for (int i = 0; i < topology->n_cores; i++) {
+		struct qn_core *core = &topology->cores[i];
+
+		if (core->part) {
+			core->kind = qn_cpu_kind_of_midr(core->part);
+		} else if (!*root) { /* not a copy of another machine's files */
+			core->part = own_part();
+			core->kind = (uint32_t)(core->part & ~(uint64_t)0xf);
+		}
+	}
+}
+
+/* Where nothing names the whole: the names of its kinds of cores, or the number of the first. */
+static void name_by_kinds(struct qn_topology *topology)
+{
+	char text[sizeof(topology->name)] = "";
+	uint32_t last = 0;
+	size_t n = 0;
+
+	for (int i = 0; i < topology->n_classes; i++) {
+		struct qn_core_class c;
+		const char *name;
+
+		qn_topology_class(topology, i, &c);
+		name = qn_cpu_kind_name(c.first.kind);
+		if (!name) {
+			n = 0;
+			break;
+		}
+		if (c.first.kind != last && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? "+" : "",
+					      name);
+		last = c.first.kind;
+	}
+	if (!n && topology->cores[0].part)
+		snprintf(text, sizeof(text), "CPU part 0x%03x",
+			 (unsigned)(topology->cores[0].part >> 4 & 0xfff));
+	set_name(topology, *text ? text : "unknown");
 }
 
 /* ---- classes ---- */
 
-/* Faster first; the part decides between equals, newer designs mostly have larger numbers. */
+/*
+ * Faster first; the kind decides between equals, newer designs mostly have larger numbers.  The
+ * revision of a design makes no class of its own.
+ */
 static int compare_cores(const struct qn_core *a, const struct qn_core *b)
 {
 	if (a->capacity != b->capacity)
 		return a->capacity > b->capacity ? -1 : 1;
 	if (a->max_khz != b->max_khz)
 		return a->max_khz > b->max_khz ? -1 : 1;
-	if (a->part != b->part)
-		return a->part > b->part ? -1 : 1;
+	if (a->kind != b->kind)
+		return a->kind > b->kind ? -1 : 1;
 	return 0;
 }
 
@@ -318,6 +398,134 @@ static void rank_classes(struct qn_topology *topology)
 	}
 }
 
+void qn_topology_class(const struct qn_topology *topology, int index, struct qn_core_class *c)
+{
+	c->n_cpus = 0;
+	for (int i = 0; i < topology->n_cores; i++) {
+		if (topology->cores[i].class_index != index)
+			continue;
+		if (!c->n_cpus)
+			c->first = topology->cores[i];
+		c->cpus[c->n_cpus++] = topology->cores[i].cpu;
+	}
+}
+
+uint32_t qn_topology_features(const struct qn_topology *topology)
+{
+	uint32_t features = qn_cpu_features();
+
+	for (int i = 0; i < topology->n_cores; i++)
+		features &= qn_cpu_kind_features(topology->cores[i].kind);
+	return features;
+}
+
+int qn_topology_speeds(const struct qn_topology *topology, const int *cpus, int n, int *speeds)
+{
+	for (int i = 0; i < n; i++) {
+		const struct qn_core *core = cpus ? qn_topology_core(topology, cpus[i]) : NULL;
+
+		speeds[i] = core ? core->capacity : 1;
+	}
+	return topology->n_classes > 1;
+}
+
+/* ---- frequencies and capacities ---- */
+
+/* "0 1 2 3 ", or a list with commas and ranges. */
+static int read_related(const char *root, const char *folder, int *cpus)
+{
+	char text[4096];
+
+	read_text(text, sizeof(text), "%s/sys/devices/system/cpu/%s/related_cpus", root, folder);
+	for (char *p = text; (p = strchr(p, ' '));)
+		*p = ',';
+	return qn_topology_parse_cpus(text, cpus, QN_MAX_CPUS);
+}
+
+static long read_khz(const char *root, const char *folder)
+{
+	char text[64];
+
+	read_text(text, sizeof(text), "%s/sys/devices/system/cpu/%s/cpuinfo_max_freq", root,
+		  folder);
+	return (long)parse_number(text, 10, "", 1, 100000000, 0);
+}
+
+/* A domain and its frequency for those of its cores that lack them. */
+static void spread_policy(const char *root, const char *folder, struct qn_topology *topology)
+{
+	int cpus[QN_MAX_CPUS], n = read_related(root, folder, cpus);
+	const long khz = n > 0 ? read_khz(root, folder) : 0;
+	int lowest = QN_CPU_LIMIT;
+
+	for (int i = 0; i < n; i++)
+		lowest = cpus[i] < lowest ? cpus[i] : lowest;
+	for (int i = 0; i < n; i++) {
+		const int at = find_core(topology, cpus[i]);
+		struct qn_core *core = &topology->cores[at < 0 ? 0 : at];
+
+		if (at < 0)
+			continue;
+		if (core->domain < 0)
+			core->domain = lowest;
+		if (!core->max_khz)
+			core->max_khz = khz;
+	}
+}
+
+/*
+ * A cpu's own link to its policy may be missing (it was offline when the driver came) while the policy, or
+ * that of a neighbour, names it.
+ */
+static void read_frequencies(const char *root, struct qn_topology *topology)
+{
+	char folder[64];
+	int n_domains = 0; /* cores whose domain is known */
+
+	for (int i = 0; i < topology->n_cores; i++) {
+		snprintf(folder, sizeof(folder), "cpu%d/cpufreq", topology->cores[i].cpu);
+		topology->cores[i].max_khz = read_khz(root, folder);
+	}
+	for (int i = 0; i < topology->n_cores; i++) {
+		snprintf(folder, sizeof(folder), "cpu%d/cpufreq", topology->cores[i].cpu);
+		if (topology->cores[i].domain < 0)
+			spread_policy(root, folder, topology);
+		n_domains += topology->cores[i].domain >= 0;
+	}
+	for (int cpu = 0; n_domains < topology->n_cores && cpu < QN_MAX_CPUS; cpu++) {
+		snprintf(folder, sizeof(folder), "cpufreq/policy%d", cpu);
+		spread_policy(root, folder, topology);
+	}
+}
+
+/* Of cores that do not tell: what their like tell; else by frequency; else all are alike. */
+static void fill_capacities(struct qn_topology *topology)
+{
+	int known[QN_MAX_CPUS]; /* 0: not */
+	long most_khz = 0;
+
+	for (int i = 0; i < topology->n_cores; i++) {
+		known[i] = topology->cores[i].capacity;
+		if (topology->cores[i].max_khz > most_khz)
+			most_khz = topology->cores[i].max_khz;
+	}
+	for (int i = 0; i < topology->n_cores; i++) {
+		struct qn_core *core = &topology->cores[i];
+
+		for (int j = 0; j < topology->n_cores && !core->capacity; j++) {
+			const struct qn_core *other = &topology->cores[j];
+
+			if (known[j] && other->kind == core->kind &&
+			    other->max_khz == core->max_khz && (core->kind || core->max_khz))
+				core->capacity = known[j];
+		}
+		if (!core->capacity && core->max_khz)
+			core->capacity = (int)(1024 * core->max_khz / most_khz);
+		if (!core->capacity)
+			core->capacity = 1024;
+	}
+}
+
 /* ---- the whole ---- */
 
 /*
@@ -333,6 +541,8 @@ static void rank_classes(struct qn_topology *topology)
 
 static void read_cores(const char *root, const struct mask *allowed, struct qn_topology *topology)
 {
+	char text[128];
+
 	*topology = (struct qn_topology){.l1d_bytes = 32 << 10,
 					 .l2_bytes = 512 << 10,
 					 .llc_bytes = UNKNOWN_LLC_BYTES};
@@ -342,14 +552,20 @@ static void read_cores(const char *root, const struct mask *allowed, struct qn_t
 		if (!CPU_ISSET_S(cpu, sizeof(*allowed), allowed->sets))
 			continue;
 		core->cpu = cpu;
-		core->capacity = (int)read_number(root, cpu, "cpu_capacity", 10, 1, 1 << 16, 1024);
-		core->max_khz = (long)read_number(root, cpu, "cpufreq/cpuinfo_max_freq", 10, 1,
-						  100000000, 0);
+		core->domain = -1;
+		core->capacity = (int)read_number(root, cpu, "cpu_capacity", 10, 1, 1 << 16, 0);
 		topology->n_cores++;
 	}
-	read_names(root, topology);
+	read_frequencies(root, topology);
+	if (read_text(text, sizeof(text), "%s/proc/device-tree/model", root) > 0)
+		set_name(topology, text);
+	read_cpuinfo(root, topology);
+	read_parts(root, topology);
+	fill_capacities(topology);
 	read_caches(root, topology);
 	rank_classes(topology);
+	if (!topology->name[0])
+		name_by_kinds(topology);
 }
 
 void qn_topology_read_from(const char *root, struct qn_topology *topology)
@@ -376,4 +592,14 @@ void qn_topology_read(struct qn_topology *topology)
 	if (sched_getaffinity(0, sizeof(allowed), allowed.sets))
 		CPU_SET_S(0, sizeof(allowed), allowed.sets);
 	read_cores("", &allowed, topology);
+}
+
+void qn_topology_read_cpus(const int *cpus, int n, struct qn_topology *topology)
+{
+	struct mask wanted;
+
+	CPU_ZERO_S(sizeof(wanted), wanted.sets);
+	for (int i = 0; i < n; i++)
+		CPU_SET_S((size_t)cpus[i], sizeof(wanted), wanted.sets);
+	read_cores("", &wanted, topology);
 }

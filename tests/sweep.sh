@@ -143,6 +143,12 @@ refused 2 '--threads 1,2: must be a number from 1 to 256' --threads 1,2
 refused 2 '--format w4g32,w4g33: there is no such format' --format w4g32,w4g33
 refused 2 '--format w4g32,: there is no such format' --format w4g32,
 refused 2 "'--act' is no option or lacks its value" --act
+refused 2 '--cpus 4-: must be a list such as 4-7' --cpus 4-
+refused 2 '--cpus 1,1: must be a list' --cpus 1,1
+refused 2 '--loose needs --cpus' --loose
+refused 1 'cannot pin a thread to cpu 8191' --cpus 8191
+refused 1 "cpus '8191': none is online" --cpus 8191 --loose
+refused 1 "cpus '8190-8191' are 2, for 3 threads" --cpus 8190-8191 --threads 3
 refused 2 '--act a8: must be a8g32 or a8r' --act a8
 refused 2 '--cases 1: must be at least 2, one for each format' --cases 1 --format w4g32,w2g64
 refused 2 '--cases 34: must be at least 35, one for each format' --format all --cases 34

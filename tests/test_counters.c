@@ -5,6 +5,7 @@
  * of expecting one.
  */
 #include <dirent.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,8 +13,8 @@
 #include "tests/check.h"
 #include "tuner/counters.h"
 
-static const char *const hardware[] = {"cycles", "instructions", "l1d_misses", "llc_misses",
-				       "stalls"};
+static const char *const hardware[] = {"cycles",     "instructions", "l1d_misses",     "l2_misses",
+				       "llc_misses", "stalls",       "frontend_stalls"};
 static const char *const software[] = {"task_clock_ns", "context_switches", "page_faults",
 				       "migrations"};
 
@@ -106,21 +107,71 @@ static int n_listed(struct counters *counters, const char *const *names, int n)
 static void test_words(struct counters *counters)
 {
 	const char *source = counters_source(counters);
-	int n_hardware = n_listed(counters, hardware, 5);
+	int n_hardware = n_listed(counters, hardware, 7);
 	int n_software = n_listed(counters, software, 4);
 	struct quern_error err = {""};
-	char why[200], cut[8];
+	char why[900], cut[8];
 
 	CHECK(counters_count(counters) == n_hardware + n_software);
 	CHECK(strcmp(source, "papi") == 0 || strcmp(source, "perf") == 0 ||
 	      strcmp(source, "none") == 0);
 	CHECK((strcmp(source, "none") == 0) == (n_hardware == 0));
 	counters_why(counters, why, sizeof(why));
-	CHECK((n_hardware == 5) == (why[0] == 0));
+	CHECK((n_hardware == 7) == (why[0] == 0));
 	counters_why(counters, cut, sizeof(cut));
 	CHECK(strlen(cut) < sizeof(cut) && strncmp(cut, why, strlen(cut)) == 0);
 	CHECK(counters_find(counters, "no_such_event", &err) == -1 && err.text[0]);
 	CHECK(counters_find(counters, "", &err) == -1);
+}
+
+/* ---- which PMU ---- */
+
+static char root[128];
+
+static void put(const char *pmu, const char *file, const char *text)
+{
+	char path[300];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "mkdir -p %s/sys/bus/event_source/devices/%s", root, pmu);
+	CHECK(system(path) == 0);
+	snprintf(path, sizeof(path), "%s/sys/bus/event_source/devices/%s/%s", root, pmu, file);
+	f = fopen(path, "w");
+	if (!CHECK(f != NULL))
+		return;
+	fputs(text, f);
+	fclose(f);
+}
+
+/* 3 + 4 + 1 cores with a PMU for each kind, beside PMUs of other things. */
+static void test_pmus(void)
+{
+	static const int types[] = {10, 10, 10, 11, 11, 11, 11, 12, -1};
+	char command[160];
+	int n;
+
+	snprintf(root, sizeof(root), "%s/quern-pmus-XXXXXX",
+		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	if (!CHECK(mkdtemp(root) != NULL))
+		return;
+	CHECK(counters_find_pmu(root, 0, &n) == -1 && n == 0);
+	put("software", "type", "1\n");
+	put("armv9_cortex_a510", "type", "10\n");
+	put("armv9_cortex_a510", "cpus", "0-2\n");
+	put("armv8_pmuv3_1", "type", "11\n");
+	put("armv8_pmuv3_1", "cpus", "3-6\n");
+	put("armv9_cortex_x3", "type", "12\n");
+	put("armv9_cortex_x3", "cpus", "7\n");
+	put("arm_dsu_0", "type", "13\n");
+	put("arm_dsu_0", "cpumask", "0\n");
+	put("odd", "cpus", "0-\n");
+	put("mute", "cpus", "40\n");
+	put("mute", "type", "x\n");
+	for (int cpu = 0; cpu < 9; cpu++)
+		CHECK(counters_find_pmu(root, cpu, &n) == types[cpu] && n == 4);
+	CHECK(counters_find_pmu(root, 40, &n) == -1);
+	snprintf(command, sizeof(command), "rm -r %s", root);
+	CHECK(system(command) == 0);
 }
 
 int main(void)
@@ -130,6 +181,7 @@ int main(void)
 	uint64_t value;
 	int n_files;
 
+	test_pmus();
 	if (!CHECK(counters_open(&counters, &err) == 0))
 		return check_exit();
 	test_words(counters);

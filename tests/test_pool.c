@@ -219,7 +219,8 @@ static void test_pinning(void)
 	if (sched_getaffinity(0, sizeof(before), &before) || !list_cpus(&before, cpus, MAX_THREADS))
 		return;
 	for (int n = 1; n <= MAX_THREADS; n += n < 3 ? 1 : 5) {
-		if (!CHECK(qn_pool_open(&pool, n, cpus, 50, &err) == 0))
+		if (!CHECK(qn_pool_open(&pool, n, &(struct qn_pool_cpus){cpus, n, 0}, 50, &err) ==
+			   0))
 			continue;
 		CHECK(sched_getaffinity(0, sizeof(after), &after) == 0);
 		CHECK(CPU_EQUAL(&before, &after));
@@ -245,6 +246,7 @@ static void test_bad_cpus(void)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		for (int at = 0; at < 3; at++) {
 			int cpus[3], wrong = 0;
+			const struct qn_pool_cpus list = {cpus, 3, 0};
 			char number[16];
 
 			if (!list_cpus(&before, cpus, 3))
@@ -252,15 +254,69 @@ static void test_bad_cpus(void)
 			cpus[at] = bad[i];
 			pool = (struct qn_pool *)&wrong;
 			err.text[0] = '\0';
-			CHECK(qn_pool_open(&pool, 3, cpus, 50, &err) == -1);
+			CHECK(qn_pool_open(&pool, 3, &list, 50, &err) == -1);
 			CHECK(pool == NULL);
 			snprintf(number, sizeof(number), "cpu %d", bad[i]);
 			CHECK(strstr(err.text, number) != NULL);
-			CHECK(qn_pool_open(&pool, 3, cpus, 50, NULL) == -1);
+			CHECK(qn_pool_open(&pool, 3, &list, 50, NULL) == -1);
 			CHECK(sched_getaffinity(0, sizeof(after), &after) == 0);
 			CHECK(CPU_EQUAL(&before, &after));
 		}
 	}
+}
+
+/* Any of the allowed cpus, and what cannot be used is left out. */
+static void check_within(void *arg, int thread, int n_threads)
+{
+	struct places *places = arg;
+	cpu_set_t mask, expected;
+
+	(void)thread;
+	(void)n_threads;
+	CPU_ZERO(&expected);
+	for (int i = 0; places->cpus[i] < CPU_SETSIZE; i++)
+		CPU_SET(places->cpus[i], &expected);
+	if (sched_getaffinity(0, sizeof(mask), &mask) || !CPU_EQUAL(&mask, &expected))
+		atomic_fetch_add(&places->n_wrong, 1);
+}
+
+static void test_floating(void)
+{
+	int cpus[CPU_SETSIZE + 1], allowed[CPU_SETSIZE + 1], n = 0, n_allowed;
+	struct places places = {.cpus = cpus};
+	struct qn_pool_cpus list = {cpus, 0, 1};
+	cpu_set_t before, after;
+	struct quern_error err;
+	struct qn_pool *pool;
+
+	if (sched_getaffinity(0, sizeof(before), &before))
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &before))
+			cpus[n++] = cpu;
+	cpus[n] = 8191; /* no such cpu */
+	n_allowed = qn_pool_allowed(cpus, n + 1, allowed);
+	CHECK(n_allowed == n && memcmp(cpus, allowed, (size_t)n * sizeof(*cpus)) == 0);
+	CHECK(qn_pool_allowed(cpus + n, 1, allowed) == 0);
+	CHECK(qn_pool_allowed(cpus, 0, allowed) == 0);
+	for (int first = 0; first < n && first < 2; first++) { /* all, then all but one */
+		list.list = places.cpus = cpus + first;
+		list.n = n + 1 - first;
+		for (int n_threads = 1; n_threads <= 3; n_threads++) {
+			if (!CHECK(qn_pool_open(&pool, n_threads, &list, 50, &err) == 0))
+				continue;
+			for (int job = 0; job < 20; job++) {
+				qn_pool_run(pool, check_within, &places);
+				CHECK(sched_getaffinity(0, sizeof(after), &after) == 0);
+				CHECK(CPU_EQUAL(&before, &after));
+			}
+			qn_pool_close(pool);
+		}
+	}
+	CHECK(atomic_load(&places.n_wrong) == 0);
+	list = (struct qn_pool_cpus){cpus + n, 1, 1};
+	CHECK(qn_pool_open(&pool, 2, &list, 50, &err) == -1 && !pool && err.text[0]);
+	CHECK(sched_getaffinity(0, sizeof(after), &after) == 0 && CPU_EQUAL(&before, &after));
 }
 
 int main(void)
@@ -277,5 +333,6 @@ int main(void)
 	test_nested();
 	test_pinning();
 	test_bad_cpus();
+	test_floating();
 	return check_exit();
 }

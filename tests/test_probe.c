@@ -4,8 +4,10 @@
  * The probe is served by a forked child over pipes, as the tuner meets it.  Whatever is asked,
  * each line gets one answer, and the probe lives on.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -136,6 +138,10 @@ static void test_facts(struct session *s)
 	CHECK(value_of(answer, "l1d_bytes") >= 4096);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		CHECK(strstr(answer, keys[i]) != NULL);
+	CHECK(strstr(answer, " name0=") && strstr(answer, " core0=0x") &&
+	      strstr(answer, " part0=0x"));
+	CHECK(strstr(answer, " cpus0=") && value_of(answer, "max_khz0") >= 0);
+	CHECK(value_of(answer, "capacity0") >= 1);
 	CHECK(strstr(answer, "= ") == NULL && answer[strlen(answer) - 1] != '=');
 	ask(s, "ok name=bad_w8g32_a8g32_plain_right4", "kernel i=%d", BAD_RIGHT4);
 	ask(s, "ok name=bad_w8g32_a8g32_plain_hang", "kernel i=%d", BAD_HANG);
@@ -174,7 +180,17 @@ static void test_engine(struct session *s)
 	ask(s, "error ", "engine threads=1 cpus=99999999999999999999");
 	ask(s, "error ", "engine threads=1 cpus=3-1");
 	ask(s, "error ", "engine threads=100000 cpus=-");
+	ask(s, "error engine: cpus=class:: classes are 0 to ", "engine threads=0 cpus=class:");
+	ask(s, "error engine: cpus=class:99: ", "engine threads=0 cpus=class:99");
+	ask(s, "error engine: cpus=class:0x0: ", "engine threads=0 cpus=class:0x0");
+	ask(s, "error engine: cpus=class:-1: ", "engine threads=0 cpus=class:-1");
+	ask(s, "error engine: class 0 has ", "engine threads=256 cpus=class:0");
+	ask(s, "error case: needs an engine", "case format=w8g32 m=8 k=64 n=1 cold_bytes=0");
+	CHECK(value_of(ask(s, "ok threads=", "engine threads=0 cpus=class:0"), "threads") >= 1);
+	CHECK(strstr(s->answer, " cpus=") && !strstr(s->answer, "cpus=-"));
+	ask(s, "ok threads=1 cpus=", "engine threads=1 cpus=class:0");
 	CHECK(value_of(ask(s, "ok threads=", "engine threads=0 cpus=-"), "threads") >= 1);
+	CHECK(strstr(s->answer, " cpus=-"));
 	ask(s, "ok threads=2", "engine threads=2 cpus=-");
 }
 
@@ -207,6 +223,51 @@ static void test_timing(struct session *s)
 	CHECK(value_of(answer, "ns") > 0 && value_of(answer, "calls") == 7);
 	ask(s, "fail unsupported ", "time i=%d calls=1", BAD_FOREIGN);
 	ask(s, "fail unsupported ", "prepare i=%d", BAD_FOREIGN);
+}
+
+/* Sends all threads of the probe but its first one to a cpu; how many. */
+static int move_workers(const struct session *s, int cpu)
+{
+	char path[64];
+	DIR *dir;
+	cpu_set_t one;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)s->pid);
+	dir = opendir(path);
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	for (struct dirent *entry; dir && (entry = readdir(dir));) {
+		pid_t id = atoi(entry->d_name);
+
+		n += id > 0 && id != s->pid && sched_setaffinity(id, sizeof(one), &one) == 0;
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/* A worker that is not where it was pinned spoils every sample. */
+static void test_places(struct session *s)
+{
+	cpu_set_t allowed;
+	int cpus[2], n = 0;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
+		if (CPU_ISSET(cpu, &allowed))
+			cpus[n++] = cpu;
+	if (n < 2)
+		return;
+	ask(s, "ok threads=2", "engine threads=2 cpus=%d,%d", cpus[1], cpus[0]);
+	ask(s, "ok", "case format=w8g32 m=100 k=320 n=1 cold_bytes=1048576");
+	ask(s, "ok ns=", "time i=%d calls=5", BAD_RIGHT4);
+	CHECK(((int)value_of(s->answer, "flags") & PROBE_MIGRATED) == 0);
+	if (!CHECK(move_workers(s, cpus[1]) > 0))
+		return;
+	ask(s, "ok ns=", "time i=%d calls=5", BAD_RIGHT4);
+	CHECK(((int)value_of(s->answer, "flags") & PROBE_MIGRATED) != 0);
 }
 
 static void test_count(struct session *s)
@@ -402,6 +463,7 @@ int main(void)
 	test_verify(&s); /* beside an engine's threads */
 	test_roof(&s);
 	test_count(&s);
+	test_places(&s);
 	CHECK(close_session(&s) == 0);
 	test_ends();
 	return check_exit();

@@ -2,6 +2,7 @@
  * test_runtime.c: the ladder and the public API.
  */
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "cpu.h"
 #include "format.h"
 #include "matmul.h"
+#include "topology.h"
 
 static float next_float(uint64_t *seed)
 {
@@ -69,11 +71,11 @@ static void test_lossy(struct qn_registry registry)
 {
 	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &rough4};
 	static const struct qn_choice choices[] = {
-		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32, 0},
-		{QN_W4G32, 4096, 4096, 1, 1, 1, QN_A8G32, 0},
-		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32, 1e-4f},
+		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32, 0, 0},
+		{QN_W4G32, 4096, 4096, 1, 1, 1, QN_A8G32, 0, 0},
+		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32, 1e-4f, 0},
 	};
-	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32, 0};
+	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32, 0, 0};
 	struct qn_chosen chosen;
 	struct quern_error err;
 
@@ -104,16 +106,16 @@ static void test_ladder(void)
 	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &wide4b, &plain8,
 							  &row4};
 	static const struct qn_choice choices[] = {
-		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32, 0},
-		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32, 0},
-		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32, 0},
-		{QN_W4G32, 4096, 4096, 1, 2, 1, QN_A8G32, 0},
-		{QN_W4G32, 11008, 4096, 1, 1, 0, QN_A8G32, 0},
-		{QN_W4G32, 0, 0, 1, 0, 4, QN_A8R, 0},
+		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32, 0, 0},
+		{QN_W4G32, 0, 0, 1, 0, 1, QN_A8G32, 0, 0},
+		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32, 0, 0},
+		{QN_W4G32, 4096, 4096, 1, 2, 1, QN_A8G32, 0, 0},
+		{QN_W4G32, 11008, 4096, 1, 1, 0, QN_A8G32, 0, 0},
+		{QN_W4G32, 0, 0, 1, 0, 4, QN_A8R, 0, 0},
 	};
 	struct qn_registry registry = {isas, kernels, choices, 2, 5, 6, "test"};
 	const uint32_t all = QN_AVX512;
-	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32, 0};
+	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32, 0, 0};
 	struct qn_chosen chosen;
 	struct quern_error err;
 
@@ -124,7 +126,7 @@ static void test_ladder(void)
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &wide4a);
 	/* A narrower ISA that won this very case is taken, for its neighbours it is not. */
-	what = (struct qn_case){QN_W4G32, 11008, 4096, 1, 1, QN_A8G32, 0};
+	what = (struct qn_case){QN_W4G32, 11008, 4096, 1, 1, QN_A8G32, 0, 0};
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &plain4);
 	what.m = 11000;
@@ -147,7 +149,7 @@ static void test_ladder(void)
 
 	/* One scale a token: a kernel of its own, or one that takes any scales. */
 	registry.n_choices = 6;
-	what = (struct qn_case){QN_W4G32, 4096, 4096, 1, 1, QN_A8R, 0};
+	what = (struct qn_case){QN_W4G32, 4096, 4096, 1, 1, QN_A8R, 0, 0};
 	CHECK(!qn_choose(&registry, all, &what, NULL, NULL, &chosen, &err) &&
 	      chosen.kernel == &row4);
 	registry.n_choices = 5;
@@ -168,6 +170,109 @@ static void test_ladder(void)
 	      strstr(err.text, "wide4"));
 	CHECK(qn_choose(&registry, 0, &what, NULL, "wide4b", &chosen, &err) &&
 	      strstr(err.text, "avx512"));
+}
+
+/* Winners of three kinds of cores in one registry. */
+enum { BIG = 0x41d4e, LITTLE = 0x41d46, FOREIGN = 0x41d0b };
+
+static void test_cores(void)
+{
+	static const struct qn_isa *const isas[] = {&plain, &wide};
+	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &wide4b};
+	static const struct qn_choice choices[] = {
+		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32, 0, 0},
+		{QN_W4G32, 4096, 4096, 1, 1, 1, QN_A8G32, 0, LITTLE},
+		{QN_W4G32, 4096, 4096, 1, 1, 2, QN_A8G32, 0, BIG},
+		{QN_W4G32, 11008, 4096, 1, 1, 2, QN_A8G32, 0, 0},
+		{QN_W4G32, 11008, 4096, 1, 1, 1, QN_A8G32, 0, LITTLE},
+		{QN_W4G32, 64, 64, 1, 1, 1, QN_A8G32, 0, FOREIGN},
+	};
+	static const struct {
+		long m, k;
+		uint32_t core;
+		const struct qn_kernel *kernel;
+		enum qn_rung rung;
+		uint32_t source;
+	} cases[] = {
+		/* Its own winner, whatever others won. */
+		{4096, 4096, LITTLE, &wide4a, QN_RUNG_EXACT, LITTLE},
+		{4096, 4096, BIG, &wide4b, QN_RUNG_EXACT, BIG},
+		/* Near and its own goes before exact and another's, or anybody's. */
+		{11008, 4096, BIG, &wide4b, QN_RUNG_NEAR, BIG},
+		{64, 64, BIG, &wide4b, QN_RUNG_NEAR, BIG},
+		{11000, 4096, LITTLE, &wide4a, QN_RUNG_NEAR, LITTLE},
+		/* Nothing of its own: exact, and anybody's before another's. */
+		{11008, 4096, FOREIGN + 1, &wide4b, QN_RUNG_EXACT, 0},
+		{4096, 4096, FOREIGN + 1, &wide4a, QN_RUNG_CORE, LITTLE},
+		{4000, 4096, FOREIGN + 1, &wide4a, QN_RUNG_CORE, LITTLE},
+		/* Nobody knows where we are. */
+		{4096, 4096, 0, &wide4a, QN_RUNG_EXACT, LITTLE},
+		{11008, 4000, 0, &wide4b, QN_RUNG_NEAR, 0},
+	};
+	const struct qn_registry registry = {isas, kernels, choices, 2, 3, 6, "test"};
+	struct qn_chosen chosen;
+	struct quern_error err;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const struct qn_case what = {.format = QN_W4G32,
+					     .m = cases[i].m,
+					     .k = cases[i].k,
+					     .n_tokens = 1,
+					     .n_threads = 1,
+					     .core = cases[i].core};
+
+		CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err));
+		if (!CHECK(chosen.kernel == cases[i].kernel && chosen.rung == cases[i].rung &&
+			   chosen.source.core == cases[i].source))
+			printf("case %zu: %s, rung %d, core 0x%x\n", i, chosen.kernel->name,
+			       (int)chosen.rung, (unsigned)chosen.source.core);
+	}
+	/* Cores of one registry differ in what they can run, too. */
+	CHECK(!qn_choose(&registry, 0,
+			 &(struct qn_case){.format = QN_W4G32,
+					   .m = 4096,
+					   .k = 4096,
+					   .n_tokens = 1,
+					   .n_threads = 1,
+					   .core = BIG},
+			 NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &plain4 && chosen.rung == QN_RUNG_DEFAULT);
+}
+
+/* What explain makes of the rungs. */
+static void test_explain(void)
+{
+	static const struct {
+		enum qn_rung rung;
+		long m;
+		uint32_t source;
+		const char *says;
+	} cases[] = {
+		{QN_RUNG_EXACT, 4096, 0, "(measured fastest for this case; from"},
+		{QN_RUNG_EXACT, 4096, BIG, "(measured fastest for this case, on cortex-x3; from"},
+		{QN_RUNG_NEAR, 4000, BIG,
+		 "(measured fastest for the nearest case, 4000x64, 1 token, 2 threads, on "
+		 "cortex-x3; from"},
+		{QN_RUNG_CORE, 4096, LITTLE,
+		 "(measured fastest for this case, but on cortex-a510; this is cortex-x3; from"},
+		{QN_RUNG_CORE, 4000, 0x41fff, "2 threads, but on 0x41fff; this is cortex-x3; from"},
+		{QN_RUNG_DEFAULT, 0, 0, "(the default of plain, nothing was measured; from"},
+	};
+	char text[400];
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct quern_matrix matrix = {
+			.kernel = &plain4,
+			.what = {.m = 4096, .k = 64, .n_tokens = 1, .n_threads = 2, .core = BIG},
+			.chosen = {.kernel = &plain4, .rung = cases[i].rung},
+		};
+
+		matrix.chosen.source = matrix.what;
+		matrix.chosen.source.m = cases[i].m;
+		matrix.chosen.source.core = cases[i].source;
+		CHECK(quern_explain(&matrix, text, sizeof text) == (int)strlen(text));
+		CHECK_SAYS(text, cases[i].says);
+	}
 }
 
 /* ---- products ---- */
@@ -295,6 +400,202 @@ static void test_products(void)
 		CHECK(!memcmp(first, p->y1, sizeof first));
 	}
 	free(p);
+}
+
+/* ---- cores that differ ---- */
+
+/* A clock for each thread, which only computed rows move: units of weights a nanosecond. */
+static _Thread_local int64_t thread_ns;
+static _Thread_local int thread_number;
+static const int slowness[4] = {1, 2, 4, 16};
+static long most_rows[4], all_rows[4];
+
+static int64_t read_thread_clock(void)
+{
+	return thread_ns;
+}
+
+static void number_thread(void *arg, int thread, int n_threads)
+{
+	(void)arg;
+	(void)n_threads;
+	thread_number = thread;
+}
+
+/* Counts rows, moves the clock, and lets others come to their turn. */
+static void run_counted(const struct qn_job *job, long first, long end)
+{
+	for (long r = first; r < end; r++)
+		job->y[r] += (float)r;
+	thread_ns += (end - first) * 1000 * slowness[thread_number];
+	all_rows[thread_number] += end - first;
+	if (end - first > most_rows[thread_number])
+		most_rows[thread_number] = end - first;
+	sched_yield();
+}
+
+static const struct qn_kernel counted = {.name = "counted",
+					 .layout = {.panel_rows = 1},
+					 .act_top = 127,
+					 .isa = &plain,
+					 .format = QN_W4G32,
+					 .token_tile = 1,
+					 .run = run_counted};
+
+/* Threads of made-up slowness: chunks become those of their speed, and each row is computed once. */
+static void test_uneven_rows(void)
+{
+	enum { m = 8192, k = 256 };
+	const struct quern_options options = {.size = sizeof options, .n_threads = 4};
+	static float x[k], y[m], *const out = y;
+	const long stride = m;
+	struct quern_engine *engine = NULL;
+	struct quern_matrix matrix = {.what = {.format = QN_W4G32, .m = m, .k = k}};
+	const struct quern_matrix *const list = &matrix;
+	const struct qn_matmul call = {&list, 1, x, 1, k, &out, &stride};
+	const long *first;
+	long total = 0;
+	int wrong = 0, n = 0;
+
+	if (!CHECK(!quern_open(&engine, &options, NULL)))
+		return;
+	qn_shares_close(engine->shares);
+	engine->shares = qn_shares_open(4, (int[4]){1, 1, 1, 1});
+	matrix.engine = engine;
+	qn_matrix_shape(&matrix, &counted, m, k);
+	if (!CHECK(engine->shares && !qn_matmul_reserve(engine, k, 0, NULL)))
+		goto out;
+	qn_shares_set_clock(engine->shares, read_thread_clock);
+	qn_pool_run(engine->pool, number_thread, NULL);
+	first = qn_shares_first(engine->shares, QN_SHARES_FEW_TOKENS);
+	/* A product may be over before the system lets a thread in; then it learns nothing of it. */
+	for (; n < 5000 && !(first[1] == 16 && first[2] == 24 && first[3] == 28 && first[4] == 29);
+	     n++)
+		qn_matmul_run(engine, &call);
+	CHECK(first[1] == 16 && first[2] == 24 && first[3] == 28 && first[4] == 29);
+	memset(most_rows, 0, sizeof most_rows);
+	memset(all_rows, 0, sizeof all_rows);
+	qn_matmul_run(engine, &call);
+	n++;
+	for (int i = 0; i < 4; i++) { /* 29 * 8 units of 8192 rows */
+		const long rows = m * (first[i + 1] - first[i]) / (8 * 29);
+
+		CHECK(most_rows[i] == 0 || (most_rows[i] >= rows && most_rows[i] <= rows + 1));
+		total += all_rows[i];
+	}
+	CHECK(total == m);
+	for (int r = 0; r < m; r++)
+		wrong += y[r] != (float)r * (float)n && (double)r * n < 0x1p24;
+	CHECK(!wrong);
+out:
+	quern_close(engine);
+}
+
+/* However rows and activations are dealt out, the results are the same to the bit. */
+static void test_uneven_bits(void)
+{
+	static const int speeds[][5] = {{1024, 250, 250, 250, 250},
+					{1, 1000, 500, 30, 999},
+					{7, 7, 7, 7, 1}};
+	static const char *const acts[] = {"a8g32", "a8r"};
+	enum { m = 333, k = 1500, n = 37 };
+	static float w[m][k], x[n][k], y[n][m], expected[n][m];
+	float *const out = y[0];
+	const long stride = m;
+	uint64_t seed = 3;
+
+	for (int i = 0; i < m * k; i++)
+		w[i / k][i % k] = next_float(&seed);
+	for (int i = 0; i < n * k; i++)
+		x[i / k][i % k] = next_float(&seed);
+	for (int c = 0; c < 4 * 5; c++) {
+		const int n_threads = 1 + c % 5, n_tokens = c / 5 % 2 ? n : 2;
+		const struct quern_options options = {.size = sizeof options,
+						      .n_threads = n_threads};
+		const struct quern_weights weights = {.size = sizeof weights,
+						      .type = QUERN_F32,
+						      .m = m,
+						      .k = k,
+						      .data = w,
+						      .format = "w4g32",
+						      .act = acts[c / 10]};
+		struct quern_engine *engine = NULL;
+		struct quern_matrix *matrix = NULL;
+
+		if (!CHECK(!quern_open(&engine, &options, NULL)) ||
+		    !CHECK(!quern_pack(engine, &matrix, &weights, NULL)))
+			return;
+		for (size_t s = 0; s < sizeof speeds / sizeof *speeds; s++) {
+			qn_shares_close(engine->shares);
+			engine->shares = qn_shares_open(n_threads, speeds[s]);
+			if (!CHECK(engine->shares != NULL))
+				return;
+			for (int again = 0; again < 3; again++) {
+				memset(y, 0, sizeof y);
+				CHECK(!quern_multiply(engine,
+						      (const struct quern_matrix *const *)&matrix,
+						      1, x[0], n_tokens, k, &out, &stride, NULL));
+				if (n_threads == 1)
+					memcpy(expected, y, sizeof y);
+				CHECK(!memcmp(expected, y, sizeof y));
+			}
+		}
+		quern_free(matrix);
+		quern_close(engine);
+	}
+}
+
+/* Engines on some cpus only, and the caller's mask after success and failure. */
+static void test_affinity(void)
+{
+	struct quern_options options = {.size = sizeof options};
+	struct quern_engine *engine = NULL;
+	struct qn_topology topology;
+	struct quern_error err;
+	cpu_set_t before, after;
+	char cpus[64];
+	int n_cpus, first = 0;
+
+	if (sched_getaffinity(0, sizeof before, &before))
+		return;
+	n_cpus = CPU_COUNT(&before);
+	while (!CPU_ISSET(first, &before))
+		first++;
+	options.loose = 1;
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "list of cpus");
+	options.cpus = "8190-8191";
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "'8190-8191': none is online");
+	options.loose = 0;
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "cannot pin a thread to cpu 819");
+	snprintf(cpus, sizeof cpus, "%d,8191", first);
+	options.cpus = cpus;
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "cpu 8191");
+	CHECK(!sched_getaffinity(0, sizeof after, &after) && CPU_EQUAL(&before, &after));
+
+	options.n_threads = 1; /* nobody needs the second one */
+	CHECK(!quern_open(&engine, &options, &err) && quern_n_threads(engine) == 1);
+	qn_topology_read_cpus(&first, 1, &topology);
+	CHECK(engine->core == topology.cores[0].kind && !qn_shares_learns(engine->shares));
+	CHECK(engine->features == qn_topology_features(&topology));
+	quern_close(engine);
+	options.n_threads = 0;
+	options.loose = 1;
+	CHECK(!quern_open(&engine, &options, &err) && quern_n_threads(engine) == 1);
+	quern_close(engine);
+	options.n_threads = n_cpus + 2;
+	CHECK(!quern_open(&engine, &options, &err) && quern_n_threads(engine) == n_cpus + 2);
+	quern_close(engine);
+	CHECK(!sched_getaffinity(0, sizeof after, &after) && CPU_EQUAL(&before, &after));
+
+	/* A program of before this option: what lies behind its struct is not read. */
+	options.size = offsetof(struct quern_options, loose);
+	options.n_threads = 1;
+	CHECK(!quern_open(&engine, &options, &err));
+	quern_close(engine);
 }
 
 /* GGUF types whose f16 scales start a block (-1: elsewhere), and where those are. */
@@ -600,6 +901,11 @@ static void test_errors(void)
 int main(void)
 {
 	test_ladder();
+	test_cores();
+	test_explain();
+	test_uneven_rows();
+	test_uneven_bits();
+	test_affinity();
 	test_products();
 	test_types();
 	test_tensor_scale();

@@ -160,7 +160,7 @@ static void test_cpuinfo(void)
 	CHECK(t.cores[0].part == 0x412fd050 && t.cores[2].part == 0x411fd441);
 	CHECK(t.n_classes == 2);
 	CHECK(t.cores[0].class_index != t.cores[2].class_index);
-	CHECK(strcmp(t.name, "CPU part 0xd05") == 0);
+	CHECK(strcmp(t.name, "cortex-x1+cortex-a55") == 0);
 
 	put("proc/cpuinfo", "processor\t: 0\nmodel name\t: ARMv8 Processor rev 4\n"
 			    "Hardware\t: Qualcomm\033 SM8350 \n");
@@ -171,6 +171,191 @@ static void test_cpuinfo(void)
 	qn_topology_read_from(root, &t);
 	CHECK(strcmp(t.name, "Some x86") == 0);
 	end_machine();
+}
+
+/* ---- shapes of phones ---- */
+
+/* A core as sysfs shows it; NULL: the file is not there. */
+struct shown {
+	const char *capacity, *khz, *midr, *related;
+};
+
+static void put_cores(const char *online, const struct shown *cores, int n)
+{
+	put("sys/devices/system/cpu/online", online);
+	for (int cpu = 0; cpu < n; cpu++) {
+		if (cores[cpu].capacity)
+			put_cpu(cpu, "cpu_capacity", cores[cpu].capacity);
+		if (cores[cpu].khz)
+			put_cpu(cpu, "cpufreq/cpuinfo_max_freq", cores[cpu].khz);
+		if (cores[cpu].midr)
+			put_cpu(cpu, "regs/identification/midr_el1", cores[cpu].midr);
+		if (cores[cpu].related)
+			put_cpu(cpu, "cpufreq/related_cpus", cores[cpu].related);
+	}
+}
+
+#define A510 "0x00000000411fd461\n"
+#define A710 "0x00000000412fd470\n"
+#define A715 "0x00000000411fd4d0\n"
+#define X3 "0x00000000411fd4e0\n"
+#define LITTLE \
+	{ \
+		"325\n", "2016000\n", A510, "0 1 2 \n" \
+	}
+
+/* 3 + 2 + 2 + 1, two kinds in one domain: a Snapdragon 8 Gen 2. */
+static const struct shown kalama[8] = {LITTLE,
+				       LITTLE,
+				       LITTLE,
+				       {"806\n", "2803200\n", A715, "3 4 5 6 \n"},
+				       {"806\n", "2803200\n", A715, "3 4 5 6 \n"},
+				       {"806\n", "2803200\n", A710, "3 4 5 6 \n"},
+				       {"806\n", "2803200\n", A710, "3 4 5 6 \n"},
+				       {"1024\n", "3187200\n", X3, "7 \n"}};
+
+static void check_classes(const struct qn_topology *t, const char *expected)
+{
+	char got[256] = "", text[64];
+
+	for (int i = 0; i < t->n_classes; i++) {
+		struct qn_core_class c;
+		size_t n = strlen(got);
+
+		qn_topology_class(t, i, &c);
+		CHECK(c.n_cpus > 0 && c.first.cpu == c.cpus[0] && c.first.class_index == i);
+		n += (size_t)snprintf(got + n, sizeof(got) - n, "%s%s:", i ? " " : "",
+				      qn_cpu_kind_text(c.first.kind, text, sizeof(text)));
+		snprintf(got + n, sizeof(got) - n, "%s",
+			 qn_topology_cpus_text(c.cpus, c.n_cpus, text, sizeof(text)));
+	}
+	if (!CHECK(strcmp(got, expected) == 0))
+		printf("got '%s', expected '%s'\n", got, expected);
+}
+
+static void test_four_kinds(void)
+{
+	struct qn_topology t;
+	int speeds[3];
+
+	start_machine();
+	put_cores("0-7\n", kalama, 8);
+	qn_topology_read_from(root, &t);
+	check_classes(&t, "cortex-x3:7 cortex-a715:3-4 cortex-a710:5-6 cortex-a510:0-2");
+	CHECK(t.cores[4].domain == 3 && t.cores[7].domain == 7 && t.cores[2].domain == 0);
+	CHECK(t.cores[7].kind == 0x41d4e && t.cores[7].part == 0x411fd4e0);
+	CHECK(qn_topology_speeds(&t, (int[3]){7, 0, 5}, 3, speeds) && speeds[0] == 1024 &&
+	      speeds[1] == 325 && speeds[2] == 806);
+	CHECK(qn_topology_speeds(&t, NULL, 2, speeds) && speeds[0] == 1 && speeds[1] == 1);
+	CHECK(strcmp(t.name, "cortex-x3+cortex-a715+cortex-a710+cortex-a510") == 0);
+	CHECK(qn_topology_core(&t, 5) == &t.cores[5] && !qn_topology_core(&t, 8));
+	end_machine();
+
+	/* Two cores are unplugged, and what a revision adds makes no class. */
+	start_machine();
+	put_cores("1,3-4,6-7\n", kalama, 8);
+	put_cpu(4, "regs/identification/midr_el1", "0x00000000412fd4d1\n");
+	qn_topology_read_from(root, &t);
+	check_classes(&t, "cortex-x3:7 cortex-a715:3-4 cortex-a710:6 cortex-a510:1");
+	CHECK(t.n_cores == 5 && t.cores[0].domain == 0 && !qn_topology_core(&t, 5));
+	end_machine();
+}
+
+/* 4 + 3 + 1 without cpu_capacity: what is measured later starts from frequencies. */
+static void test_no_capacity(void)
+{
+	struct shown cores[8] = {[7] = {NULL, "3050000\n", X3, NULL}};
+	struct qn_topology t;
+
+	for (int i = 0; i < 7; i++)
+		cores[i] = i < 4 ? (struct shown){NULL, "1800000\n", A510, NULL}
+				 : (struct shown){NULL, "2850000\n", A715, NULL};
+	start_machine();
+	put_cores("0-7\n", cores, 8);
+	qn_topology_read_from(root, &t);
+	check_classes(&t, "cortex-x3:7 cortex-a715:4-6 cortex-a510:0-3");
+	CHECK(t.cores[7].capacity == 1024 && t.cores[5].capacity == 1024 * 2850 / 3050 &&
+	      t.cores[0].capacity == 1024 * 1800 / 3050);
+	CHECK(t.cores[0].domain == -1);
+
+	/* Some tell: the others are as their like. */
+	put_cpu(0, "cpu_capacity", "280\n");
+	put_cpu(5, "cpu_capacity", "850\n");
+	qn_topology_read_from(root, &t);
+	CHECK(t.cores[3].capacity == 280 && t.cores[6].capacity == 850 &&
+	      t.cores[7].capacity == 1024);
+	check_classes(&t, "cortex-x3:7 cortex-a715:4-6 cortex-a510:0-3");
+	end_machine();
+}
+
+/* Registers, links and frequencies are missing here and there. */
+static void test_holes(void)
+{
+	struct shown cores[8];
+	struct qn_topology t;
+
+	memcpy(cores, kalama, sizeof(cores));
+	cores[1].midr = NULL; /* its domain is of one kind */
+	cores[3].midr = NULL; /* this one is not */
+	cores[2].khz = NULL;
+	cores[2].related = NULL;
+	cores[7].related = NULL;
+	start_machine();
+	put_cores("0-7\n", cores, 8);
+	qn_topology_read_from(root, &t);
+	CHECK(t.cores[1].kind == 0x41d46 && t.cores[2].max_khz == 2016000 &&
+	      t.cores[2].domain == 0);
+	CHECK(t.cores[3].kind == 0 && t.cores[3].part == 0 && t.cores[7].domain == -1);
+	check_classes(&t, "cortex-x3:7 cortex-a715:4 cortex-a710:5-6 unknown:3 cortex-a510:0-2");
+	end_machine();
+
+	/* No cpu has its link, the policies are there. */
+	start_machine();
+	put("sys/devices/system/cpu/online", "0-3\n");
+	put("sys/devices/system/cpu/cpufreq/policy0/related_cpus", "0 1\n");
+	put("sys/devices/system/cpu/cpufreq/policy0/cpuinfo_max_freq", "1000000\n");
+	put("sys/devices/system/cpu/cpufreq/policy2/related_cpus", "2 3 9\n");
+	put("sys/devices/system/cpu/cpufreq/policy2/cpuinfo_max_freq", "2000000\n");
+	qn_topology_read_from(root, &t);
+	check_classes(&t, "unknown:2-3 unknown:0-1");
+	CHECK(t.cores[1].max_khz == 1000000 && t.cores[1].capacity == 512 &&
+	      t.cores[3].domain == 2);
+	end_machine();
+}
+
+/* What cores of the allowed kinds have in common, and no more than the system says. */
+static void test_kinds(void)
+{
+	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE2;
+	struct qn_topology t = {.n_cores = 2};
+	char text[16];
+
+	CHECK(qn_cpu_kind_of_midr(0x412fd050) == 0x41d05);
+	CHECK(strcmp(qn_cpu_kind_text(0x41d85, text, sizeof(text)), "cortex-x925") == 0);
+	CHECK(strcmp(qn_cpu_kind_text(0x41fff, text, sizeof(text)), "0x41fff") == 0);
+	CHECK(strcmp(qn_cpu_kind_text(0, text, sizeof(text)), "unknown") == 0);
+	CHECK(qn_cpu_kind_name(0x41d03) && !qn_cpu_kind_name(0x41fff) && !qn_cpu_kind_name(0));
+	CHECK(qn_cpu_kind_features(0x41d46) == UINT32_MAX);
+	CHECK((qn_cpu_kind_features(0x41d03) & arm) == QN_NEON);
+	CHECK((qn_cpu_kind_features(0x41d0b) & arm) == (QN_NEON | QN_DOTPROD));
+	CHECK(qn_cpu_kind_features(0) == UINT32_MAX && qn_cpu_kind_features(1) == UINT32_MAX);
+	CHECK(qn_topology_features(&t) == qn_cpu_features());
+	t.cores[0].kind = 0x41d05; /* Exynos 9810 */
+	t.cores[1].kind = 0x53002;
+	CHECK(qn_topology_features(&t) == (qn_cpu_features() & ~(QN_DOTPROD | QN_I8MM | QN_SVE2)));
+}
+
+static void test_cpus_text(void)
+{
+	static const int cpus[] = {0, 1, 2, 3, 5, 7, 8, 300};
+	char text[64];
+
+	CHECK(strcmp(qn_topology_cpus_text(cpus, 8, text, sizeof(text)), "0-3,5,7-8,300") == 0);
+	CHECK(strcmp(qn_topology_cpus_text(cpus, 1, text, sizeof(text)), "0") == 0);
+	CHECK(strcmp(qn_topology_cpus_text(cpus, 0, text, sizeof(text)), "") == 0);
+	CHECK(strcmp(qn_topology_cpus_text(cpus, 8, text, 6), "0-3,5") == 0);
+	text[0] = '#';
+	CHECK(qn_topology_cpus_text(cpus, 8, text, 0) == text && text[0] == '#');
 }
 
 static void check_defaults(const struct qn_topology *t)
@@ -341,6 +526,17 @@ static void test_here(void)
 		for (int i = 0; i < t.n_cores; i++)
 			CHECK(CPU_ISSET(t.cores[i].cpu, &allowed));
 	}
+	for (int i = 0; i < t.n_cores; i++) {
+		struct qn_topology one;
+
+		qn_topology_read_cpus(&t.cores[i].cpu, 1, &one);
+		CHECK(one.n_cores == 1 && one.cores[0].cpu == t.cores[i].cpu &&
+		      one.cores[0].kind == t.cores[i].kind && one.cores[0].class_index == 0);
+	}
+	CHECK((qn_topology_features(&t) & ~qn_cpu_features()) == 0);
+#if defined(__x86_64__)
+	CHECK(t.cores[0].kind != 0 && (t.cores[0].kind & 0xf) == 0);
+#endif
 	CHECK(t.l1d_bytes >= 4096 && t.l2_bytes >= t.l1d_bytes && t.llc_bytes >= 65536);
 	CHECK(t.name[0] != '\0');
 }
@@ -385,6 +581,11 @@ int main(void)
 	test_parse();
 	test_phone();
 	test_cpuinfo();
+	test_four_kinds();
+	test_no_capacity();
+	test_holes();
+	test_kinds();
+	test_cpus_text();
 	test_nothing();
 	test_garbage();
 	test_many_cpus();

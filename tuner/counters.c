@@ -31,6 +31,9 @@
 	(PERF_COUNT_HW_CACHE_##cache | PERF_COUNT_HW_CACHE_OP_READ << 8 | \
 	 PERF_COUNT_HW_CACHE_RESULT_MISS << 16)
 
+/* For perf_event, where PMUv3 is not there: it has no name for the event that means the same on all. */
+#define NO_TYPE UINT32_MAX
+
 #define MAX_EVENTS 16
 
 struct event {
@@ -63,7 +66,8 @@ struct counters {
 
 /*
  * llc_misses: never perf's generic "cache misses", which are misses of the L2 on Zen and of the L1
- * on Arm.  PMUv3: CPU_CYCLES, INST_RETIRED, L1D_CACHE_REFILL, LL_CACHE_MISS_RD, STALL_BACKEND.
+ * on Arm.  PMUv3: CPU_CYCLES, INST_RETIRED, L1D_CACHE_REFILL, L2D_CACHE_REFILL, LL_CACHE_MISS_RD,
+ * STALL_BACKEND, STALL_FRONTEND.
  */
 static const struct event events[] = {
 	{"cycles",
@@ -84,6 +88,7 @@ static const struct event events[] = {
 	 READ_MISSES(L1D),
 	 0x03,
 	 &exercise_misses},
+	{"l2_misses", {"PAPI_L2_DCM", "PAPI_L2_TCM"}, NO_TYPE, 0, 0x17, &exercise_misses},
 	{"llc_misses",
 	 {"PAPI_L3_TCM", "perf::LLC-LOAD-MISSES"},
 	 PERF_TYPE_HW_CACHE,
@@ -96,6 +101,12 @@ static const struct event events[] = {
 	 PERF_COUNT_HW_STALLED_CYCLES_BACKEND,
 	 0x24,
 	 &exercise_stalls},
+	{"frontend_stalls",
+	 {"PAPI_STL_ICY", "perf::STALLED-CYCLES-FRONTEND"},
+	 PERF_TYPE_HARDWARE,
+	 PERF_COUNT_HW_STALLED_CYCLES_FRONTEND,
+	 0x23,
+	 &exercise_mistakes},
 	{"task_clock_ns",
 	 {NULL, NULL},
 	 PERF_TYPE_SOFTWARE,
@@ -149,28 +160,28 @@ static int read_text(const char *folder, const char *name, const char *file, cha
 	return ok ? 0 : -1;
 }
 
-/*
- * perf's type number of the PMU that counts on this cpu, or -1 when the kernel does not tell (x86
- * with cores of one kind, hidden sysfs).  *n_pmus: how many core PMUs there are.
- */
-static int find_pmu(int cpu, int *n_pmus)
+int counters_find_pmu(const char *root, int cpu, int *n_pmus)
 {
-	static const char folder[] = "/sys/bus/event_source/devices";
-	DIR *dir = opendir(folder);
+	char folder[256];
+	DIR *dir;
 	int found = -1;
 
+	snprintf(folder, sizeof(folder), "%s/sys/bus/event_source/devices", root);
+	dir = opendir(folder);
 	*n_pmus = 0;
 	for (struct dirent *entry; dir && (entry = readdir(dir));) {
 		char text[1024];
 		int cpus[QN_MAX_CPUS], n;
 
+		/* Those of caches and interconnects have "cpumask" instead. */
 		if (read_text(folder, entry->d_name, "cpus", text, sizeof(text)) < 0)
 			continue;
 		n = qn_topology_parse_cpus(text, cpus, QN_MAX_CPUS);
 		*n_pmus += n > 0;
 		for (int i = 0; i < n; i++)
 			if (cpus[i] == cpu &&
-			    read_text(folder, entry->d_name, "type", text, sizeof(text)) == 0)
+			    read_text(folder, entry->d_name, "type", text, sizeof(text)) == 0 &&
+			    *text >= '0' && *text <= '9')
 				found = atoi(text);
 	}
 	if (dir)
@@ -192,7 +203,7 @@ static void fill_attr(const struct event *event, struct perf_event_attr *attr)
 	if (event->type == PERF_TYPE_SOFTWARE)
 		return;
 	attr->exclude_kernel = 1;
-	pmu = find_pmu(sched_getcpu(), &n_pmus);
+	pmu = counters_find_pmu("", sched_getcpu(), &n_pmus);
 #if defined(__aarch64__)
 	attr->type = pmu >= 0 ? (uint32_t)pmu : PERF_TYPE_RAW;
 	attr->config = event->pmuv3;
@@ -216,7 +227,9 @@ static int explain_refusal(int code, struct quern_error *err)
 	case EPERM:
 		read_text("/proc/sys", "kernel", "perf_event_paranoid", level, sizeof(level));
 		return qn_error_set(err, "not permitted (perf_event_paranoid is %s)", level);
-	case ENOSYS: return qn_error_set(err, "the kernel has no perf_event_open");
+	case ENOSYS:
+		return qn_error_set(err, "the kernel, or an emulator in front of it, has no "
+					 "perf_event_open");
 	default: return qn_error_set(err, "perf_event_open: %s", strerror(code));
 	}
 }
@@ -231,6 +244,8 @@ static int start_perf(struct counters *counters, int i, struct quern_error *err)
 	struct perf_event_attr attr;
 
 	fill_attr(&events[i], &attr);
+	if (attr.type == NO_TYPE)
+		return qn_error_set(err, "perf_event has no name for it on this architecture");
 	counters->fd = open_perf(&attr);
 	if (counters->fd < 0 && (errno == EACCES || errno == EPERM) && !attr.exclude_kernel) {
 		attr.exclude_kernel = 1;
@@ -286,7 +301,7 @@ static void open_papi(struct counters *counters)
 	int n_pmus;
 
 	/* PAPI 7.0.0 would count one kind of core only, and would not tell. */
-	find_pmu(0, &n_pmus);
+	counters_find_pmu("", 0, &n_pmus);
 	counters->papi_set = PAPI_NULL;
 	counters->has_papi = n_pmus <= 1 && PAPI_library_init(PAPI_VER_CURRENT) == PAPI_VER_CURRENT;
 }

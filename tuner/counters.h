@@ -17,14 +17,17 @@
 
 struct counters;
 
-/* Tests every event, which takes some ten milliseconds.  -1 only when out of memory. */
+/*
+ * Tests every event, which takes some ten milliseconds.  -1 only when out of memory.  Where there are
+ * several kinds of cores, what passes on one may fail on another: open them on the core that counts.
+ */
 int counters_open(struct counters **counters, struct quern_error *err);
 void counters_close(struct counters *counters);
 
 /*
- * Events that passed, by index: cycles, instructions, l1d_misses, llc_misses, stalls (cycles in
- * which the backend was stalled; all of these in user mode), task_clock_ns, context_switches,
- * page_faults, migrations.
+ * Events that passed, by index: cycles, instructions, l1d_misses, l2_misses, llc_misses, stalls
+ * and frontend_stalls (cycles in which the backend, or the frontend, kept instructions from
+ * flowing; all of these in user mode), task_clock_ns, context_switches, page_faults, migrations.
  */
 int counters_count(const struct counters *counters);
 const char *counters_name(const struct counters *counters, int index);
@@ -41,6 +44,12 @@ int counters_stop(struct counters *counters, uint64_t *value, struct quern_error
 
 /* Where the hardware events come from: "papi", "perf" or "none". */
 const char *counters_source(const struct counters *counters);
+
+/*
+ * perf's type number of the PMU that counts on a cpu, from <root>/sys, or -1 when the kernel does not
+ * tell (x86 with cores of one kind, hidden sysfs).  *n_pmus: how many PMUs of cores there are.
+ */
+int counters_find_pmu(const char *root, int cpu, int *n_pmus);
 
 /* Why hardware events are missing, as one sentence; empty when none is. */
 void counters_why(const struct counters *counters, char *text, size_t n_bytes);

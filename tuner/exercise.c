@@ -1,4 +1,4 @@
-/* exercise.c: a counting loop, a chase through memory, naps, faults, and moves between cores. */
+/* exercise.c: a counting loop, a chase through memory, branches nobody can foresee, naps, faults, and moves between cores. */
 #include "exercise.h"
 
 #include <sched.h>
@@ -10,9 +10,10 @@
 #include "clock.h"
 #include "runtime/error.h"
 
-#define N_STEPS 1000000  /* of the counting loop, 2 instructions each */
-#define N_CHASED 16384   /* dependent loads that miss every cache */
-#define CHASE_STRIDE 256 /* bytes: beyond every line and its neighbour */
+#define N_STEPS 1000000   /* of the counting loop, 2 instructions each */
+#define N_CHASED 16384    /* dependent loads that miss every cache */
+#define CHASE_STRIDE 256  /* bytes: beyond every line and its neighbour */
+#define N_BRANCHES 200000 /* half of them mispredicted */
 #define N_PAGES 64
 #define N_NAPS 8
 #define N_MOVES 8
@@ -79,6 +80,28 @@ static int run_chase(void **memory, struct quern_error *err)
 		return qn_error_set(err, "no memory to test it with");
 	for (int i = 0; i < N_CHASED; i++)
 		at = *(volatile uint32_t *)chase_place(*memory, at);
+	return 0;
+}
+
+static int run_branches(void **memory, struct quern_error *err)
+{
+	uint64_t random = 88172645463325252u;
+
+	(void)memory;
+	(void)err;
+	for (int i = 0; i < N_BRANCHES; i++) {
+		random ^= random << 13;
+		random ^= random >> 7;
+		random ^= random << 17;
+		/* A branch, not the select that a compiler would make of it. */
+#if defined(__x86_64__)
+		__asm__ volatile("test $1, %b0\n\tjz 1f\n\tnop\n1:" : : "q"(random) : "cc");
+#elif defined(__aarch64__)
+		__asm__ volatile("tbz %0, #0, 1f\n\tnop\n1:" : : "r"(random));
+#else
+		__asm__ volatile("" : : "r"(random));
+#endif
+	}
 	return 0;
 }
 
@@ -149,6 +172,8 @@ const struct exercise
 	exercise_misses = {set_up_chase, run_chase, N_CHASED / 4.0, 0, N_CHASED * 4.0, 0},
 	/* At least a cycle a miss; at most all the time, at 10 GHz. */
 	exercise_stalls = {set_up_chase, run_chase, N_CHASED, 0, 0, 10},
+	/* At least a cycle to turn back in every second wrong guess; at most all the time, at 10 GHz. */
+	exercise_mistakes = {NULL, run_branches, N_BRANCHES / 4.0, 0, 0, 10},
 	/* Others may hold the core for most of the time. */
 	exercise_spin = {NULL, run_spin, 0, 0.05, 0, 1.1},
 	exercise_naps = {NULL, run_naps, N_NAPS, 0, N_NAPS, 1e-4},

@@ -7,6 +7,7 @@
 #include "probe.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -20,6 +21,7 @@
 #include "runtime/cpu.h"
 #include "runtime/error.h"
 #include "runtime/format.h"
+#include "runtime/matmul.h"
 #include "runtime/roof.h"
 #include "runtime/topology.h"
 
@@ -27,6 +29,7 @@
 #define ROOF_SWEEPS 7 /* of one answer, about 20 ms */
 #define MAX_DIM ((uint64_t)1 << 24)
 #define MAX_CALLS 100000000
+#define HELLO_CLASSES 8 /* that fit a line */
 
 struct probe {
 	struct qn_topology topology;
@@ -42,7 +45,8 @@ struct probe {
 	struct qn_bench *bench;
 	struct qn_roof_state *roof;
 	int n_threads, is_pinned;
-	int format; /* of the case */
+	int cpus[QN_MAX_CPUS]; /* of a pinned engine's threads */
+	int format;            /* of the case */
 };
 
 enum result { DONE, FAIL, ERROR, QUIT };
@@ -66,7 +70,7 @@ static int open_probe(struct probe *probe, struct quern_error *err)
 {
 	memset(probe, 0, sizeof(*probe));
 	qn_topology_read(&probe->topology);
-	probe->features = qn_cpu_features();
+	probe->features = qn_topology_features(&probe->topology);
 	probe->has_home = sched_getaffinity(0, sizeof(probe->home), &probe->home) == 0;
 	probe->verify_seconds = read_verify_seconds();
 	/* 1 ms where the clock is fine; 2 ms where it ticks at 50 ns or slower. */
@@ -191,6 +195,27 @@ static const char *arch_name(void)
 #endif
 }
 
+/* Keys that end in the number of the class. */
+static void put_classes(const struct qn_topology *topology, struct line_out *out)
+{
+	for (int i = 0; i < topology->n_classes && i < HELLO_CLASSES; i++) {
+		struct qn_core_class c;
+		char text[128], key[16];
+
+		qn_topology_class(topology, i, &c);
+		snprintf(key, sizeof(key), "name%d", i);
+		line_put_value(out, key, qn_cpu_kind_text(c.first.kind, text, sizeof(text)));
+		line_put(out, " core%d=0x%x part%d=0x%llx", i, (unsigned)c.first.kind, i,
+			 (unsigned long long)c.first.part);
+		snprintf(key, sizeof(key), "cpus%d", i);
+		qn_topology_cpus_text(c.cpus, c.n_cpus, text, sizeof(text));
+		/* Half a list would be a wrong one. */
+		line_put_value(out, key, strlen(text) + 1 < sizeof(text) ? text : "-");
+		line_put(out, " max_khz%d=%ld capacity%d=%d", i, c.first.max_khz, i,
+			 c.first.capacity);
+	}
+}
+
 static enum result answer_hello(struct probe *probe, const struct line *line, struct line_out *out,
 				struct quern_error *err)
 {
@@ -210,6 +235,7 @@ static enum result answer_hello(struct probe *probe, const struct line *line, st
 		 topology->l1d_bytes);
 	line_put_value(out, "cpu", topology->name);
 	line_put_value(out, "kernel", kernel);
+	put_classes(&probe->topology, out);
 	put_counters(probe->counters, out);
 	return DONE;
 }
@@ -236,29 +262,75 @@ static void pin_self(int cpu)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
+/* "class:I": n_threads cpus of that class, or all of them; how many, or -1. */
+static int list_class(const struct probe *probe, const char *number, uint64_t n_threads, int *cpus,
+		      struct quern_error *err)
+{
+	struct qn_core_class c;
+	char *end;
+	long i = *number >= '0' && *number <= '9' ? strtol(number, &end, 10) : -1;
+
+	if (i < 0 || *end || i >= probe->topology.n_classes)
+		return qn_error_set(err, "engine: cpus=class:%.20s: classes are 0 to %d", number,
+				    probe->topology.n_classes - 1);
+	qn_topology_class(&probe->topology, (int)i, &c);
+	if (n_threads > (uint64_t)c.n_cpus)
+		return qn_error_set(err, "engine: class %ld has %d cpus, for %llu threads", i,
+				    c.n_cpus, (unsigned long long)n_threads);
+	memcpy(cpus, c.cpus, sizeof(c.cpus));
+	return n_threads ? (int)n_threads : c.n_cpus;
+}
+
+/* The cpus to pin to; 0: none; -1 for a list that is none. */
+static int list_cpus(const struct probe *probe, const char *list, uint64_t n_threads, int *cpus,
+		     struct quern_error *err)
+{
+	int n;
+
+	if (strcmp(list, "-") == 0)
+		return 0;
+	if (strncmp(list, "class:", 6) == 0)
+		return list_class(probe, list + 6, n_threads, cpus, err);
+	n = qn_topology_parse_cpus(list, cpus, QN_MAX_CPUS);
+	if (n < 1 || (n_threads != 0 && n_threads != (uint64_t)n))
+		return qn_error_set(err,
+				    "engine: cpus=%.80s: must name one cpu a thread, like 0-3,7, "
+				    "each once, or a class, like class:0",
+				    list);
+	return n;
+}
+
+/* Events are tested on the core that they will count on, where cores differ. */
+static int reopen_counters(struct probe *probe, struct quern_error *err)
+{
+	struct counters *counters;
+
+	if (probe->topology.n_classes < 2)
+		return 0;
+	if (counters_open(&counters, err) < 0)
+		return -1;
+	counters_close(probe->counters);
+	probe->counters = counters;
+	return 0;
+}
+
 static enum result answer_engine(struct probe *probe, const struct line *line, struct line_out *out,
 				 struct quern_error *err)
 {
-	const char *list = line_value(line, "cpus");
 	struct quern_options options = {.size = sizeof(options)};
-	int cpus[QN_MAX_CPUS], n_cpus = 0;
+	int cpus[QN_MAX_CPUS], n_cpus;
+	char text[QN_MAX_CPUS * 6];
 	uint64_t n_threads;
 
 	if (line_number(line, "threads", 0, QN_MAX_CPUS, &n_threads, err) < 0)
 		return ERROR;
-	if (strcmp(list, "-") != 0) {
-		n_cpus = qn_topology_parse_cpus(list, cpus, QN_MAX_CPUS);
-		if (n_cpus < 1 || (n_threads != 0 && n_threads != (uint64_t)n_cpus)) {
-			qn_error_set(err,
-				     "engine: cpus=%.80s: must name one cpu a thread, like "
-				     "0-3,7, each once",
-				     list);
-			return ERROR;
-		}
-		options.cpus = list;
-		n_threads = (uint64_t)n_cpus;
-	}
-	options.n_threads = (int)n_threads;
+	n_cpus = list_cpus(probe, line_value(line, "cpus"), n_threads, cpus, err);
+	if (n_cpus < 0)
+		return ERROR;
+	qn_topology_cpus_text(cpus, n_cpus, text, sizeof(text));
+	if (n_cpus > 0)
+		options.cpus = text;
+	options.n_threads = n_cpus > 0 ? n_cpus : (int)n_threads;
 	close_engine(probe);
 	if (quern_open(&probe->engine, &options, err) < 0) {
 		probe->engine = NULL;
@@ -266,9 +338,14 @@ static enum result answer_engine(struct probe *probe, const struct line *line, s
 	}
 	probe->n_threads = quern_n_threads(probe->engine);
 	probe->is_pinned = n_cpus > 0;
-	if (probe->is_pinned)
+	if (probe->is_pinned) {
+		memcpy(probe->cpus, cpus, sizeof(cpus));
 		pin_self(cpus[0]);
+		if (reopen_counters(probe, err) < 0)
+			return ERROR;
+	}
 	line_put(out, " threads=%d", probe->n_threads);
+	line_put_value(out, "cpus", text);
 	return DONE;
 }
 
@@ -350,14 +427,43 @@ static enum result answer_prepare(struct probe *probe, const struct line *line,
 	return DONE;
 }
 
+struct places {
+	const int *cpus;
+	atomic_int n_away;
+};
+
+static void check_place(void *arg, int thread, int n_threads)
+{
+	struct places *places = arg;
+
+	(void)n_threads;
+	if (sched_getcpu() != places->cpus[thread])
+		atomic_fetch_add(&places->n_away, 1);
+}
+
+/*
+ * Is a pinned engine's thread elsewhere?  The system moves it when its core is unplugged or taken out of the
+ * process's cpuset, and tells nobody.
+ */
+static int is_away(const struct probe *probe)
+{
+	struct places places = {.cpus = probe->cpus};
+
+	if (probe->is_pinned)
+		qn_pool_run(probe->engine->pool, check_place, &places);
+	return atomic_load(&places.n_away) > 0;
+}
+
 static int take_sample(struct probe *probe, const struct qn_kernel *kernel, long n_calls,
 		       int64_t *ns, unsigned *flags, struct quern_error *err)
 {
-	int result;
+	int result, was_away = is_away(probe);
 
 	clock_watch_start(&probe->watch, probe->is_pinned || probe->n_threads == 1);
 	result = qn_bench_run(probe->bench, kernel, n_calls, ns, err);
 	*flags = clock_watch_stop(&probe->watch);
+	if (was_away || is_away(probe))
+		*flags |= PROBE_MIGRATED;
 	return result;
 }
 

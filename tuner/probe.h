@@ -11,11 +11,17 @@
  *
  *   hello                       ok protocol=1 kernels=N arch=x86_64 features=avx2,avx512,...
  *                                  cores=N classes=N llc_bytes=N l2_bytes=N l1d_bytes=N
- *                                  cpu=NAME kernel=OS%20RELEASE counters=papi|perf|none
- *                                  why=SENTENCE events=cycles,instructions,...
+ *                                  cpu=NAME kernel=OS%20RELEASE
+ *                                  name0=cortex-x3 core0=0x41d4e part0=0x411fd4e0 cpus0=7
+ *                                  max_khz0=N capacity0=N name1=...
+ *                                                (the first classes of cores, fastest first)
+ *                                  counters=papi|perf|none why=SENTENCE
+ *                                  events=cycles,instructions,...
  *   kernel i=I                  ok name=NAME
- *   engine threads=T cpus=LIST  ok threads=T     (T=0: the default; cpus=-: not pinned; replaces
- *                                                 the engine and closes the case)
+ *   engine threads=T cpus=LIST  ok threads=T cpus=LIST
+ *                                                (T=0: the default; cpus=-: not pinned;
+ *                                                 cpus=class:I: T cpus of that class, T=0: all;
+ *                                                 replaces the engine and closes the case)
  *   verify i=I seed=S           ok nmse=F        (in a forked child with a time limit; "fail crash
  *                                                 ...", "fail hang ..." or "fail wrong ...")
  *   case format=F m=M k=K n=N cold_bytes=B

@@ -40,21 +40,21 @@ static const struct qn_kernel *const kernels[] = {
 	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1,
 };
 
-/* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels, activations, NMSE of a lossy one */
+/* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels, activations, NMSE of a lossy one, kind of core (0: any) */
 static const struct qn_choice choices[] = {
-	{ QN_W1G128, 0, 0, 1, 0, 0, QN_A8G32, 0 },
-	{ QN_W1G128, 0, 0, 1, 0, 10, QN_A8G32, 0 },
-	{ QN_W1G128, 3200, 8640, 1, 2, 11, QN_A8G32, 7e-05 },
-	{ QN_WTGR, 0, 0, 1, 0, 6, QN_A8G32, 0 },
-	{ QN_WTGR, 3200, 8640, 1, 2, 12, QN_A8G32, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 7, QN_A8R, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 8, QN_A8R, 0 },
-	{ QN_W3G128, 0, 0, 1, 0, 1, QN_A8G32, 0 },
-	{ QN_W3G128, 0, 0, 32, 0, 9, QN_A8G32, 0 },
-	{ QN_W4G32, 0, 0, 1, 0, 2, QN_A8G32, 0 },
-	{ QN_W4G32, 0, 0, 1, 0, 3, QN_A8G32, 0 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 4, QN_A8G32, 0 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 5, QN_A8G32, 0 },
+	{ QN_W1G128, 0, 0, 1, 0, 0, QN_A8G32, 0, 0 },
+	{ QN_W1G128, 0, 0, 1, 0, 10, QN_A8G32, 0, 0 },
+	{ QN_W1G128, 3200, 8640, 1, 2, 11, QN_A8G32, 7e-05, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 6, QN_A8G32, 0, 0 },
+	{ QN_WTGR, 3200, 8640, 1, 2, 12, QN_A8G32, 0, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 7, QN_A8R, 0, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 8, QN_A8R, 0, 0 },
+	{ QN_W3G128, 0, 0, 1, 0, 1, QN_A8G32, 0, 0 },
+	{ QN_W3G128, 0, 0, 32, 0, 9, QN_A8G32, 0, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 2, QN_A8G32, 0, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 3, QN_A8G32, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 4, QN_A8G32, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 5, QN_A8G32, 0, 0 },
 };
 
 const struct qn_registry qn_registry = {
