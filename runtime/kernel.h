@@ -82,7 +82,10 @@ enum {
 	QN_NEON = 1 << 8, /* Armv8.0 Advanced SIMD */
 	QN_DOTPROD = 1 << 9,
 	QN_I8MM = 1 << 10,
-	QN_SVE2 = 1 << 11
+	QN_SVE = 1 << 11, /* with its I8MM; SVE2 is not needed */
+	QN_SVE128 = 1 << 12, /* vectors are as long */
+	QN_SVE256 = 1 << 13,
+	QN_SVE512 = 1 << 14
 };
 
 /*
@@ -213,7 +216,8 @@ struct qn_isa {
 
 /* Each of these is defined when the registry lists it. */
 extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avxvnni, qn_isa_avx512bw,
-	qn_isa_avx512, qn_isa_neon, qn_isa_dotprod, qn_isa_i8mm;
+	qn_isa_avx512, qn_isa_neon, qn_isa_dotprod, qn_isa_i8mm, qn_isa_sve128,
+	qn_isa_sve256, qn_isa_sve512;
 
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */

@@ -81,7 +81,7 @@ gemm.is_lossy = panel.is_lossy
 function gemm.default(format, isa)
   local wide = isa.registers == 32
   return {
-    RV = wide and 4 or 2, RG = 2, NT = (wide and 6 or 2) // format.halves, KC = 1024, PG = 2, ORDER = "rows", PART = 0,
+    RV = wide and 4 or 2, RG = 2, NT = isa.mmla and format.halves == 2 and 4 or (wide and 6 or 2) // format.halves, KC = 1024, PG = 2, ORDER = "rows", PART = 0,
     UNPACK = "shift",
   }
 end
@@ -139,7 +139,7 @@ function gemm.vars(point, format, isa, act)
     if vars.carried then vars.start_k = vars.scaled and span or 256 end
     vars.float_start = not vars.carried or vars.scaled
   end
-  -- Words of a token's scale and of a start in a prepared tile: with lanes starts fill vectors, with matrix products two
+  -- Words of a token's scale and of a start in a prepared tile: with lanes starts fill 16 bytes, with matrix products two
   -- tokens' share one, scales as well.
   vars.scale_words, vars.start_words = isa.mmla and 2 or 1, isa.mmla and 2 or isa.lanes or 1
   vars.tile_bytes = 32 + 4 * vars.scale_words

@@ -49,7 +49,7 @@ function panel.packs_decoded(format, row)
   local list = panel.packs(format, row) or { "bits" }
   if format.codebook or format.halves == 2 then return #list > 1 and list or nil end
   if tables == 4 and format.bits == 1 or tables == 2 and format.bits <= 3 then list[#list + 1] = "planes" end
-  if row.lanes and format.bits == 2 then list[#list + 1] = "pairs" end
+  if tables == 2 and format.bits == 2 then list[#list + 1] = "pairs" end
   return #list > 1 and list or nil
 end
 

@@ -326,7 +326,7 @@ static void test_holes(void)
 /* What cores of the allowed kinds have in common, and no more than the system says. */
 static void test_kinds(void)
 {
-	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE2;
+	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE | QN_SVE128 | QN_SVE256 | QN_SVE512;
 	struct qn_topology t = {.n_cores = 2};
 	char text[16];
 
@@ -342,7 +342,7 @@ static void test_kinds(void)
 	CHECK(qn_topology_features(&t) == qn_cpu_features());
 	t.cores[0].kind = 0x41d05; /* Exynos 9810 */
 	t.cores[1].kind = 0x53002;
-	CHECK(qn_topology_features(&t) == (qn_cpu_features() & ~(QN_DOTPROD | QN_I8MM | QN_SVE2)));
+	CHECK(qn_topology_features(&t) == (qn_cpu_features() & ~(QN_DOTPROD | QN_I8MM | QN_SVE | QN_SVE128 | QN_SVE256 | QN_SVE512)));
 }
 
 static void test_cpus_text(void)
@@ -545,8 +545,9 @@ static void test_features(void)
 {
 	const uint32_t x86 =
 		QN_AVX2 | QN_AVX512 | QN_AVX512VNNI | QN_AVX512VBMI | QN_GFNI | QN_AVXVNNI;
-	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE2;
-	const char *names = "avx2 avx512 avx512vnni avx512vbmi gfni avxvnni neon dotprod i8mm sve2";
+	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE | QN_SVE128 | QN_SVE256 | QN_SVE512;
+	const char *names = "avx2 avx512 avx512vnni avx512vbmi gfni avxvnni neon dotprod i8mm sve "
+			    "sve128 sve256 sve512";
 	uint32_t features = qn_cpu_features();
 	char text[128], small[8] = "#######";
 
