@@ -38,9 +38,10 @@ function panel.needed_unpack(p, format)
   end
 end
 
--- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes.
+-- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes, so no SDOT.
 function panel.packs(format, row)
-  return format.n_codes == 3 and format.group == 0 and row.pairs == 0 and { "bits", "trits" } or nil
+  local any_bytes = row.pairs == 0 and not (row.lanes and row.codes8 == "signed")
+  return format.n_codes == 3 and format.group == 0 and any_bytes and { "bits", "trits" } or nil
 end
 
 -- Where kernels for many tokens can also read the bit planes of lookups with tables side by side.
