@@ -201,7 +201,13 @@ uint32_t qn_cpu_features(void)
 #include <sys/prctl.h>
 
 /* Linux, arch/arm64/include/uapi/asm/hwcap.h; older headers lack the later ones. */
-enum { CAP_ASIMD = 1 << 1, CAP_ASIMDDP = 1 << 20, CAP_SVE = 1 << 22, CAP2_SVEI8MM = 1 << 9, CAP2_I8MM = 1 << 13 };
+enum {
+	CAP_ASIMD = 1 << 1,
+	CAP_ASIMDDP = 1 << 20,
+	CAP_SVE = 1 << 22,
+	CAP2_SVEI8MM = 1 << 9,
+	CAP2_I8MM = 1 << 13
+};
 
 /* The feature that stands for the length of SVE's vectors, which the threads of a process inherit; or 0. */
 static uint32_t find_sve_length(void)

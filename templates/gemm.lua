@@ -134,9 +134,10 @@ function gemm.vars(point, format, isa, act)
   vars.tile_halves = format.has_min and vars.min_halves or vars.halves
   vars.start_k, vars.scaled_sums = 32 // vars.tile_halves, format.has_min
   if isa.lanes then
-    -- Sums that stay integers have one start for all of a scale's span, or for 256 k: they carry on.
+    -- Sums that stay integers have one start for all of a scale's span, or for 256 k: they carry on.  Chunks of
+    -- blocks of trits start at any 32 k.
     vars.carried = act == "a8r" and vars.long_span
-    if vars.carried then vars.start_k = vars.scaled and span or 256 end
+    if vars.carried then vars.start_k = vars.scaled and span or vars.trits and 32 or 256 end
     vars.float_start = not vars.carried or vars.scaled
   end
   -- Words of a token's scale and of a start in a prepared tile: with lanes starts fill 16 bytes, with matrix products two

@@ -40,8 +40,8 @@ end
 
 -- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes, so no SDOT.
 function panel.packs(format, row)
-  local any_bytes = row.pairs == 0 and not (row.lanes and row.codes8 == "signed")
-  return format.n_codes == 3 and format.group == 0 and any_bytes and { "bits", "trits" } or nil
+  if format.n_codes ~= 3 or format.group > 0 or row.pairs > 0 then return nil end
+  return row.lanes and row.codes8 == "signed" and { "bits" } or { "bits", "trits" }
 end
 
 -- Where kernels for many tokens can also read the bit planes of lookups with tables side by side.

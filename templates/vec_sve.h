@@ -32,7 +32,15 @@ typedef vw vn;
 #define V_W svptrue_b32()
 
 static inline void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
-#define v_opaque(x) __asm__ volatile("" : "+w"(x))
+/* clang takes no type of a fixed length there. */
+static inline __attribute__((always_inline)) vb v_hide(vb a)
+{
+	svuint8_t hidden = a;
+
+	__asm__ volatile("" : "+w"(hidden));
+	return hidden;
+}
+#define v_opaque(x) ((x) = v_hide(x))
 
 /* bytes */
 static inline vb vb_load(const void *p) { return svld1_u8(V_B, p); }
