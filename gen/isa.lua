@@ -19,6 +19,15 @@ local isa = {}
 --   mmla          products of 2 rows of 8 codes with 2 tokens' activations: vn_mmla, vb_zip and others
 local avx2 = "-mavx2 -mfma -mf16c"
 local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
+-- SVE with vectors of so many bits: packed panels want them fixed.
+local function sve(bits, rank)
+  return {
+    name = "sve" .. bits, arch = "aarch64", features = "neon dotprod i8mm sve sve" .. bits, replaces = "",
+    flags = "-march=armv8.2-a+sve+dotprod+i8mm -msve-vector-bits=" .. bits, rank = rank, vector_bytes = bits // 8,
+    registers = 32, pairs = 0, codes8 = "unsigned", tables = { 1 }, unpack = { "shift" }, lanes = 4, mmla = true,
+  }
+end
+
 local rows = {
   {
     name = "scalar", arch = "any", features = "", replaces = "", flags = "-Os", rank = 0, vector_bytes = 16,
@@ -52,9 +61,10 @@ local rows = {
   },
   {
     name = "i8mm", arch = "aarch64", features = "neon dotprod i8mm", replaces = "dotprod",
-    flags = "-march=armv8.2-a+dotprod+i8mm", rank = 3, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed",
+    flags = "-march=armv8.2-a+dotprod+i8mm", rank = 4, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed",
     tables = { 1, 2 }, unpack = { "shift" }, lanes = 4, mmla = true,
   },
+  sve(128, 3), sve(256, 5), sve(512, 6),
 }
 
 function isa.names()

@@ -23,10 +23,20 @@ static const struct {
 			{QN_NEON, "neon"},
 			{QN_DOTPROD, "dotprod"},
 			{QN_I8MM, "i8mm"},
-			{QN_SVE2, "sve2"}};
+			{QN_SVE, "sve"},
+			{QN_SVE128, "sve128"},
+			{QN_SVE256, "sve256"},
+			{QN_SVE512, "sve512"}};
 
-/* What cores of AArch64 have at most, of QN_NEON ... QN_SVE2. */
-enum { V8_0 = QN_NEON, V8_2 = V8_0 | QN_DOTPROD, V8_6 = V8_2 | QN_I8MM, V9_0 = V8_6 | QN_SVE2 };
+/* What cores of AArch64 have at most, of QN_NEON ... QN_SVE512; vectors may be told to be shorter. */
+enum {
+	V8_0 = QN_NEON,
+	V8_2 = V8_0 | QN_DOTPROD,
+	V8_6 = V8_2 | QN_I8MM,
+	V9_0 = V8_6 | QN_SVE | QN_SVE128,
+	V1 = V9_0 | QN_SVE256,
+	ANY = V1 | QN_SVE512
+};
 
 /* By number. */
 static const struct {
@@ -45,7 +55,7 @@ static const struct {
 	{0x41d0c, V8_2, "neoverse-n1"},
 	{0x41d0d, V8_2, "cortex-a77"},
 	{0x41d0e, V8_2, "cortex-a76ae"},
-	{0x41d40, V8_6, "neoverse-v1"},
+	{0x41d40, V1, "neoverse-v1"},
 	{0x41d41, V8_2, "cortex-a78"},
 	{0x41d42, V8_2, "cortex-a78ae"},
 	{0x41d44, V8_2, "cortex-x1"},
@@ -119,7 +129,7 @@ uint32_t qn_cpu_kind_features(uint32_t kind)
 {
 	int i = find_kind(kind);
 
-	return i < 0 ? UINT32_MAX : kinds[i].features | ~(uint32_t)V9_0;
+	return i < 0 ? UINT32_MAX : kinds[i].features | ~(uint32_t)ANY;
 }
 
 char *qn_cpu_kind_text(uint32_t kind, char *text, size_t n_bytes)
@@ -188,9 +198,30 @@ uint32_t qn_cpu_features(void)
 #elif defined(__aarch64__)
 
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 
 /* Linux, arch/arm64/include/uapi/asm/hwcap.h; older headers lack the later ones. */
-enum { CAP_ASIMD = 1 << 1, CAP_ASIMDDP = 1 << 20, CAP2_SVE2 = 1 << 1, CAP2_I8MM = 1 << 13 };
+enum {
+	CAP_ASIMD = 1 << 1,
+	CAP_ASIMDDP = 1 << 20,
+	CAP_SVE = 1 << 22,
+	CAP2_SVEI8MM = 1 << 9,
+	CAP2_I8MM = 1 << 13
+};
+
+/* The feature that stands for the length of SVE's vectors, which the threads of a process inherit; or 0. */
+static uint32_t find_sve_length(void)
+{
+	const int get_length = 51, mask = 0xffff; /* PR_SVE_GET_VL, PR_SVE_VL_LEN_MASK */
+	const int length = prctl(get_length, 0, 0, 0, 0);
+
+	switch (length < 0 ? 0 : length & mask) {
+	case 16: return QN_SVE128;
+	case 32: return QN_SVE256;
+	case 64: return QN_SVE512;
+	default: return 0;
+	}
+}
 
 uint32_t qn_cpu_features(void)
 {
@@ -203,8 +234,8 @@ uint32_t qn_cpu_features(void)
 		features |= QN_DOTPROD;
 	if (cap2 & CAP2_I8MM)
 		features |= QN_I8MM;
-	if (cap2 & CAP2_SVE2)
-		features |= QN_SVE2;
+	if (cap & CAP_SVE && cap2 & CAP2_SVEI8MM)
+		features |= QN_SVE | find_sve_length();
 	return features;
 }
 

@@ -83,7 +83,10 @@ enum {
 	QN_NEON = 1 << 8, /* Armv8.0 Advanced SIMD */
 	QN_DOTPROD = 1 << 9,
 	QN_I8MM = 1 << 10,
-	QN_SVE2 = 1 << 11
+	QN_SVE = 1 << 11,    /* with its I8MM; SVE2 is not needed */
+	QN_SVE128 = 1 << 12, /* vectors are as long */
+	QN_SVE256 = 1 << 13,
+	QN_SVE512 = 1 << 14
 };
 
 /*
@@ -214,7 +217,8 @@ struct qn_isa {
 
 /* Each of these is defined when the registry lists it. */
 extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avxvnni, qn_isa_avx512bw,
-	qn_isa_avx512, qn_isa_neon, qn_isa_dotprod, qn_isa_i8mm;
+	qn_isa_avx512, qn_isa_neon, qn_isa_dotprod, qn_isa_i8mm, qn_isa_sve128, qn_isa_sve256,
+	qn_isa_sve512;
 
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */
@@ -225,13 +229,13 @@ struct qn_kernel {
 	uint8_t format; /* enum qn_format_id */
 	uint8_t act;    /* enum qn_act_id */
 	struct qn_layout layout;
-	uint16_t token_tile;     /* tokens it multiplies at a time; it takes any number */
-	int16_t bias;            /* added to sums, times the sum of the activations */
+	uint16_t token_tile; /* tokens it multiplies at a time; it takes any number */
+	int16_t bias;        /* added to sums, times the sum of the activations */
 	/* What prepare writes of the sums of activations, see qn_tiles_* and qn_starts_*. */
-	uint16_t start_k;     /* activations of one start: 16 or a multiple of 32 up to 256 */
-	uint8_t float_start;  /* starts have V_FLOAT_START added */
-	uint8_t per_step;     /* lossy lookups: a unit of a sum is this many half steps of the table */
-	uint8_t scaled_sums;  /* sums times the scale stand there, too */
+	uint16_t start_k;    /* activations of one start: 16 or a multiple of 32 up to 256 */
+	uint8_t float_start; /* starts have V_FLOAT_START added */
+	uint8_t per_step; /* lossy lookups: a unit of a sum is this many half steps of the table */
+	uint8_t scaled_sums;     /* sums times the scale stand there, too */
 	uint8_t act_top;         /* |q| it takes at most: 127, or less, which is lossy */
 	uint8_t adds;            /* 0; lossy lookups: sums of a table that fit a byte together */
 	uint32_t prepared_bytes; /* of a token's 32 activations */

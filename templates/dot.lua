@@ -83,7 +83,7 @@ end
 function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa)
   vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
-  if isa.lanes then
+  if isa.lanes and not vars.trits then
     local step_scale = format.super > 0 or format.group == 16 or format.group == 32
     vars.carried = act == "a8r" and not step_scale
     if format.bits == 2 then mask_in_place(vars) end
@@ -94,7 +94,7 @@ function dot.vars(point, format, isa, act)
       vars.float_start = format.group > 0
     end
     vars.start_k = not vars.carried and 32 // format.halves or format.group > 0 and format.group or 256
-    vars.prepared_bytes, vars.prepare = isa.vector_bytes * format.halves, "qn_starts_" .. isa.name
+    vars.prepared_bytes, vars.prepare = 16 * format.halves, "qn_starts_" .. isa.name
   end
   return vars
 end

@@ -81,7 +81,7 @@ gemm.is_lossy = panel.is_lossy
 function gemm.default(format, isa)
   local wide = isa.registers == 32
   return {
-    RV = wide and 4 or 2, RG = 2, NT = (wide and 6 or 2) // format.halves, KC = 1024, PG = 2, ORDER = "rows", PART = 0,
+    RV = wide and 4 or 2, RG = 2, NT = isa.mmla and format.halves == 2 and 4 or (wide and 6 or 2) // format.halves, KC = 1024, PG = 2, ORDER = "rows", PART = 0,
     UNPACK = "shift",
   }
 end
@@ -134,12 +134,13 @@ function gemm.vars(point, format, isa, act)
   vars.tile_halves = format.has_min and vars.min_halves or vars.halves
   vars.start_k, vars.scaled_sums = 32 // vars.tile_halves, format.has_min
   if isa.lanes then
-    -- Sums that stay integers have one start for all of a scale's span, or for 256 k: they carry on.
+    -- Sums that stay integers have one start for all of a scale's span, or for 256 k: they carry on.  Chunks of
+    -- blocks of trits start at any 32 k.
     vars.carried = act == "a8r" and vars.long_span
-    if vars.carried then vars.start_k = vars.scaled and span or 256 end
+    if vars.carried then vars.start_k = vars.scaled and span or vars.trits and 32 or 256 end
     vars.float_start = not vars.carried or vars.scaled
   end
-  -- Words of a token's scale and of a start in a prepared tile: with lanes starts fill vectors, with matrix products two
+  -- Words of a token's scale and of a start in a prepared tile: with lanes starts fill 16 bytes, with matrix products two
   -- tokens' share one, scales as well.
   vars.scale_words, vars.start_words = isa.mmla and 2 or 1, isa.mmla and 2 or isa.lanes or 1
   vars.tile_bytes = 32 + 4 * vars.scale_words

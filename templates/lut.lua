@@ -26,7 +26,7 @@ local lut = {
     { name = "NT", tile = "n", values = { 1, 2, 4 }, ordered = true },
     { name = "ADJ", tile = "a", values = function(_, isa) return isa.tables end },
     { name = "ADDS", tile = "q", values = { 0, 1, 2, 4 }, usual = 0 },
-    { name = "SIDE", tile = "b", values = function(format, isa) return isa.lanes and format.bits == 2 and { 1, 2 } end,
+    { name = "SIDE", tile = "b", values = function(format, isa) return isa.tables[2] == 2 and format.bits == 2 and { 1, 2 } end,
       usual = 1 },
     { name = "SPAN", tile = "s", values = function(_, isa) return isa.tables[2] == 2 and { 32, 64, 128 } end,
       ordered = true, usual = 32 },

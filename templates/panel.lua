@@ -38,9 +38,10 @@ function panel.needed_unpack(p, format)
   end
 end
 
--- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes.
+-- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes, so no SDOT.
 function panel.packs(format, row)
-  return format.n_codes == 3 and format.group == 0 and row.pairs == 0 and { "bits", "trits" } or nil
+  if format.n_codes ~= 3 or format.group > 0 or row.pairs > 0 then return nil end
+  return row.lanes and row.codes8 == "signed" and { "bits" } or { "bits", "trits" }
 end
 
 -- Where kernels for many tokens can also read the bit planes of lookups with tables side by side.
@@ -49,7 +50,7 @@ function panel.packs_decoded(format, row)
   local list = panel.packs(format, row) or { "bits" }
   if format.codebook or format.halves == 2 then return #list > 1 and list or nil end
   if tables == 4 and format.bits == 1 or tables == 2 and format.bits <= 3 then list[#list + 1] = "planes" end
-  if row.lanes and format.bits == 2 then list[#list + 1] = "pairs" end
+  if tables == 2 and format.bits == 2 then list[#list + 1] = "pairs" end
   return #list > 1 and list or nil
 end
 

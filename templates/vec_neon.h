@@ -44,6 +44,9 @@ static inline vb vb_quad(const int8_t *p)
 	return vreinterpretq_u8_s32(vld1q_dup_s32((const int32_t *)p));
 }
 
+/* 16 bytes in every 16-byte lane, of which this ISA has one */
+static inline vb vb_quads(const void *p) { return vld1q_u8(p); }
+
 /* Two tables side by side, each index < 32. */
 typedef uint8x16x2_t vb2;
 static inline vb2 vb2_load(const uint8_t *p) { return vld1q_u8_x2(p); }
@@ -189,6 +192,7 @@ static inline void v_half_sums(const int8_t *p, int32_t out[2])
 /* floats */
 static inline vf vf_set(float x) { return vdupq_n_f32(x); }
 static inline vf vf_load(const float *p) { return vld1q_f32(p); }
+static inline vf vf_quads(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, vf a) { vst1q_f32(p, a); }
 static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }

@@ -193,7 +193,7 @@ static const struct qn_kernel kernels[] = {[BAD_RIGHT4] = KERNEL("right4", 4, ru
 					   [BAD_LEAVE] = KERNEL("leave", 4, run_leave, 0),
 					   /* No machine has both. */
 					   [BAD_FOREIGN] = KERNEL("foreign", 4, run_right4,
-								  QN_AVX512 | QN_SVE2)};
+								  QN_AVX512 | QN_SVE512)};
 
 static const struct qn_isa *const isa_list[] = {&plain};
 static const struct qn_kernel *const kernel_list[] = {&kernels[0], &kernels[1], &kernels[2],

@@ -245,7 +245,7 @@ static void check_lossy(struct gen *gen)
 	CHECK(access("lossy/kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4q1.c", F_OK) == 0);
 	CHECK(access("lossy/kernel_lut_w1g128_a8g32_avx512_r4k1p0n1a4q1.c", F_OK) < 0);
 	text = scratch_read_text("lossy/kernels.c");
-	CHECK(text && strstr(text, "QN_A8G32, 7e-05 }"));
+	CHECK(text && strstr(text, "QN_A8G32, 7e-05, 0 }"));
 	free(text);
 
 	scratch_write_text(path, "quern: results\nschema: 1\nentries:\n" LOSSY("64", "8", "", "2",

@@ -323,10 +323,13 @@ static void test_holes(void)
 	end_machine();
 }
 
+/* SVE of any length */
+static const uint32_t sve = QN_SVE | QN_SVE128 | QN_SVE256 | QN_SVE512;
+
 /* What cores of the allowed kinds have in common, and no more than the system says. */
 static void test_kinds(void)
 {
-	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE2;
+	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | sve;
 	struct qn_topology t = {.n_cores = 2};
 	char text[16];
 
@@ -335,14 +338,15 @@ static void test_kinds(void)
 	CHECK(strcmp(qn_cpu_kind_text(0x41fff, text, sizeof(text)), "0x41fff") == 0);
 	CHECK(strcmp(qn_cpu_kind_text(0, text, sizeof(text)), "unknown") == 0);
 	CHECK(qn_cpu_kind_name(0x41d03) && !qn_cpu_kind_name(0x41fff) && !qn_cpu_kind_name(0));
-	CHECK(qn_cpu_kind_features(0x41d46) == UINT32_MAX);
+	CHECK((qn_cpu_kind_features(0x41d46) & sve) == (QN_SVE | QN_SVE128));
+	CHECK((qn_cpu_kind_features(0x41d40) & sve) == (sve & ~QN_SVE512));
 	CHECK((qn_cpu_kind_features(0x41d03) & arm) == QN_NEON);
 	CHECK((qn_cpu_kind_features(0x41d0b) & arm) == (QN_NEON | QN_DOTPROD));
 	CHECK(qn_cpu_kind_features(0) == UINT32_MAX && qn_cpu_kind_features(1) == UINT32_MAX);
 	CHECK(qn_topology_features(&t) == qn_cpu_features());
 	t.cores[0].kind = 0x41d05; /* Exynos 9810 */
 	t.cores[1].kind = 0x53002;
-	CHECK(qn_topology_features(&t) == (qn_cpu_features() & ~(QN_DOTPROD | QN_I8MM | QN_SVE2)));
+	CHECK(qn_topology_features(&t) == (qn_cpu_features() & ~(arm & ~QN_NEON)));
 }
 
 static void test_cpus_text(void)
@@ -545,8 +549,9 @@ static void test_features(void)
 {
 	const uint32_t x86 =
 		QN_AVX2 | QN_AVX512 | QN_AVX512VNNI | QN_AVX512VBMI | QN_GFNI | QN_AVXVNNI;
-	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | QN_SVE2;
-	const char *names = "avx2 avx512 avx512vnni avx512vbmi gfni avxvnni neon dotprod i8mm sve2";
+	const uint32_t arm = QN_NEON | QN_DOTPROD | QN_I8MM | sve;
+	const char *names = "avx2 avx512 avx512vnni avx512vbmi gfni avxvnni neon dotprod i8mm sve "
+			    "sve128 sve256 sve512";
 	uint32_t features = qn_cpu_features();
 	char text[128], small[8] = "#######";
 
