@@ -249,7 +249,8 @@ static uint8_t *pack_step(const struct quern_matrix *matrix, const struct part *
 {
 	const struct qn_layout *layout = &matrix->kernel->layout;
 	const int vector_rows = layout->vector_bytes / layout->adjacent;
-	const int k_each = layout->order == QN_PLANES ? 4 : 1, pairs = layout->order == QN_PLANE_PAIRS;
+	const int k_each = layout->order == QN_PLANES ? 4 : 1,
+		  pairs = layout->order == QN_PLANE_PAIRS;
 
 	for (int first = 0; first < layout->panel_rows; first += vector_rows) {
 		for (int p = 0; p < n_parts; p++) {
