@@ -138,8 +138,20 @@ struct qn_acts {
 	const float *scale; /* [n_tokens][k / 32], x = scale * q; a8r: all of a token are equal */
 	const int32_t *sum; /* [n_tokens][k / 32], sum of q over 32 */
 	const int32_t *half_sum; /* [n_tokens][k / 16], over 16 */
+	const float *x; /* [n_tokens][x_stride], x_k each, not padded: what q was rounded from */
+	long x_stride, x_k;
 	const uint8_t *prepared; /* what the kernel's prepare wrote, or NULL */
 };
+
+/* Group g of token t as it came, zeros behind the last of K. */
+static inline void qn_acts_group(const struct qn_acts *x, long t, long g, float group[QN_GROUP])
+{
+	const long first = g * QN_GROUP, left = x->x_k - first;
+	const long n = left < 0 ? 0 : left < QN_GROUP ? left : QN_GROUP;
+
+	for (long i = 0; i < QN_GROUP; i++)
+		group[i] = i < n ? x->x[t * x->x_stride + first + i] : 0;
+}
 
 /*
  * The activations of one token, for kernels whose prepare lays tokens one after the other.  A token
@@ -156,6 +168,9 @@ static inline struct qn_acts qn_token(const struct qn_acts *x, long token, size_
 		.scale = x->scale + t * groups,
 		.sum = x->sum + t * groups,
 		.half_sum = x->half_sum + 2 * t * groups,
+		.x = x->x + t * x->x_stride,
+		.x_stride = x->x_stride,
+		.x_k = x->x_k,
 		.prepared =
 			prepared_bytes ? x->prepared + (size_t)(t * groups) * prepared_bytes : NULL,
 	};

@@ -397,6 +397,9 @@ static void run_passes(struct job *job, int n_matrices)
 			.scale = engine->scale,
 			.sum = engine->sum,
 			.half_sum = engine->half_sum,
+			.x = call->x + t * call->x_stride,
+			.x_stride = call->x_stride,
+			.x_k = call->matrices[0]->k,
 		};
 		atomic_store_explicit(&job->next, 0, memory_order_relaxed);
 		if (n_threads == 1)

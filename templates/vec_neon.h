@@ -20,8 +20,10 @@ typedef struct { int16x8_t low, high; } vn;     /* of the low and high 8 bytes *
 #endif
 
 static inline void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
-/* What is loaded through p from here on is loaded after a is there. */
-#define v_order(p, a) __asm__ volatile("" : "+r"(p) : "w"(a))
+/* p += n in the register of p, where compilers would count from where it began. */
+#define v_advance(p, n) do { (p) += (n); __asm__("" : "+r"(p)); } while (0)
+/* a is to be there before anything else is loaded. */
+#define v_finish(a) __asm__ volatile("" : : "w"(a) : "memory")
 #define v_opaque(x) __asm__ volatile("" : "+w"(x))
 
 /* bytes */
