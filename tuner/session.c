@@ -22,13 +22,18 @@ struct session {
 
 	/* State of the running probe. */
 	struct device_probe *probe; /* NULL: not running */
+	struct cores cores;         /* as it numbers them */
 	int threads;                /* of its engine; 0: none */
+	const struct cores_class *pinned;
 	char place[160];            /* its case; empty: none */
 	unsigned char *prepared;
 	char wrong_place[160]; /* a case that cannot be opened, and why */
 	char wrong_why[256];
 
 	double seconds; /* average of a time request */
+
+	session_before_fn *before;
+	void *before_context;
 };
 
 /* What a question needs, and how its answer is checked. */
@@ -37,9 +42,9 @@ struct question {
 	const char *verb; /* to the probe: verb, " i=KERNEL" when there is one, rest */
 	const char *name; /* of the kernel; NULL: none */
 	const char *rest;
-	int threads;                      /* 0: no engine needed */
-	const struct session_case *place; /* NULL: none needed */
-	int with_weights;                 /* packed before */
+	const struct session_case *target; /* its threads and cores; NULL: no engine needed */
+	const struct session_case *place;  /* NULL: none needed */
+	int with_weights;                  /* packed before */
 	double time_out_s;
 	int (*check)(const char *answer, double wall_s, long calls);
 	long calls;
@@ -88,6 +93,14 @@ void session_close(struct session *session)
 	free_program(session);
 	free(session->log_path);
 	free(session);
+}
+
+void session_set_target(struct session_case *place, int threads, const struct cores_class *cores)
+{
+	place->threads = threads;
+	place->cores = cores;
+	snprintf(place->target, sizeof(place->target), "t%d%s%s", threads, cores ? "@" : "",
+		 cores ? cores->name : "");
 }
 
 void session_use(struct session *session, const char *program, const char *const *names, int n)
@@ -162,6 +175,10 @@ static enum device_outcome start_probe(struct session *session, char *answer)
 		snprintf(answer, PROBE_LINE, "the probe is not the one that was linked");
 		return DEVICE_ERROR;
 	}
+	if (cores_read(&session->cores, answer, &err) < 0) {
+		snprintf(answer, PROBE_LINE, "%s", err.text);
+		return DEVICE_ERROR;
+	}
 	return learn_names(session, answer);
 }
 
@@ -171,15 +188,28 @@ static void describe_case(const struct session_case *place, char *text, size_t n
 		 place->m, place->k, place->n, place->cold_bytes);
 }
 
-static enum device_outcome open_engine(struct session *session, int threads, char *answer)
+static enum device_outcome open_engine(struct session *session, const struct session_case *target,
+				       char *answer)
 {
-	char request[64];
+	const struct cores_class *pinned = target->cores, *now;
+	const int threads = target->threads;
+	char request[64], cpus[32] = "-";
 	long long have;
 	enum device_outcome outcome;
 
-	if (session->threads == threads)
+	if (session->threads == threads && session->pinned == pinned)
 		return DEVICE_OK;
-	snprintf(request, sizeof(request), "engine threads=%d cpus=-", threads);
+	if (pinned) {
+		now = cores_find(&session->cores, pinned);
+		if (!now) {
+			snprintf(answer, PROBE_LINE,
+				 "of class %s, %ld cores at %ld kHz, nothing is there now",
+				 pinned->name, pinned->n_cpus, pinned->max_khz);
+			return DEVICE_ERROR;
+		}
+		snprintf(cpus, sizeof(cpus), "class:%d", now->index);
+	}
+	snprintf(request, sizeof(request), "engine threads=%d cpus=%s", threads, cpus);
 	session->threads = 0;
 	*session->place = 0;
 	outcome = device_ask(session->probe, session->device->time_out_s, request, answer);
@@ -191,6 +221,7 @@ static enum device_outcome open_engine(struct session *session, int threads, cha
 		return DEVICE_ERROR;
 	}
 	session->threads = threads;
+	session->pinned = pinned;
 	return DEVICE_OK;
 }
 
@@ -239,9 +270,9 @@ static enum device_outcome attempt(struct session *session, const struct questio
 	*stage = AT_START;
 	if (!session->probe)
 		outcome = start_probe(session, answer);
-	if (outcome == DEVICE_OK && question->threads) {
+	if (outcome == DEVICE_OK && question->target) {
 		*stage = AT_ENGINE;
-		outcome = open_engine(session, question->threads, answer);
+		outcome = open_engine(session, question->target, answer);
 	}
 	if (outcome == DEVICE_OK && question->place) {
 		*stage = AT_CASE;
@@ -307,7 +338,7 @@ static void say_lost(const struct session *session, const char *why)
 	char *text = fail_text("%s was lost: %s; starting its probe again", device->name, why);
 
 	if (device->say)
-		device->say(device->say_context, text);
+		device->say(device->context, text);
 	free(text);
 }
 
@@ -376,6 +407,9 @@ static int ask(struct session *session, const struct question *question, char *a
 	char text[PROBE_LINE + 16];
 
 	if (!known) {
+		if (session->before && !strcmp(question->verb, "time") &&
+		    session->before(session->before_context, question->place, error) < 0)
+			return -1;
 		if (ask_probe(session, question, text, error) < 0 ||
 		    journal_add(session->journal, question->key, text, &error->fatal) < 0)
 			return -1;
@@ -397,8 +431,8 @@ static int ask(struct session *session, const struct question *question, char *a
 static char *case_key(const char *verb, const struct session_case *place, const char *name,
 		      const char *more)
 {
-	return fail_text("%s %s %ldx%ld n%ld t%d %s%s", verb, place->format, place->m, place->k,
-			 place->n, place->threads, name, more);
+	return fail_text("%s %s %ldx%ld n%ld %s %s%s", verb, place->format, place->m, place->k,
+			 place->n, place->target, name, more);
 }
 
 static int check_verify(const char *answer, double wall_s, long calls)
@@ -448,7 +482,7 @@ int session_prepare(struct session *session, const struct session_case *place, c
 		.verb = "prepare",
 		.name = name,
 		.rest = "",
-		.threads = place->threads,
+		.target = place,
 		.place = place,
 		.check = check_prepare,
 		.time_out_s = SLOW * session->device->time_out_s,
@@ -483,7 +517,7 @@ int session_time(struct session *session, const struct session_case *place, cons
 		.verb = "time",
 		.name = name,
 		.rest = rest,
-		.threads = place->threads,
+		.target = place,
 		.place = place,
 		.with_weights = 1,
 		.check = check_time,
@@ -518,15 +552,15 @@ static int check_roof(const char *answer, double wall_s, long calls)
 	       streams < 1 << 20 && device_value_long(answer, "huge", &huge) == 0;
 }
 
-int session_roof(struct session *session, int threads, const char *number,
+int session_roof(struct session *session, const struct session_case *place, const char *number,
 		 struct session_roof *roof, struct session_error *error)
 {
-	char *key = fail_text("roof t%d %s", threads, number), answer[PROBE_LINE + 1];
+	char *key = fail_text("roof %s %s", place->target, number), answer[PROBE_LINE + 1];
 	struct question question = {
 		.key = key,
 		.verb = "roof",
 		.rest = "",
-		.threads = threads,
+		.target = place,
 		.check = check_roof,
 		.time_out_s = SLOW * session->device->time_out_s,
 	};
@@ -563,7 +597,7 @@ int session_count(struct session *session, const struct session_case *place, con
 		.verb = "count",
 		.name = name,
 		.rest = rest,
-		.threads = place->threads,
+		.target = place,
 		.place = place,
 		.with_weights = 1,
 		.check = check_count,
@@ -573,6 +607,139 @@ int session_count(struct session *session, const struct session_case *place, con
 
 	if (!status)
 		device_value_double(answer, "value", value);
+	free(rest);
+	free(key);
+	free(more);
+	return status;
+}
+
+/* ---- how the device is now ---- */
+
+void session_set_before(struct session *session, session_before_fn *before, void *context)
+{
+	session->before = before;
+	session->before_context = context;
+}
+
+/* Like ask, of the probe every time. */
+static int ask_now(struct session *session, const struct question *question, char *answer,
+		   struct session_error *error)
+{
+	char text[PROBE_LINE + 16];
+
+	if (ask_probe(session, question, text, error) < 0)
+		return -1;
+	if (!strncmp(text, "fail ", 5)) {
+		snprintf(error->why, sizeof(error->why), "%.500s", text + 5);
+		return SESSION_FAILED;
+	}
+	snprintf(answer, PROBE_LINE + 1, "%.*s", PROBE_LINE, text + 3);
+	return 0;
+}
+
+static int check_canary(const char *answer, double wall_s, long calls)
+{
+	long long ns;
+
+	(void)wall_s, (void)calls;
+	return device_value_long(answer, "ns", &ns) == 0 && ns > 0 && ns < 60000000000;
+}
+
+int session_canary(struct session *session, const struct session_case *place, double *ns,
+		   struct session_error *error)
+{
+	char answer[PROBE_LINE + 1];
+	struct question question = {
+		.key = "canary",
+		.verb = "canary",
+		.rest = "",
+		.target = place,
+		.check = check_canary,
+		.time_out_s = session->device->time_out_s,
+	};
+	int status = ask_now(session, &question, answer, error);
+
+	if (!status)
+		device_value_double(answer, "ns", ns);
+	return status;
+}
+
+static int check_vitals(const char *answer, double wall_s, long calls)
+{
+	char text[32];
+
+	(void)wall_s, (void)calls;
+	return device_value(answer, "temp_mc", text, sizeof(text)) == 0;
+}
+
+int session_vitals(struct session *session, double *temperature, int *is_throttled,
+		   struct session_error *error)
+{
+	char answer[PROBE_LINE + 1];
+	struct question question = {
+		.key = "vitals",
+		.verb = "vitals",
+		.rest = "",
+		.check = check_vitals,
+		.time_out_s = session->device->time_out_s,
+	};
+	int status = ask_now(session, &question, answer, error);
+	double millidegrees;
+	long long throttled = 0;
+
+	*temperature = NAN;
+	*is_throttled = 0;
+	if (status)
+		return status;
+	if (device_value_double(answer, "temp_mc", &millidegrees) == 0)
+		*temperature = 1e-3 * millidegrees;
+	if (device_value_long(answer, "throttled", &throttled) == 0)
+		*is_throttled = throttled != 0;
+	return 0;
+}
+
+static int check_sustain(const char *answer, double wall_s, long calls)
+{
+	long long ns, told;
+
+	(void)wall_s, (void)calls;
+	return device_value_long(answer, "ns", &ns) == 0 && ns > 0 &&
+	       device_value_long(answer, "calls", &told) == 0 && told > 0 && told < 1ll << 40;
+}
+
+int session_sustain(struct session *session, const struct session_case *place, const char *name,
+		    double seconds, const char *number, struct session_load *load,
+		    struct session_error *error)
+{
+	char *more = fail_text(" %s", number ? number : ""), answer[PROBE_LINE + 1];
+	char *key = case_key("sustain", place, name, more);
+	char *rest = fail_text(" seconds=%g", seconds);
+	struct question question = {
+		.key = key,
+		.verb = "sustain",
+		.name = name,
+		.rest = rest,
+		.target = place,
+		.place = place,
+		.with_weights = 1,
+		.check = check_sustain,
+		.time_out_s = 2 * seconds + session->device->time_out_s,
+	};
+	int status = (number ? ask : ask_now)(session, &question, answer, error);
+	long long calls = 0;
+
+	memset(load, 0, sizeof(*load));
+	if (!status) {
+		device_value_long(answer, "ns", &load->ns);
+		device_value_long(answer, "calls", &calls);
+		load->calls = (long)calls;
+		if (device_value_double(answer, "energy_uj", &load->energy_uj) < 0 ||
+		    load->energy_uj < 0)
+			load->energy_uj = 0;
+		if (device_value(answer, "source", load->source, sizeof(load->source)) < 0 ||
+		    !*load->source)
+			strcpy(load->source, "unknown");
+	}
 	free(rest);
 	free(key);
 	free(more);
