@@ -322,7 +322,8 @@ static void answer(char *line)
 		       "avx512vbmi,gfni %s llc_bytes=1048576 l2_bytes=65536 "
 		       "l1d_bytes=32768 cpu=Fake%%20CPU%%20%%2f1 kernel=Fake%%201.0 counters=none "
 		       "why=a%%20fake events=page_faults\n",
-		       n_kernels, getenv("FAKE_CORES") ? getenv("FAKE_CORES") : "cores=2 classes=1");
+		       n_kernels,
+		       getenv("FAKE_CORES") ? getenv("FAKE_CORES") : "cores=2 classes=1");
 	else if (!strcmp(verb, "kernel"))
 		printf("ok name=%s\n", kernels[i]);
 	else if (!strcmp(verb, "engine"))

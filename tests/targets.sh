@@ -97,12 +97,12 @@ little=$(cores 1 cortex-a510 0x41d46 0-2,4 2000000)
 # ---- cores that are alike ----
 
 tuned calm
-lacks calm/r.yaml core
+lacks calm/r.yaml ' core: \|core_name'
 lacks calm/r.journal '@'
 [ "$(grep -c '^  kernel: ' "$dir/calm/r.yaml")" = 4 ] || fail 'calm: not 4 winners'
 (tune calm --cores big)
 [ $? = 2 ] || fail 'calm: takes cores that are not there'
-has calm/out "^quern: --cores: the device has no cores 'big': must be all or fastest"
+has calm/out "^quern: --cores: the device has no cores 'big': must be all, fastest; it does not tell"
 FAKE_CORES="cores=1 classes=1 $big"
 export FAKE_CORES
 tuned alike --cores cortex-x3
@@ -127,7 +127,7 @@ has two/r.journal '"question":"batch w4g32 a8g32 n1 0 @cortex-x3"'
 has two/r.yaml '  core_name: cortex-a510'
 has two/out '^roof, 4 threads on cortex-a510: '
 has two/out '^w4g32 .*  cortex-x3 '
-[ "$(grep -c '^- threads: ' "$dir/two/r.yaml")" = 3 ] || fail 'two: not 3 ceilings'
+[ "$(grep -c 'threads: .* core: 0x.* dram_gbps: ' "$dir/two/r.yaml")" = 3 ] || fail 'two: not 3 ceilings'
 known two
 # What the library chooses is by kind of core.
 "$QUERN" gen "$dir/two/r.yaml" -o "$dir/two/c" || fail 'two: its results cannot be generated'
@@ -145,7 +145,7 @@ m=$(grep -c '"question":"time .*@cortex-x3' "$dir/parts/r.journal")
 [ "$n" = "$m" ] || fail "parts: $m times on the first class, $n before"
 tune parts --cores cortex-x3,a75
 [ $? = 2 ] || fail 'parts: takes cores that are not there'
-has parts/out "^quern: --cores: .* 'a75': .* of what it has, cortex-x3, cortex-a510"
+has parts/out "^quern: --cores: .* 'a75': must be all, fastest or one of cortex-x3, cortex-a510$"
 sed "\$a cores: [cortex-a510]" "$dir/config.yaml" >"$dir/little.yaml"
 "$QUERN" tune -b 100 -d "$dir/fake.yaml" -o "$dir/little.r.yaml" -w "$dir/work" "$dir/little.yaml" \
 	>"$dir/little.out" 2>&1 || fail "little: $(tail -n 3 "$dir/little.out")"
@@ -175,7 +175,7 @@ lacks unknown/r.yaml '^  core: '
 has unknown/r.yaml 'core_name: unknown'
 FAKE_CORES="cores=5 classes=2 $(cores 0 unknown 0x0 7-x 0)"
 tune wrong && fail 'wrong: takes a list of cpus that is none'
-has wrong/out "^quern: the probe's hello makes no sense of cores of class 0"
+has wrong/out "^quern: what the probe says of cores of class 0 makes no sense"
 unset FAKE_CORES
 
 # ---- heat ----
@@ -290,11 +290,10 @@ has half/out '^taking up '
 load unmetered A=1 -- --sustained 1 || fail "unmetered: exit $?"
 lacks unmetered/r.yaml energy
 has unmetered/r.yaml '^  sustained_us: '
+unset FAKE_STATE FAKE_CORES
 tuned old --sustained 2
 has old/out ' cannot be put under load: .*unknown request'
 lacks old/r.yaml sustained
-FAKE_STATE=
-unset FAKE_STATE FAKE_CORES
 tune words --sustained 1h
 [ $? = 2 ] || fail 'words: takes --sustained 1h'
 

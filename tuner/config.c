@@ -156,11 +156,24 @@ static int add_shape(struct config *config, const char *text, const struct place
 
 /* ---- files ---- */
 
-enum key { KIND, SCHEMA, FORMATS, ACTS, FAMILIES, ISAS, SHAPES, TOKENS, THREADS, CORES, MAX_NMSE, N_KEYS };
+enum key {
+	KIND,
+	SCHEMA,
+	FORMATS,
+	ACTS,
+	FAMILIES,
+	ISAS,
+	SHAPES,
+	TOKENS,
+	THREADS,
+	CORES,
+	MAX_NMSE,
+	N_KEYS
+};
 
 static const char *const key_names[N_KEYS] = {
-	"quern", "schema", "formats", "acts",    "families",
-	"isas",  "shapes", "tokens",  "threads", "cores", "max_nmse",
+	"quern",  "schema", "formats", "acts",  "families", "isas",
+	"shapes", "tokens", "threads", "cores", "max_nmse",
 };
 
 /* Which there are is for the device to say. */
@@ -262,7 +275,8 @@ static int read_config(struct config *config, struct gen *gen, const struct yaml
 			return -1;
 	}
 	for (int key = 0; key < N_KEYS; key++) {
-		if (key != ISAS && key != CORES && key != MAX_NMSE && !yaml_get(root, key_names[key]))
+		if (key != ISAS && key != CORES && key != MAX_NMSE &&
+		    !yaml_get(root, key_names[key]))
 			return yaml_complain(yaml, root, err, "'%s' is missing", key_names[key]);
 	}
 	return 0;

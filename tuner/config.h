@@ -34,7 +34,7 @@ struct config {
 	size_t n_shapes;
 	struct config_numbers tokens, threads;
 	struct config_names cores; /* classes of cores; empty: all */
-	double max_nmse; /* of lossy points; 0: there are none */
+	double max_nmse;           /* of lossy points; 0: there are none */
 };
 
 /* Reads a file; 0, or -1 with "path:line: ..." (nothing is kept then). */

@@ -192,7 +192,7 @@ static int start_search(struct pass *pass)
 	const struct contest *contest = pass->contest;
 	const char *keys[64];
 	struct gen_point point;
-	const struct known_place place = {
+	struct known_place place = {
 		.format = pass->format,
 		.act = pass->act,
 		.n_tokens = pass->place.n,
@@ -208,6 +208,9 @@ static int start_search(struct pass *pass)
 		keys[n++] = point.key;
 	}
 	n = known_collect(&place, contest->seeds, keys, n, 48, 0);
+	/* An interrupted run has left those of some cores, which others did not begin with. */
+	if (pass->place.cores)
+		place.core = (long)pass->place.cores->kind;
 	n = known_collect(&place, contest->earlier, keys, n, 64, 0);
 	if (search_start(pass->search, keys, n, contest->effort.n_random, pass->err) < 0)
 		return -1;
@@ -453,8 +456,8 @@ int contest_format(struct contest *contest, size_t format, size_t n_left, struct
 
 		status = run_search(contest, format, config->acts.list[j / n_tokens],
 				    config->tokens.list[j % n_tokens],
-				    &contest->cores[i % contest->n_cores],
-				    (double)(n_left * n - i), err);
+				    &contest->cores[i % contest->n_cores], (double)(n_left * n - i),
+				    err);
 	}
 	return status;
 }

@@ -82,7 +82,8 @@ int cores_read(struct cores *cores, const char *hello, struct gen_error *err)
 		int status = read_class(&cores->list[cores->n], hello, cores->n);
 
 		if (status < 0)
-			return fail_set(err, "the probe's hello makes no sense of cores of class %d",
+			return fail_set(err,
+					"what the probe says of cores of class %d makes no sense",
 					cores->n);
 		if (!status)
 			break;
@@ -111,10 +112,9 @@ static int complain(const struct cores *cores, const char *from, const char *wor
 
 	for (int i = 0; i < cores->n; i++)
 		at += (size_t)snprintf(list + at, sizeof(list) - at, ", %s", cores->list[i].name);
-	return fail_set(err,
-			"%s: the device has no cores '%.60s': must be all or fastest, or of what it "
-			"has%s",
-			from, word, at ? list : ", which it does not say");
+	return fail_set(err, "%s: the device has no cores '%.60s': must be all, fastest%s%s", from,
+			word, at ? " or one of " : "; it does not tell its kinds of cores",
+			at ? list + 2 : "");
 }
 
 int cores_choose(struct cores *cores, const struct config_names *names, const char *from,
@@ -128,8 +128,8 @@ int cores_choose(struct cores *cores, const struct config_names *names, const ch
 		int is_found = is_all || is_first;
 
 		for (int j = 0; j < cores->n; j++) {
-			int is_meant = is_all || (is_first && !j) ||
-				       !strcmp(cores->list[j].name, word);
+			int is_meant =
+				is_all || (is_first && !j) || !strcmp(cores->list[j].name, word);
 
 			is_wanted[j] |= is_meant;
 			is_found |= is_meant;

@@ -63,11 +63,11 @@ struct device {
 	double sustained_s; /* 0: none */
 	int thermal_gate, pin;
 
-	char *at;                                     /* NULL: not given */
-	void (*say)(void *context, const char *text); /* of lost links; NULL: nobody listens */
+	char *at;                                        /* NULL: not given */
+	void (*say)(void *context, const char *text);    /* of lost links; NULL: nobody listens */
 	void (*greet)(void *context, const char *hello); /* a probe's answer to hello; likewise */
 	void *context;                                   /* of both */
-	struct remote *remote; /* NULL: no link */
+	struct remote *remote;                           /* NULL: no link */
 };
 
 /* name: a file (it holds a '/' or ends in .yaml) or one of home/tuner/devices. */

@@ -186,8 +186,7 @@ static int keep_final(struct pass *pass, const struct race_runner *runners,
 	struct contest *contest = pass->contest;
 	struct contest_final *final;
 
-	contest->finals =
-		fail_grow(contest->finals, contest->n_finals, sizeof(*contest->finals));
+	contest->finals = fail_grow(contest->finals, contest->n_finals, sizeof(*contest->finals));
 	final = &contest->finals[contest->n_finals++];
 	memset(final, 0, sizeof(*final));
 	final->entry = contest->record->n_entries - 1;

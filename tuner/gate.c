@@ -8,14 +8,14 @@
 #include "process.h"
 #include "stats.h"
 
-#define N_STEADY 5    /* canaries that have to be alike */
-#define STEADY 1.02   /* the slowest of them over the fastest */
-#define LEAST_S 0.2   /* of a warm-up, so that governors see the load */
-#define MOST_S 2.0    /* of a warm-up that never gets steady */
-#define HOT 1.10      /* over the baseline */
-#define COOL 1.03     /* over the baseline, again */
+#define N_STEADY 5  /* canaries that have to be alike */
+#define STEADY 1.02 /* the slowest of them over the fastest */
+#define LEAST_S 0.2 /* of a warm-up, so that governors see the load */
+#define MOST_S 2.0  /* of a warm-up that never gets steady */
+#define HOT 1.10    /* over the baseline */
+#define COOL 1.03   /* over the baseline, again */
 #define N_COOL_DOWNS 6
-#define COOL_S 20.0   /* of one; QUERN_COOL_SECONDS says otherwise */
+#define COOL_S 20.0    /* of one; QUERN_COOL_SECONDS says otherwise */
 #define FALL_DEGREES 3 /* after which it is worth a try */
 
 struct baseline {
@@ -237,8 +237,8 @@ static int cool(struct gate *gate, const struct session_case *place, double ns,
 	double begin = process_now();
 	int status = 0, is_steady;
 
-	show_say(gate->show, "%s is hot: %.2f times its best time on %s; cooling down", gate->device,
-		 ns / baseline->ns, place->target);
+	show_say(gate->show, "%s is hot: %.2f times its best time on %s; cooling down",
+		 gate->device, ns / baseline->ns, place->target);
 	while (verdict->cool_downs < N_COOL_DOWNS && ns > COOL * baseline->ns && !status) {
 		status = rest(gate, ++verdict->cool_downs, error);
 		if (!status)
@@ -250,9 +250,10 @@ static int cool(struct gate *gate, const struct session_case *place, double ns,
 	gate->is_warm = 1;
 	if (ns <= HOT * baseline->ns)
 		return 0;
-	show_say(gate->show,
-		 "%s does not cool down: from now on %.2f times its best time counts as normal on %s",
-		 gate->device, ns / baseline->ns, place->target);
+	show_say(
+		gate->show,
+		"%s does not cool down: from now on %.2f times its best time counts as normal on %s",
+		gate->device, ns / baseline->ns, place->target);
 	verdict->baselines = 1;
 	return keep_baseline(gate, baseline, ns, &error->fatal);
 }
@@ -308,10 +309,12 @@ int gate_judge(struct gate *gate, const struct session_case *place, const char *
 	else if (!known && !gate->is_off)
 		status = judge(gate, place, &verdict, &error);
 	if (verdict.is_hot)
-		snprintf(text, sizeof(text), "hot=1 cool_downs=%d seconds=%.1f baselines=%d",
+		snprintf(text, sizeof(text), "hot=1 cool_downs=%d seconds=%.2f baselines=%d",
 			 verdict.cool_downs, verdict.seconds, verdict.baselines);
 	if (!known && !status && !gate->is_off)
 		status = journal_add(gate->journal, key, text, &error.fatal);
+	if (!known)
+		read_verdict(text, &verdict); /* seconds as the journal has them */
 	free(key);
 	if (status < 0) {
 		*err = error.fatal;

@@ -171,9 +171,9 @@ static void update_ceiling(struct contest *contest, const struct session_case *p
 	struct record_ceiling *ceiling;
 	size_t n = 0, i = 0;
 
-	while (i < record->n_ceilings && (record->ceilings[i].threads != place->threads ||
-					  strcmp(record->ceilings[i].core_name,
-						 cores ? cores->name : "")))
+	while (i < record->n_ceilings &&
+	       (record->ceilings[i].threads != place->threads ||
+		strcmp(record->ceilings[i].core_name, cores ? cores->name : "")))
 		i++;
 	ceiling = i < record->n_ceilings ? &record->ceilings[i] : record_add_ceiling(record);
 	ceiling->threads = place->threads;

@@ -26,7 +26,7 @@ struct pass {
 	struct session_case place;
 	const char *stage;
 	long calls;
-	long *n_flagged; /* of the final, by candidate; NULL: not counted */
+	long *n_flagged;           /* of the final, by candidate; NULL: not counted */
 	unsigned char *is_flagged; /* in this round */
 	int n_hot;                 /* how often this round was measured on a hot device */
 	struct gen_error *err;

@@ -65,10 +65,15 @@ const struct record_field record_generator_fields[] = {
 };
 
 const struct record_field record_protocol_fields[] = {
-	FIELD(TEXT, "budget", protocol.budget),     FIELD(WIDE, "seed", protocol.seed),
-	FIELD(LONG, "rounds", protocol.rounds),     FIELD(LONG, "cold_bytes", protocol.cold_bytes),
-	FIELD(DOUBLE, "seconds", protocol.seconds), FIELD(LONG, "tried", protocol.tried),
-	FIELD(LONG, "verified", protocol.verified), MAYBE(DOUBLE, "sustained", record, protocol.sustained, ANY), {0},
+	FIELD(TEXT, "budget", protocol.budget),
+	FIELD(WIDE, "seed", protocol.seed),
+	FIELD(LONG, "rounds", protocol.rounds),
+	FIELD(LONG, "cold_bytes", protocol.cold_bytes),
+	FIELD(DOUBLE, "seconds", protocol.seconds),
+	FIELD(LONG, "tried", protocol.tried),
+	FIELD(LONG, "verified", protocol.verified),
+	MAYBE(DOUBLE, "sustained", record, protocol.sustained, ANY),
+	{0},
 };
 
 const struct record_field record_thermal_fields[] = {
@@ -79,10 +84,8 @@ const struct record_field record_thermal_fields[] = {
 };
 
 const struct record_field record_ceiling_fields[] = {
-	CEILING(INT, "threads", threads),
-	MAYBE(CORE, "core", record_ceiling, core, ANY),
-	CEILING(NAME, "core_name", core_name),
-	CEILING(DOUBLE, "dram_gbps", dram_gbps),
+	CEILING(INT, "threads", threads),          MAYBE(CORE, "core", record_ceiling, core, ANY),
+	CEILING(NAME, "core_name", core_name),     CEILING(DOUBLE, "dram_gbps", dram_gbps),
 	CEILING(INT, "streams", streams),          CEILING(INT, "huge_pages", huge_pages),
 	CEILING(DOUBLE, "int8_gmacs", int8_gmacs), {0},
 };

@@ -53,8 +53,8 @@ struct record_entry {
 	char kernel[64]; /* name; may be empty in a default */
 	char key[512];   /* its point as a key of gen.h */
 	double median_us, ci_low_us, ci_high_us, gbps, roof_fraction, nmse;
-	long core;          /* kind of core that it was measured on, of runtime/cpu.h; 0: any */
-	char core_name[64]; /* empty: cores are not told apart */
+	long core;             /* kind of core that it was measured on, of runtime/cpu.h; 0: any */
+	char core_name[64];    /* empty: cores are not told apart */
 	double sustained_us;   /* median under load, of a device that is warm; 0: not measured */
 	char burst_kernel[64]; /* what is faster before it is warm, where that is another one */
 	double energy_uj;      /* of one call under load; 0: not told */

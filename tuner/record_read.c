@@ -180,11 +180,7 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 			   void *base)
 {
 	static const struct record_field default_field = {
-		"default",
-		RECORD_BOOL,
-		offsetof(struct record_entry, is_default),
-		0,
-		0,
+		"default", RECORD_BOOL, offsetof(struct record_entry, is_default), 0, 0,
 	};
 	struct record_entry *entry = base;
 	double value;

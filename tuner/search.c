@@ -73,7 +73,8 @@ struct search *search_open(struct gen *gen, const struct config *config, const c
 	search->seed = hash_text(hash_text(HASH_START + seed + (uint64_t)n_tokens, format), act);
 	snprintf(search->format, sizeof(search->format), "%s", format);
 	snprintf(search->act, sizeof(search->act), "%s", act);
-	snprintf(search->where, sizeof(search->where), "%s%s", cores ? " @" : "", cores ? cores : "");
+	snprintf(search->where, sizeof(search->where), "%s%s", cores ? " @" : "",
+		 cores ? cores : "");
 	if (open_spaces(search, config, act, isas, n_isas, err) < 0) {
 		search_close(search);
 		return NULL;

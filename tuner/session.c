@@ -25,7 +25,7 @@ struct session {
 	struct cores cores;         /* as it numbers them */
 	int threads;                /* of its engine; 0: none */
 	const struct cores_class *pinned;
-	char place[160];            /* its case; empty: none */
+	char place[160]; /* its case; empty: none */
 	unsigned char *prepared;
 	char wrong_place[160]; /* a case that cannot be opened, and why */
 	char wrong_why[256];

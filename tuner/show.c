@@ -19,7 +19,8 @@ void show_open(struct show *show, FILE *out)
 
 void show_clear(struct show *show)
 {
-	if (show->is_dirty)
+	/* Ctrl-C leaves "^C" on the screen. */
+	if (show->is_dirty || (show->is_terminal && process_stopping()))
 		fputs("\r\033[K", show->out);
 	show->is_dirty = 0;
 }
@@ -81,7 +82,8 @@ static void show_entries(FILE *out, const struct record *record)
 		char shape[48], roof[16] = "-", load[32] = "", core[80] = "";
 
 		if (is_sustained)
-			snprintf(load, sizeof(load), entry->sustained_us > 0 ? " %8.1f" : "        -",
+			snprintf(load, sizeof(load),
+				 entry->sustained_us > 0 ? " %8.1f" : "        -",
 				 entry->sustained_us);
 		if (has_cores)
 			snprintf(core, sizeof(core), "  %-*s", has_cores, entry->core_name);
@@ -150,7 +152,8 @@ void show_record(FILE *out, const struct record *record)
 			record->protocol.tried, record->protocol.verified, n_failed,
 			record->protocol.seconds);
 		if (record->protocol.thermal.cool_downs)
-			fprintf(out, "the device was hot: %ld cool-downs, %.0f s, %ld new baselines\n",
+			fprintf(out,
+				"the device was hot: %ld cool-downs, %.0f s, %ld new baselines\n",
 				record->protocol.thermal.cool_downs,
 				record->protocol.thermal.seconds,
 				record->protocol.thermal.baselines);

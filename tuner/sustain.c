@@ -260,8 +260,8 @@ static int weigh(struct contest *contest, const struct contest_final *final,
 		int status;
 
 		snprintf(number, sizeof(number), "energy %d", i);
-		status = session_sustain(contest->session, &final->place, entry->kernel, seconds / n,
-					 number, &load, error);
+		status = session_sustain(contest->session, &final->place, entry->kernel,
+					 seconds / n, number, &load, error);
 		if (status)
 			return status;
 		if (!(load.energy_uj > 0))

@@ -135,10 +135,11 @@ static void list_class_threads(struct run *run, const struct cores_class *cores)
 		if (n == CONFIG_ALL || n > cores->n_cpus)
 			n = cores->n_cpus;
 		if (is_covered(contest, cores, n))
-			show_say(&run->show,
-				 "%ld thread%s on %s at %ld MHz: left out, for faster cores of that "
-				 "kind have as many",
-				 n, n == 1 ? "" : "s", cores->name, cores->max_khz / 1000);
+			show_say(
+				&run->show,
+				"%ld thread%s on %s at %ld MHz: left out, for faster cores of that "
+				"kind have as many",
+				n, n == 1 ? "" : "s", cores->name, cores->max_khz / 1000);
 		else
 			add_number(&one->threads, n);
 	}
@@ -410,8 +411,8 @@ static void describe(struct run *run)
 		size_t at = 0;
 
 		for (size_t j = 0; j < on->threads.n && at < sizeof(text); j++)
-			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%ld",
-					       j ? ", " : "", on->threads.list[j]);
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%ld", j ? ", " : "",
+					       on->threads.list[j]);
 		show_say(&run->show, "%s (%ld at %ld MHz): threads %s", on->cores->name,
 			 on->cores->n_cpus, on->cores->max_khz / 1000, text);
 	}
