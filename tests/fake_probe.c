@@ -11,7 +11,7 @@
  * FAKE_CORES says what hello tells of cores, in the place of two that are alike.  The newer verbs
  * are unknown unless FAKE_STATE names a file, in which it is counted what was asked: from the
  * FAKE_HOT_AFTER-th time on the device is hot and takes half as long again for everything, until it
- * was asked FAKE_COOL times for its vitals.  Work under load (sustain) is an order of its own;
+ * was asked FAKE_COOL times for its vitals; the next time makes it hot again, FAKE_AGAIN times.  Work under load (sustain) is an order of its own;
  * FAKE_ENERGY is what it says a call takes.
  *
  * Times are a function of kernel and case, so every undisturbed run has the same winners; kernels
@@ -192,6 +192,7 @@ static const char *fault(int i, const char *verb)
 
 struct state {
 	long n_times, n_vitals; /* vitals: while hot */
+	long n_again;
 };
 
 static long number_of(const char *variable, long other)
@@ -203,19 +204,19 @@ static long number_of(const char *variable, long other)
 
 static struct state read_state(void)
 {
-	struct state state = {0, 0};
+	struct state state = {0, 0, 0};
 	char *text = read_all(getenv("FAKE_STATE") ? getenv("FAKE_STATE") : "");
 
-	sscanf(text, "%ld %ld", &state.n_times, &state.n_vitals);
+	sscanf(text, "%ld %ld %ld", &state.n_times, &state.n_vitals, &state.n_again);
 	free(text);
 	return state;
 }
 
 static void write_state(struct state state)
 {
-	char text[64];
+	char text[80];
 
-	snprintf(text, sizeof(text), "%ld %ld\n", state.n_times, state.n_vitals);
+	snprintf(text, sizeof(text), "%ld %ld %ld\n", state.n_times, state.n_vitals, state.n_again);
 	note(getenv("FAKE_STATE"), "w", text);
 }
 
@@ -236,7 +237,12 @@ static void answer_vitals(void)
 
 	printf("ok temp_mc=%ld zone=fake throttled=0 charging=-\n",
 	       is_hot(state) ? 90000 - 4000 * (state.n_vitals % 10) : 40000);
-	state.n_vitals += is_hot(state);
+	if (is_hot(state)) {
+		state.n_vitals++;
+		if (!is_hot(state) && state.n_again < number_of("FAKE_AGAIN", 0))
+			state = (struct state){number_of("FAKE_HOT_AFTER", 0) - 1, 0,
+					       state.n_again + 1};
+	}
 	write_state(state);
 }
 

@@ -194,7 +194,8 @@ hot() {
 	FAKE_STATE=$dir/$name/state
 	export FAKE_STATE
 	env "$@" "$QUERN" tune -b 100 -d "$dir/hot.yaml" -o "$dir/$name/r.yaml" -w "$dir/work" \
-		"$dir/config.yaml" >>"$dir/$name/out" 2>&1 || fail "$name: exit $?: $(tail -n 3 "$dir/$name/out")"
+		"$dir/${config-config}.yaml" >>"$dir/$name/out" 2>&1 ||
+		fail "$name: exit $?: $(tail -n 3 "$dir/$name/out")"
 }
 hot cool FAKE_HOT_AFTER=1000000
 has cool/r.yaml '^  thermal: {cool_downs: 0, seconds: 0, baselines: 0}'
@@ -219,6 +220,18 @@ hot never FAKE_HOT_AFTER=200
 has never/out '^fake does not cool down: from now on 1.50 times its best time counts as normal on t'
 has never/r.yaml '^  thermal: {cool_downs: \(6\|12\), seconds: .*, baselines: [12]}'
 grep -q '^complete: true' "$dir/never/r.yaml" || fail 'never: not complete'
+
+# Hot each time that a round of the final is tried: it is kept, with a flag.
+sed 's/, 96x128//; s/, all//' "$dir/config.yaml" >"$dir/short.yaml"
+config=short
+hot short FAKE_HOT_AFTER=1000000
+n=$(($(cut -d ' ' -f 1 "$dir/short/state") - 20))
+hot flagged FAKE_HOT_AFTER=$n FAKE_COOL=2 FAKE_AGAIN=2
+unset config
+grep -q '"question":"time .* final hot2 ' "$dir/flagged/r.journal" || fail 'flagged: not tried twice more'
+has flagged/r.yaml '^  thermal: {cool_downs: [3-9]'
+has short/r.yaml '^  flagged: 0'
+has flagged/r.yaml '^  flagged: [1-9]'
 
 # Ctrl-C is heard while it cools down.
 mkdir "$dir/break"

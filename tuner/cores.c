@@ -92,6 +92,14 @@ int cores_read(struct cores *cores, const char *hello, struct gen_error *err)
 	return 0;
 }
 
+char *cores_speed(const struct cores_class *one, char *text, size_t n_bytes)
+{
+	*text = 0;
+	if (one->max_khz > 0)
+		snprintf(text, n_bytes, " at %ld MHz", one->max_khz / 1000);
+	return text;
+}
+
 const struct cores_class *cores_find(const struct cores *cores, const struct cores_class *like)
 {
 	for (int i = 0; i < cores->n; i++) {

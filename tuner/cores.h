@@ -27,6 +27,9 @@ struct cores {
 /* From an answer to hello. */
 int cores_read(struct cores *cores, const char *hello, struct gen_error *err);
 
+/* " at 3000 MHz", or nothing where that is not known; returns text. */
+char *cores_speed(const struct cores_class *one, char *text, size_t n_bytes);
+
 /* The class of the list that is like this one, or NULL. */
 const struct cores_class *cores_find(const struct cores *cores, const struct cores_class *like);
 

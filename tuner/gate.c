@@ -15,8 +15,9 @@
 #define HOT 1.10    /* over the baseline */
 #define COOL 1.03   /* over the baseline, again */
 #define N_COOL_DOWNS 6
-#define COOL_S 20.0    /* of one; QUERN_COOL_SECONDS says otherwise */
-#define FALL_DEGREES 3 /* after which it is worth a try */
+#define MOST_BASELINES 3 /* that heat has brought; then there is no hope for the rest of the run */
+#define COOL_S 20.0      /* of one; QUERN_COOL_SECONDS says otherwise */
+#define FALL_DEGREES 3   /* after which it is worth a try */
 
 struct baseline {
 	char target[80];
@@ -127,7 +128,7 @@ static void turn_off(struct gate *gate, const char *why)
 	gate->is_off = 1;
 	show_say(gate->show,
 		 "the probe on %s has no canary (%s): how hot the device is does not count",
-		 gate->device, why);
+		 gate->device, strncmp(why, "error ", 6) ? why : why + 6);
 }
 
 /* 0, 1 when it cannot be asked, -1. */
@@ -324,5 +325,10 @@ int gate_judge(struct gate *gate, const struct session_case *place, const char *
 	record->protocol.thermal.seconds += verdict.seconds;
 	record->protocol.thermal.baselines += verdict.baselines;
 	record->protocol.thermal.is_gated |= !gate->is_off;
+	if (!gate->is_off && record->protocol.thermal.baselines >= MOST_BASELINES) {
+		gate->is_off = 1;
+		show_say(gate->show, "%s gets hot again and again: from now on that does not count",
+			 gate->device);
+	}
 	return verdict.is_hot;
 }

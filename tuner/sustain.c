@@ -287,7 +287,8 @@ static int run_target(struct contest *contest, size_t first, struct gen_error *e
 	if (!is_done)
 		status = put_under_load(contest, &contest->finals[first], &error);
 	if (status > 0)
-		show_say(contest->show, "%s cannot be put under load: %s", target, error.why);
+		show_say(contest->show, "%s cannot be put under load: %s", target,
+			 strncmp(error.why, "error ", 6) ? error.why : error.why + 6);
 	if (status < 0)
 		*err = error.fatal;
 	for (size_t i = first; i < contest->n_finals && !status; i++) {

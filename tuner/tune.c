@@ -131,15 +131,16 @@ static void list_class_threads(struct run *run, const struct cores_class *cores)
 
 	for (size_t i = 0; i < run->config.threads.n; i++) {
 		long n = run->config.threads.list[i];
+		char speed[40];
 
 		if (n == CONFIG_ALL || n > cores->n_cpus)
 			n = cores->n_cpus;
 		if (is_covered(contest, cores, n))
-			show_say(
-				&run->show,
-				"%ld thread%s on %s at %ld MHz: left out, for faster cores of that "
-				"kind have as many",
-				n, n == 1 ? "" : "s", cores->name, cores->max_khz / 1000);
+			show_say(&run->show,
+				 "%ld thread%s on %s%s: left out, for faster cores of that kind "
+				 "have as many",
+				 n, n == 1 ? "" : "s", cores->name,
+				 cores_speed(cores, speed, sizeof(speed)));
 		else
 			add_number(&one->threads, n);
 	}
@@ -407,14 +408,14 @@ static void describe(struct run *run)
 			 *facts->why ? ": " : "", facts->why);
 	for (size_t i = 0; i < contest->n_cores && contest->cores[i].cores; i++) {
 		const struct contest_cores *on = &contest->cores[i];
-		char text[128];
+		char text[128], speed[40];
 		size_t at = 0;
 
 		for (size_t j = 0; j < on->threads.n && at < sizeof(text); j++)
 			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%ld", j ? ", " : "",
 					       on->threads.list[j]);
-		show_say(&run->show, "%s (%ld at %ld MHz): threads %s", on->cores->name,
-			 on->cores->n_cpus, on->cores->max_khz / 1000, text);
+		show_say(&run->show, "%s (%ld%s): threads %s", on->cores->name, on->cores->n_cpus,
+			 cores_speed(on->cores, speed, sizeof(speed)), text);
 	}
 	show_say(&run->show,
 		 "%zu case%s (format, shape, tokens, threads), %.0f s; Ctrl-C is safe, "
