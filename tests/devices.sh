@@ -10,7 +10,8 @@ set -u
 
 : "${srcdir:?}" "${QUERN:=./quern}"
 QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
-export QUERN_HOME
+QUERN_COOL_SECONDS=0.01	# a busy machine is no hot one
+export QUERN_HOME QUERN_COOL_SECONDS
 # shellcheck source=tests/sshd.sh
 . "$QUERN_HOME/tests/sshd.sh"
 for tool in qemu-aarch64 aarch64-linux-gnu-gcc; do
@@ -97,6 +98,7 @@ if command -v adb >/dev/null; then
 		"$dir/config.yaml" >"$dir/x.out" 2>&1 && fail 'adb: finds a phone that is not there'
 	grep -q "^quern: there is no link to adb-aarch64: .*device 'PHONE2' not found" "$dir/x.out" ||
 		fail "adb: says: $(tail -n 1 "$dir/x.out")"
+	! grep -q 'still on' "$dir/x.out" || fail 'adb: names files of a phone that is not there'
 else
 	skipped='no adb'
 fi

@@ -8,6 +8,12 @@
  *   fake_probe remote PROGRAM serve|attach FOLDER
  *                           does so at the end of a link (serve.h), when made with FAKE_REMOTE
  *
+ * FAKE_CORES says what hello tells of cores, in the place of two that are alike.  The newer verbs
+ * are unknown unless FAKE_STATE names a file, in which it is counted what was asked: from the
+ * FAKE_HOT_AFTER-th time on the device is hot and takes half as long again for everything, until it
+ * was asked FAKE_COOL times for its vitals; the next time makes it hot again, FAKE_AGAIN times.  Work under load (sustain) is an order of its own;
+ * FAKE_ENERGY is what it says a call takes.
+ *
  * Times are a function of kernel and case, so every undisturbed run has the same winners; kernels
  * by clang take half as long.  With FAKE_FAULTS set, one kernel in four does something bad, chosen by
  * its name.  FAKE_LOG names a file that gets a line per request for a time, FAKE_PID one that gets
@@ -102,7 +108,8 @@ static int fake_cc(const char *self, int argc, char **argv)
 
 static char kernels[MAX_KERNELS][64];
 static int n_kernels;
-static char place[256];
+static char place[256], pinned[64];
+static int is_loaded; /* sustain was asked for */
 
 static void find_kernels(const char *program)
 {
@@ -181,13 +188,85 @@ static const char *fault(int i, const char *verb)
 	return faults[(size_t)i / 2 % n].action;
 }
 
+/* ---- heat ---- */
+
+struct state {
+	long n_times, n_vitals; /* vitals: while hot */
+	long n_again;
+};
+
+static long number_of(const char *variable, long other)
+{
+	const char *text = getenv(variable);
+
+	return text ? atol(text) : other;
+}
+
+static struct state read_state(void)
+{
+	struct state state = {0, 0, 0};
+	char *text = read_all(getenv("FAKE_STATE") ? getenv("FAKE_STATE") : "");
+
+	sscanf(text, "%ld %ld %ld", &state.n_times, &state.n_vitals, &state.n_again);
+	free(text);
+	return state;
+}
+
+static void write_state(struct state state)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "%ld %ld %ld\n", state.n_times, state.n_vitals, state.n_again);
+	note(getenv("FAKE_STATE"), "w", text);
+}
+
+static int is_hot(struct state state)
+{
+	return state.n_times >= number_of("FAKE_HOT_AFTER", 1000000000) &&
+	       state.n_vitals < number_of("FAKE_COOL", 1000000000);
+}
+
+static void answer_canary(void)
+{
+	printf("ok ns=%d khz=-\n", is_hot(read_state()) ? 75000000 : 50000000);
+}
+
+static void answer_vitals(void)
+{
+	struct state state = read_state();
+
+	printf("ok temp_mc=%ld zone=fake throttled=0 charging=-\n",
+	       is_hot(state) ? 90000 - 4000 * (state.n_vitals % 10) : 40000);
+	if (is_hot(state)) {
+		state.n_vitals++;
+		if (!is_hot(state) && state.n_again < number_of("FAKE_AGAIN", 0))
+			state = (struct state){number_of("FAKE_HOT_AFTER", 0) - 1, 0,
+					       state.n_again + 1};
+	}
+	write_state(state);
+}
+
+static void answer_sustain(const char *line)
+{
+	const char *seconds = strstr(line, " seconds="), *energy = getenv("FAKE_ENERGY");
+
+	is_loaded = 1;
+	printf("ok calls=1000 ns=%.0f ns_first=1000 ns_last=2000 ",
+	       seconds ? 1e9 * atof(seconds + 9) : 0);
+	if (energy)
+		printf("energy_uj=%ld source=fake\n", 1000 * atol(energy));
+	else
+		puts("energy_uj=- source=-");
+}
+
 static void answer_time(const char *name, long calls)
 {
 	const char *delay = getenv("FAKE_DELAY_US"), *once = getenv("FAKE_DO");
+	struct state state = read_state();
 	char key[400];
 	long us;
 
-	snprintf(key, sizeof(key), "%s %s\n", name, place);
+	snprintf(key, sizeof(key), "%s %s%s%s\n", name, place, pinned, is_loaded ? " loaded" : "");
 	note(getenv("FAKE_LOG"), "a", key);
 	if (delay)
 		usleep((useconds_t)atoi(delay));
@@ -196,12 +275,36 @@ static void answer_time(const char *name, long calls)
 		return;
 	}
 	us = 100 + (long)(hash(key) % 90);
+	us += is_hot(state) ? us / 2 : 0;
+	state.n_times++;
+	if (getenv("FAKE_STATE"))
+		write_state(state);
 	if (strlen(name) > 2 && !strcmp(name + strlen(name) - 2, "yc"))
 		us /= 2;
 	if (calls < 1)
 		calls = 2;
 	printf("ok ns=%ld calls=%ld flags=%d\n", calls * us * 1000, calls,
 	       calls * us > 900 ? 0 : (int)(hash(key) % 7 == 0));
+}
+
+/* Threads that are not there are refused; pinned threads run at a speed of their own. */
+static void answer_engine(const char *line)
+{
+	const char *threads = strstr(line, " threads="), *class = strstr(line, " cpus=class:");
+	const char *cores = getenv("FAKE_CORES");
+	char key[32];
+
+	*pinned = 0;
+	if (class) {
+		snprintf(key, sizeof(key), "name%d=", atoi(class + 12));
+		cores = cores ? strstr(cores, key) : NULL;
+		if (!cores) {
+			puts("error no such class");
+			return;
+		}
+		sscanf(cores + strlen(key), "%63s", pinned);
+	}
+	printf("ok threads=%d\n", threads ? atoi(threads + 9) : 0);
 }
 
 static void answer(char *line)
@@ -222,14 +325,15 @@ static void answer(char *line)
 	}
 	if (!strcmp(verb, "hello"))
 		printf("ok protocol=1 kernels=%d arch=x86_64 features=avx2,avx512,avx512vnni,"
-		       "avx512vbmi,gfni cores=2 classes=1 llc_bytes=1048576 l2_bytes=65536 "
+		       "avx512vbmi,gfni %s llc_bytes=1048576 l2_bytes=65536 "
 		       "l1d_bytes=32768 cpu=Fake%%20CPU%%20%%2f1 kernel=Fake%%201.0 counters=none "
 		       "why=a%%20fake events=page_faults\n",
-		       n_kernels);
+		       n_kernels,
+		       getenv("FAKE_CORES") ? getenv("FAKE_CORES") : "cores=2 classes=1");
 	else if (!strcmp(verb, "kernel"))
 		printf("ok name=%s\n", kernels[i]);
 	else if (!strcmp(verb, "engine"))
-		printf("ok threads=%s\n", strstr(line, "threads=2") ? "2" : "1");
+		answer_engine(line);
 	else if (!strcmp(verb, "verify"))
 		puts("ok nmse=1e-5");
 	else if (!strcmp(verb, "case"))
@@ -238,12 +342,18 @@ static void answer(char *line)
 		puts("ok bytes=10000");
 	else if (!strcmp(verb, "time"))
 		answer_time(kernels[i], calls_at ? atol(calls_at + 7) : 0);
+	else if (getenv("FAKE_STATE") && !strcmp(verb, "canary"))
+		answer_canary();
+	else if (getenv("FAKE_STATE") && !strcmp(verb, "vitals"))
+		answer_vitals();
+	else if (getenv("FAKE_STATE") && !strcmp(verb, "sustain"))
+		answer_sustain(line);
 	else if (!strcmp(verb, "roof"))
 		puts("ok dram_gbps=20.5 streams=2 huge=1 int8_gmacs=100");
 	else if (!strcmp(verb, "count"))
 		puts("ok value=4 ns=1000");
 	else
-		puts("error unknown verb");
+		printf("error unknown request '%s'\n", verb);
 }
 
 static int fake_run(const char *program)

@@ -78,6 +78,12 @@ static void test_device_files(void)
 	CHECK(!strcmp(device.name, "fake") && !strcmp(device.flags[1], "-g") && !device.flags[2]);
 	CHECK(device.compile_time_out_s == 7 && !device.papi && !device.link[0]);
 	device_free(&device);
+	CHECK(read_device(&device, "thermal_gate: true\nsustained: 300\npin: false\n", &err) == 0);
+	CHECK(device.thermal_gate && device.sustained_s == 300 && !device.pin);
+	device_free(&device);
+	CHECK(read_device(&device, "thermal_gate: 1\n", &err) < 0);
+	CHECK_SAYS(err.text, "fake.yaml:7: 'thermal_gate' must be true or false");
+	CHECK(read_device(&device, "sustained: -1\n", &err) < 0);
 	CHECK(read_device(&device, "flag: [-O3]\n", &err) < 0);
 	CHECK_SAYS(err.text, "fake.yaml:7: unknown key 'flag'");
 	CHECK(read_device(&device, "link: -lm\n", &err) < 0);
@@ -206,7 +212,7 @@ static void test_conversation(void)
 		CHECK(device_value(answer, "name", name, sizeof(name)) == 0 &&
 		      !strcmp(name, "dot_x"));
 		CHECK(device_ask(probe, 2, "nonsense", answer) == DEVICE_ERROR);
-		CHECK(!strcmp(answer, "unknown verb"));
+		CHECK(!strcmp(answer, "unknown request 'nonsense'"));
 		device_stop(probe);
 	}
 	check_ask(&device, "crash", "signal 6");

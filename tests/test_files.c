@@ -142,6 +142,12 @@ static void fill_record(struct record *record)
 	record->complete = 1;
 	record->device.cpu = strdup("A: \"CPU\" # 1");
 	record->device.cores = 4;
+	record->device.governor = strdup("schedutil");
+	record->device.clock_ns = 52;
+	record->protocol.sustained = 300;
+	record->protocol.thermal.is_gated = 1;
+	record->protocol.thermal.cool_downs = 3;
+	record->protocol.thermal.seconds = 41.5;
 	record->compiler.clang = strdup("clang-19 --target=x");
 	record->counters = strdup("none: no, really");
 	record->protocol.seed = 77;
@@ -149,6 +155,7 @@ static void fill_record(struct record *record)
 	record_add_failure(record, "dot_x", "crash: signal 11");
 	record_add_ceiling(record)->threads = 2;
 	record->ceilings[0].dram_gbps = 12.25;
+	record->ceilings[0].core = 0x41d4e;
 	entry = record_add_entry(record);
 	strcpy(entry->format, "w4g32");
 	strcpy(entry->kernel, "dot_w4g32_a8g32_scalar_r1");
@@ -157,6 +164,12 @@ static void fill_record(struct record *record)
 	entry->m = 64, entry->k = 32, entry->n = 1, entry->threads = 2;
 	entry->median_us = 12.5;
 	entry->speedup = 1.25;
+	entry->core = 0x41d4e;
+	strcpy(entry->core_name, "cortex-x3");
+	entry->sustained_us = 20.5;
+	strcpy(entry->burst_kernel, "dot_e");
+	entry->energy_uj = 7.5;
+	strcpy(entry->energy_source, "battery");
 	record_add_equivalent(entry, "dot_e");
 	record_add_counter(entry, "cycles", 123);
 	entry = record_add_entry(record);
@@ -197,6 +210,16 @@ static void test_record(void)
 		CHECK(!strcmp(in.entries[0].key, out.entries[0].key));
 		CHECK(in.entries[0].median_us == 12.5 && in.entries[0].n_equivalent == 1);
 		CHECK(in.entries[0].n_counters == 1 && in.entries[0].counters[0].value == 123);
+		CHECK(!strcmp(in.device.governor, "schedutil") && in.device.clock_ns == 52);
+		CHECK(!in.device.thermal && !in.device.paranoid && in.protocol.sustained == 300);
+		CHECK(in.protocol.thermal.is_gated && in.protocol.thermal.cool_downs == 3);
+		CHECK(in.protocol.thermal.seconds == 41.5 && !in.protocol.thermal.baselines);
+		CHECK(in.ceilings[0].core == 0x41d4e && in.entries[0].core == 0x41d4e);
+		CHECK(!strcmp(in.entries[0].core_name, "cortex-x3"));
+		CHECK(in.entries[0].sustained_us == 20.5 && in.entries[0].energy_uj == 7.5);
+		CHECK(!strcmp(in.entries[0].burst_kernel, "dot_e"));
+		CHECK(!strcmp(in.entries[0].energy_source, "battery"));
+		CHECK(!in.entries[1].core && !*in.entries[1].core_name);
 		CHECK(!in.entries[0].is_estimated && in.entries[1].is_estimated);
 		CHECK(in.entries[1].estimate.cycles_per_weight == 0.125);
 		CHECK(in.entries[1].estimate.spills == 3 && in.entries[1].m == 64);
@@ -209,6 +232,9 @@ static void test_record(void)
 		second = scratch_read_text("again.yaml");
 		CHECK(!strcmp(first, second));
 		CHECK(strstr(first, "\nestimated:\n  core: cortex-a76\n") != NULL);
+		CHECK(strstr(first, "\n  core: 0x41d4e\n") != NULL);
+		CHECK(strstr(first, "{cool_downs: 3, seconds: 41.5, baselines: 0}") != NULL);
+		CHECK(strstr(first, "battery:") == NULL);
 		free(first);
 		free(second);
 		record_free(&in);
@@ -275,6 +301,18 @@ static void test_bad_records(void)
 			 "bad.yaml:5: 'm' must be a whole number");
 	check_bad_record(HEAD "- format: w4g32\n  gbps: -1\n",
 			 "bad.yaml:5: 'gbps' must be a number");
+	check_bad_record(HEAD "- format: w4g32\n  core: cortex-x3\n",
+			 "bad.yaml:5: 'core' must be a kind of core, such as 0x41d4e");
+	check_bad_record(HEAD "- format: w4g32\n  core: 0\n", "bad.yaml:5: 'core' must be");
+	check_bad_record(HEAD "- format: w4g32\n  sustained_us: -2\n",
+			 "bad.yaml:5: 'sustained_us' must be a number");
+	check_bad_record(HEAD "- {format: w4g32, default: true, core: 0x41d4e, " POINT "}\n",
+			 "a default entry has no 'core'");
+	check_bad_record(HEAD "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, energy_uj: 2, " POINT
+			      "}\n",
+			 "bad.yaml:4: energy_uj (above 0) and energy_source belong together");
+	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n  thermal: {hot: 1}\n",
+			 "bad.yaml:5: unknown key 'hot' in thermal");
 	check_bad_record(HEAD "- format: w4g32\n  op: gems\n", "bad.yaml:5: op must be gemv");
 	check_bad_record(HEAD "- {format: w4g32, default: maybe}\n",
 			 "'default' must be true or false");
@@ -317,6 +355,10 @@ static void test_config(struct gen *gen)
 	CHECK_SAYS(err.text, "--shapes: shape '64x' must be MxK");
 	CHECK(config_set_threads(&config, "1,1", &err) < 0);
 	CHECK_SAYS(err.text, "twice");
+	CHECK(config_set_cores(&config, "cortex-x3,fastest", &err) == 0 && config.cores.n == 2);
+	CHECK(config_set_cores(&config, "a,a", &err) < 0);
+	CHECK_SAYS(err.text, "--cores: cores 'a' are named twice");
+	CHECK(config_set_cores(&config, "a,", &err) < 0);
 	CHECK(config_set_threads(&config, "-1", &err) < 0);
 	CHECK(config_set_threads(&config, "", &err) < 0);
 	config_free(&config);
@@ -339,6 +381,8 @@ static void test_config(struct gen *gen)
 			 "unknown activation format 'a8': must be one of a8g32, a8r");
 	check_bad_config(gen, "quern: config\nschema: 1\nisas: [avx9]\n", "unknown isa");
 	check_bad_config(gen, "quern: config\nschema: 1\ntokens: [0]\n", "number of tokens");
+	check_bad_config(gen, "quern: config\nschema: 1\ncores: all\n",
+			 "c.yaml:3: 'cores' must be");
 	check_bad_config(gen, "quern: config\nschema: 1\nmax_nmse: 1\n", "c.yaml:3: max_nmse");
 	check_bad_config(gen, "quern: config\nschema: 1\nmax_nmse: exact\n", "c.yaml:3: max_nmse");
 	check_bad_config(gen, "quern: config\nschema: 1\nmax_nmse: [1e-4]\n", "c.yaml:3: max_nmse");

@@ -156,12 +156,37 @@ static int add_shape(struct config *config, const char *text, const struct place
 
 /* ---- files ---- */
 
-enum key { KIND, SCHEMA, FORMATS, ACTS, FAMILIES, ISAS, SHAPES, TOKENS, THREADS, MAX_NMSE, N_KEYS };
+enum key {
+	KIND,
+	SCHEMA,
+	FORMATS,
+	ACTS,
+	FAMILIES,
+	ISAS,
+	SHAPES,
+	TOKENS,
+	THREADS,
+	CORES,
+	MAX_NMSE,
+	N_KEYS
+};
 
 static const char *const key_names[N_KEYS] = {
-	"quern", "schema", "formats", "acts",    "families",
-	"isas",  "shapes", "tokens",  "threads", "max_nmse",
+	"quern",  "schema", "formats", "acts",  "families", "isas",
+	"shapes", "tokens", "threads", "cores", "max_nmse",
 };
+
+/* Which there are is for the device to say. */
+static int add_cores(struct config_names *cores, const char *name, const struct place *place,
+		     struct gen_error *err)
+{
+	if (!*name || strlen(name) > 63)
+		return complain(place, err, "cores must have a name of 1 to 63 characters");
+	if (find_name(cores, name) >= 0)
+		return complain(place, err, "cores '%s' are named twice", name);
+	push_name(cores, name);
+	return 0;
+}
 
 static int add_word(struct config *config, struct gen *gen, enum key key, const char *word,
 		    const struct place *place, struct gen_error *err)
@@ -176,6 +201,7 @@ static int add_word(struct config *config, struct gen *gen, enum key key, const 
 		return add_name(&config->families, word, "family", gen_families(gen), place, err);
 	case ISAS: return add_name(&config->isas, word, "isa", gen_isas(gen), place, err);
 	case SHAPES: return add_shape(config, word, place, err);
+	case CORES: return add_cores(&config->cores, word, place, err);
 	case TOKENS:
 		return add_number(&config->tokens, word, "number of tokens", MAX_TOKENS, 0, place,
 				  err);
@@ -243,13 +269,14 @@ static int read_config(struct config *config, struct gen *gen, const struct yaml
 				yaml, root->keys[i], err,
 				"unknown key '%.40s': must be "
 				"one of quern, schema, formats, shapes, tokens, threads, "
-				"acts, families, isas, max_nmse",
+				"cores, acts, families, isas, max_nmse",
 				root->keys[i]->text);
 		if (read_key(config, gen, yaml, (enum key)key, root->items[i], err) < 0)
 			return -1;
 	}
 	for (int key = 0; key < N_KEYS; key++) {
-		if (key != ISAS && key != MAX_NMSE && !yaml_get(root, key_names[key]))
+		if (key != ISAS && key != CORES && key != MAX_NMSE &&
+		    !yaml_get(root, key_names[key]))
 			return yaml_complain(yaml, root, err, "'%s' is missing", key_names[key]);
 	}
 	return 0;
@@ -276,6 +303,7 @@ void config_free(struct config *config)
 	free_names(&config->acts);
 	free_names(&config->families);
 	free_names(&config->isas);
+	free_names(&config->cores);
 	free(config->shapes);
 	free(config->tokens.list);
 	free(config->threads.list);
@@ -310,6 +338,12 @@ int config_set_threads(struct config *config, const char *text, struct gen_error
 	free(config->threads.list);
 	config->threads.list = NULL;
 	return add_list(config, NULL, THREADS, "--threads", text, err);
+}
+
+int config_set_cores(struct config *config, const char *text, struct gen_error *err)
+{
+	free_names(&config->cores);
+	return add_list(config, NULL, CORES, "--cores", text, err);
 }
 
 int config_set_shapes(struct config *config, const char *text, struct gen_error *err)

@@ -2,7 +2,8 @@
  * config.h: what to tune.
  *
  * A config file, configs/NAME.yaml, names formats, shapes, tokens, threads, activation formats,
- * families and ISAs; every name is checked against the generator.  A model file may take the place
+ * families and ISAs; every name is checked against the generator, except those of classes of cores,
+ * which only the device knows (cores.h).  A model file may take the place
  * of the shapes: then every matrix of the model is tuned in the format its type has.
  */
 #ifndef TUNER_CONFIG_H
@@ -32,7 +33,8 @@ struct config {
 	struct config_shape *shapes;
 	size_t n_shapes;
 	struct config_numbers tokens, threads;
-	double max_nmse; /* of lossy points; 0: there are none */
+	struct config_names cores; /* classes of cores; empty: all */
+	double max_nmse;           /* of lossy points; 0: there are none */
 };
 
 /* Reads a file; 0, or -1 with "path:line: ..." (nothing is kept then). */
@@ -43,6 +45,7 @@ void config_free(struct config *config);
 int config_set_formats(struct config *config, struct gen *gen, const char *text,
 		       struct gen_error *err);
 int config_set_threads(struct config *config, const char *text, struct gen_error *err);
+int config_set_cores(struct config *config, const char *text, struct gen_error *err);
 int config_set_shapes(struct config *config, const char *text, struct gen_error *err);
 
 /*

@@ -51,14 +51,11 @@ static int compile_new(struct pass *pass, size_t first)
 /* One program with all candidates of the format that are still good. */
 static int link_all(struct pass *pass)
 {
-	struct contest *contest = pass->contest;
-	size_t n_all = search_n(pass->search), n = 0, n_isas = 0;
+	size_t n_all = search_n(pass->search), n = 0;
 	const char **keys = fail_alloc(n_all, sizeof(*keys));
 	const char **names = fail_alloc(n_all, sizeof(*names));
 	const char **objects = fail_alloc(n_all, sizeof(*objects));
-	struct compile_item *isas = fail_alloc(contest->n_isas, sizeof(*isas));
-	char path[4096], *registry;
-	int status = -1;
+	int status;
 
 	for (size_t i = 0; i < n_all; i++) {
 		struct search_candidate *one = search_candidate(pass->search, i);
@@ -69,18 +66,8 @@ static int link_all(struct pass *pass)
 		names[n] = one->point.name;
 		objects[n++] = one->object;
 	}
-	for (size_t i = 0; i < contest->n_isas; i++)
-		isas[n_isas++] = (struct compile_item){.text = contest->isas[i].text,
-						       .flags = contest->isas[i].info.flags};
 	pass_show(pass, "linking");
-	registry = gen_emit_registry(contest->gen, keys, n, pass->err);
-	if (registry)
-		status = compile_program(contest->compile, objects, n, registry, isas, n_isas, path,
-					 sizeof(path), pass->err);
-	if (!status)
-		session_use(contest->session, path, names, (int)n);
-	free(registry);
-	free(isas);
+	status = pass_link(pass->contest, keys, names, objects, n, pass->err);
 	free(objects);
 	free(names);
 	free(keys);
@@ -152,7 +139,7 @@ static int race_batch(struct pass *pass, const char *stage, size_t first_new)
 	pass->n_carry = 0;
 	if (pass_line_up(pass, runners, n) == 0)
 		left = race_run(runners, n, effort->first_rounds, (size_t)effort->n_carry,
-				pass_seed(pass, stage), pass_sample, pass);
+				pass_seed(pass, stage), pass_sample, pass_over, pass);
 	for (long i = 0; i < left; i++) {
 		int *n_kind = &n_carried[runners[i].kind];
 
@@ -205,7 +192,7 @@ static int start_search(struct pass *pass)
 	const struct contest *contest = pass->contest;
 	const char *keys[64];
 	struct gen_point point;
-	const struct known_place place = {
+	struct known_place place = {
 		.format = pass->format,
 		.act = pass->act,
 		.n_tokens = pass->place.n,
@@ -221,6 +208,9 @@ static int start_search(struct pass *pass)
 		keys[n++] = point.key;
 	}
 	n = known_collect(&place, contest->seeds, keys, n, 48, 0);
+	/* An interrupted run has left those of some cores, which others did not begin with. */
+	if (pass->place.cores)
+		place.core = (long)pass->place.cores->kind;
 	n = known_collect(&place, contest->earlier, keys, n, 64, 0);
 	if (search_start(pass->search, keys, n, contest->effort.n_random, pass->err) < 0)
 		return -1;
@@ -248,16 +238,18 @@ static long affordable(const struct pass *pass, double begin, double share)
 /* 0; 1 when no candidate is any good; -1. */
 static int find_candidates(struct pass *pass, double begin, double share)
 {
+	const struct cores_class *at = pass->place.cores;
 	int status = start_search(pass);
 
 	if (status)
 		return status;
 	for (int generation = 1; generation <= pass->contest->effort.n_generations; generation++) {
 		size_t first = search_n(pass->search);
-		char what[32], stage[32];
+		char what[112], stage[32];
 		long max;
 
-		snprintf(what, sizeof(what), "neighbours %d", generation);
+		snprintf(what, sizeof(what), "neighbours %d%s%s", generation, at ? " @" : "",
+			 at ? at->name : "");
 		snprintf(stage, sizeof(stage), "race%d", generation);
 		if (pass_decide(pass, what, affordable(pass, begin, share), &max) < 0)
 			return -1;
@@ -284,16 +276,27 @@ static int has_format(const struct config_shape *shape, size_t format)
 	return shape->formats >> format & 1;
 }
 
-size_t contest_n_cases(const struct contest *contest, size_t format)
+static size_t count_shapes(const struct config *config, size_t format)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < contest->config->n_shapes; i++)
-		n += (size_t)has_format(&contest->config->shapes[i], format);
-	return n * contest->config->acts.n * contest->config->tokens.n * contest->threads.n;
+	for (size_t i = 0; i < config->n_shapes; i++)
+		n += (size_t)has_format(&config->shapes[i], format);
+	return n;
 }
 
-static void set_place(struct pass *pass, const struct config_shape *shape, long n, long threads)
+size_t contest_n_cases(const struct contest *contest, size_t format)
+{
+	size_t n_targets = 0;
+
+	for (size_t i = 0; i < contest->n_cores; i++)
+		n_targets += contest->cores[i].threads.n;
+	return count_shapes(contest->config, format) * contest->config->acts.n *
+	       contest->config->tokens.n * n_targets;
+}
+
+static void set_place(struct pass *pass, const struct config_shape *shape, long n, long threads,
+		      const struct cores_class *cores)
 {
 	struct show *show = pass->contest->show;
 
@@ -302,18 +305,19 @@ static void set_place(struct pass *pass, const struct config_shape *shape, long 
 		.m = shape->m,
 		.k = shape->k,
 		.n = n,
-		.threads = (int)threads,
 		.cold_bytes = pass->contest->cold_bytes,
 	};
-	snprintf(show->place, sizeof(show->place), "%s %s %ldx%ld n%ld t%ld", pass->format,
-		 pass->act, shape->m, shape->k, n, threads);
+	session_set_target(&pass->place, (int)threads, cores);
+	snprintf(show->place, sizeof(show->place), "%s %s %ldx%ld n%ld %s", pass->format, pass->act,
+		 shape->m, shape->k, n, pass->place.target);
 }
 
 /*
  * The share of the roof that binds, by the larger of its readings just before and just after the
  * case: a shared machine's memory is not equally fast all the time.
  */
-static double roof_fraction(const struct contest *contest, const struct record_entry *entry)
+static double roof_fraction(const struct contest *contest, const struct record_entry *entry,
+			    const struct session_case *place)
 {
 	double macs = (double)entry->m * (double)entry->k * (double)entry->n;
 	double gbps = 0, gmacs = 0, dram, compute;
@@ -321,7 +325,7 @@ static double roof_fraction(const struct contest *contest, const struct record_e
 	for (size_t i = contest->n_roofs; i > 0 && i + 2 > contest->n_roofs; i--) {
 		const struct contest_roof *reading = &contest->roofs[i - 1];
 
-		if (reading->threads != entry->threads)
+		if (reading->threads != place->threads || reading->cores != place->cores)
 			break;
 		gbps = fmax(gbps, reading->roof.dram_gbps);
 		gmacs = fmax(gmacs, reading->roof.int8_gmacs);
@@ -333,27 +337,43 @@ static double roof_fraction(const struct contest *contest, const struct record_e
 	return dram > compute ? dram : compute;
 }
 
-/* Cases of one number of threads, which share an engine. */
-static int run_cases(struct pass *pass, size_t format, long n_tokens, long threads,
-		     size_t *n_cases_left)
+/* For entries and finals from these on. */
+static void set_fractions(struct pass *pass, size_t n_entries, size_t n_finals)
+{
+	const struct contest *contest = pass->contest;
+	struct record *record = contest->record;
+
+	for (; n_entries < record->n_entries; n_entries++)
+		record->entries[n_entries].roof_fraction =
+			roof_fraction(contest, &record->entries[n_entries], &pass->place);
+	for (; n_finals < contest->n_finals; n_finals++) {
+		const struct contest_final *one = &contest->finals[n_finals];
+
+		for (size_t i = 0; i < one->n; i++)
+			one->list[i].entry.roof_fraction =
+				roof_fraction(contest, &one->list[i].entry, &pass->place);
+	}
+}
+
+/* Cases of the place's target, which share an engine. */
+static int run_cases(struct pass *pass, size_t format, long n_tokens, size_t *n_cases_left)
 {
 	const struct config *config = pass->contest->config;
-	struct record *record = pass->contest->record;
+	const struct session_case target = pass->place;
 
 	for (size_t i = 0; i < config->n_shapes; i++) {
-		size_t n_entries = record->n_entries;
+		size_t n_entries = pass->contest->record->n_entries;
+		size_t n_finals = pass->contest->n_finals;
 		char when[64];
 
 		if (!has_format(&config->shapes[i], format))
 			continue;
-		set_place(pass, &config->shapes[i], n_tokens, threads);
+		set_place(pass, &config->shapes[i], n_tokens, target.threads, target.cores);
 		snprintf(when, sizeof(when), "%ldx%ld n%ld", pass->place.m, pass->place.k,
 			 pass->place.n);
 		if (final_run(pass, *n_cases_left) < 0 || pass_roof(pass, when) < 0)
 			return -1;
-		for (; n_entries < record->n_entries; n_entries++)
-			record->entries[n_entries].roof_fraction =
-				roof_fraction(pass->contest, &record->entries[n_entries]);
+		set_fractions(pass, n_entries, n_finals);
 		--*n_cases_left;
 		pass->contest->show->cases_done++;
 	}
@@ -369,36 +389,37 @@ static const struct config_shape *first_shape(const struct config *config, size_
 	return NULL;
 }
 
-/* One number of tokens: candidates, then all cases.  share: seconds. */
-static int run_tokens(struct pass *pass, size_t format, long n_tokens, double share)
+/* One number of tokens on one class of cores: candidates, then all cases.  share: seconds. */
+static int run_tokens(struct pass *pass, size_t format, long n_tokens,
+		      const struct contest_cores *on, double share)
 {
 	struct contest *contest = pass->contest;
 	const struct config *config = contest->config;
-	size_t n_cases_left = contest_n_cases(contest, format) / config->tokens.n / config->acts.n;
+	size_t n_cases_left = count_shapes(config, format) * on->threads.n;
 	double begin = journal_elapsed(contest->journal);
 	int status;
 
 	pass->deadline = begin + share;
 	*contest->show->best = 0;
-	set_place(pass, first_shape(config, format), n_tokens, contest->threads.list[0]);
+	set_place(pass, first_shape(config, format), n_tokens, on->threads.list[0], on->cores);
 	status = find_candidates(pass, begin, share);
 	if (status > 0)
 		record_add_failure(contest->record, pass->format, "no candidate is left");
-	for (size_t i = 0; i < contest->threads.n && !status; i++) {
+	for (size_t i = 0; i < on->threads.n && !status; i++) {
 		char when[32];
 
-		pass->place.threads = (int)contest->threads.list[i];
+		session_set_target(&pass->place, (int)on->threads.list[i], on->cores);
 		snprintf(when, sizeof(when), "before n%ld", n_tokens);
 		if (pass_roof(pass, when) < 0 ||
-		    run_cases(pass, format, n_tokens, contest->threads.list[i], &n_cases_left) < 0)
+		    run_cases(pass, format, n_tokens, &n_cases_left) < 0)
 			status = -1;
 	}
 	return status < 0 ? -1 : 0;
 }
 
-/* One format with one kind of activations and one number of tokens. */
+/* One format with one kind of activations, one number of tokens and one class of cores. */
 static int run_search(struct contest *contest, size_t format, const char *act, long n_tokens,
-		      double n_searches, struct gen_error *err)
+		      const struct contest_cores *on, double n_searches, struct gen_error *err)
 {
 	const double left = contest->deadline - journal_elapsed(contest->journal);
 	struct pass pass = {
@@ -412,11 +433,13 @@ static int run_search(struct contest *contest, size_t format, const char *act, l
 	pass.search = search_open(contest->gen, contest->config, pass.format, act, n_tokens,
 				  contest->isas, contest->n_isas,
 				  compile_version(contest->compile, GEN_CLANG) != NULL,
-				  contest->journal, contest->seed, err);
+				  on->cores ? on->cores->name : NULL, contest->journal,
+				  contest->seed, err);
 	if (!pass.search)
 		return -1;
-	contest->n_legal += search_n_legal(pass.search);
-	status = run_tokens(&pass, format, n_tokens, left > 0 ? left / n_searches : 0);
+	if (on == contest->cores)
+		contest->n_legal += search_n_legal(pass.search);
+	status = run_tokens(&pass, format, n_tokens, on, left > 0 ? left / n_searches : 0);
 	search_close(pass.search);
 	return status;
 }
@@ -424,12 +447,17 @@ static int run_search(struct contest *contest, size_t format, const char *act, l
 int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err)
 {
 	const struct config *config = contest->config;
-	const size_t n = config->acts.n * config->tokens.n;
+	const size_t n_tokens = config->tokens.n, n = config->acts.n * n_tokens * contest->n_cores;
 	int status = 0;
 
-	for (size_t i = 0; i < n && !status && first_shape(config, format); i++)
-		status = run_search(contest, format, config->acts.list[i / config->tokens.n],
-				    config->tokens.list[i % config->tokens.n],
-				    (double)(n_left * n - i), err);
+	/* Searches that differ in cores only come together: they share what is compiled. */
+	for (size_t i = 0; i < n && !status && first_shape(config, format); i++) {
+		const size_t j = i / contest->n_cores;
+
+		status = run_search(contest, format, config->acts.list[j / n_tokens],
+				    config->tokens.list[j % n_tokens],
+				    &contest->cores[i % contest->n_cores], (double)(n_left * n - i),
+				    err);
+	}
 	return status;
 }

@@ -1,6 +1,7 @@
 /*
  * contest.h: all of one format: candidates, races, finals, winners.
  *
+ * Where cores differ all of this is done for each class of them.
  * The first shape finds good candidates: a race of the first batch, then races with the neighbours
  * of the leaders.  Every case (threads, shape, tokens) then runs its own race among the best and a
  * final of interleaved rounds, in which the default always takes part.  Lossy candidates, where the
@@ -11,6 +12,8 @@
 
 #include "compile.h"
 #include "config.h"
+#include "cores.h"
+#include "gate.h"
 #include "gen/gen.h"
 #include "journal.h"
 #include "record.h"
@@ -29,7 +32,29 @@ struct contest_effort {
 /* One reading of the ceilings. */
 struct contest_roof {
 	int threads;
+	const struct cores_class *cores;
 	struct session_roof roof;
+};
+
+/* Cores that every case is measured on, with so many threads each time. */
+struct contest_cores {
+	const struct cores_class *cores; /* NULL: any, threads are not pinned */
+	struct config_numbers threads;   /* numbers only */
+};
+
+/* One that takes part in a final, with the entry that it gets where it wins. */
+struct contest_finalist {
+	struct record_entry entry;
+	char object[64]; /* of compile.h */
+};
+
+/* The final of an entry. */
+struct contest_final {
+	size_t entry; /* of the record */
+	struct session_case place;
+	long calls;                    /* of a sample */
+	struct contest_finalist *list; /* the winner, those as good as it, and the default */
+	size_t n;
 };
 
 struct contest {
@@ -47,11 +72,16 @@ struct contest {
 	unsigned long long seed;
 	long long cold_bytes;
 	struct contest_effort effort;
-	double deadline;               /* in seconds of journal_elapsed */
-	struct config_numbers threads; /* numbers only */
-	long n_legal;                  /* points of all formats so far */
-	struct contest_roof *roofs;    /* all readings so far */
+	double deadline;             /* in seconds of journal_elapsed */
+	struct contest_cores *cores; /* fastest first */
+	size_t n_cores;
+	struct gate *gate;          /* NULL: none */
+	long n_legal;               /* points of all formats so far */
+	struct contest_roof *roofs; /* all readings so far */
 	size_t n_roofs;
+	double sustained_s;           /* of load before races of the finals; 0: there are none */
+	struct contest_final *finals; /* where sustained_s is not 0 */
+	size_t n_finals;
 };
 
 /*
@@ -60,7 +90,7 @@ struct contest {
  */
 int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err);
 
-/* How many cases a format has. */
+/* How many cases a format has, on all cores. */
 size_t contest_n_cases(const struct contest *contest, size_t format);
 
 #endif

@@ -79,6 +79,16 @@ static int read_count(const struct yaml *yaml, const struct yaml_node *node, con
 	return 0;
 }
 
+static int read_mark(const struct yaml *yaml, const struct yaml_node *node, const char *key,
+		     int *is_so, struct gen_error *err)
+{
+	if (node->kind != YAML_SCALAR || node->quoted ||
+	    (strcmp(node->text, "true") && strcmp(node->text, "false")))
+		return yaml_complain(yaml, node, err, "'%s' must be true or false", key);
+	*is_so = !strcmp(node->text, "true");
+	return 0;
+}
+
 static int is_name(const char *text)
 {
 	if (!isalpha((unsigned char)*text) && *text != '_')
@@ -146,7 +156,12 @@ static int read_key(struct device *device, const struct yaml *yaml, const struct
 		{"time_out", &device->time_out_s},
 		{"compile_time_out", &device->compile_time_out_s},
 		{"connect_time_out", &device->connect_time_out_s},
+		{"sustained", &device->sustained_s},
 	};
+	struct {
+		const char *name;
+		int *is_so;
+	} marks[] = {{"thermal_gate", &device->thermal_gate}, {"pin", &device->pin}};
 	long number;
 
 	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
@@ -156,6 +171,10 @@ static int read_key(struct device *device, const struct yaml *yaml, const struct
 	for (size_t i = 0; i < sizeof(times) / sizeof(*times); i++) {
 		if (!strcmp(key->text, times[i].name))
 			return read_seconds(yaml, value, key->text, times[i].seconds, err);
+	}
+	for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
+		if (!strcmp(key->text, marks[i].name))
+			return read_mark(yaml, value, key->text, marks[i].is_so, err);
 	}
 	if (!strcmp(key->text, "quern")) {
 		if (value->kind != YAML_SCALAR || strcmp(value->text, "device"))
@@ -186,7 +205,8 @@ static int read_key(struct device *device, const struct yaml *yaml, const struct
 	return yaml_complain(yaml, key, err,
 			     "unknown key '%s': must be one of quern, schema, name, compiler, "
 			     "clang, flags, link, papi, copy, run, start, work, environment, "
-			     "retries, time_out, compile_time_out, connect_time_out",
+			     "retries, time_out, compile_time_out, connect_time_out, "
+			     "thermal_gate, sustained, pin",
 			     key->text);
 }
 

@@ -18,6 +18,11 @@
  *   time_out: 10              optional: seconds after which a request for a time has failed; slow
  *                             requests (verify, case, prepare, roof) get six times as long
  *   compile_time_out: 120     optional: seconds for one run of the compiler
+ *   thermal_gate: true        optional: it heats up, so it is left alone when it gets slow (gate.h)
+ *   sustained: 300            optional: after the finals, races under load for which it works so
+ *                             many seconds first (sustain.h)
+ *   pin: true                 optional: threads stay on their cores and winners are of a kind of
+ *                             core even where all cores are alike; elsewhere they are anyway
  *
  * A device at the end of a link has these, too; what is lists are words, never a line for a shell:
  *
@@ -55,11 +60,14 @@ struct device {
 	char *work;
 	long retries;
 	double time_out_s, compile_time_out_s, connect_time_out_s;
+	double sustained_s; /* 0: none */
+	int thermal_gate, pin;
 
-	char *at;                                     /* NULL: not given */
-	void (*say)(void *context, const char *text); /* of lost links; NULL: nobody listens */
-	void *say_context;
-	struct remote *remote; /* NULL: no link */
+	char *at;                                        /* NULL: not given */
+	void (*say)(void *context, const char *text);    /* of lost links; NULL: nobody listens */
+	void (*greet)(void *context, const char *hello); /* a probe's answer to hello; likewise */
+	void *context;                                   /* of both */
+	struct remote *remote;                           /* NULL: no link */
 };
 
 /* name: a file (it holds a '/' or ends in .yaml) or one of home/tuner/devices. */

@@ -20,6 +20,7 @@
 #include "process.h"
 
 struct device_probe {
+	const struct device *device;
 	pid_t pid;   /* 0: dead */
 	int in, out; /* its standard input and output */
 	char line[PROBE_LINE + 2];
@@ -54,6 +55,7 @@ static struct device_probe *start_far(const struct device *device, const char *p
 	if (remote_start(device->remote, program, log_path, err) < 0)
 		return NULL;
 	probe = fail_alloc(1, sizeof(*probe));
+	probe->device = device;
 	probe->link = link_open(device->remote, device->connect_time_out_s, log_path);
 	return probe;
 }
@@ -68,6 +70,7 @@ struct device_probe *device_start(const struct device *device, const char *progr
 	if (device->remote)
 		return start_far(device, program, log_path, err);
 	probe = fail_alloc(1, sizeof(*probe));
+	probe->device = device;
 	log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (log < 0) {
 		fail_set(err, "cannot write %s: %s", log_path, strerror(errno));
@@ -247,8 +250,8 @@ static enum device_outcome ask_far(struct device_probe *probe, double seconds, c
 	return sign == '!' ? DEVICE_DEAD : sign == '?' ? DEVICE_LOST : DEVICE_STUCK;
 }
 
-enum device_outcome device_ask(struct device_probe *probe, double seconds, const char *request,
-			       char *answer)
+static enum device_outcome ask_once(struct device_probe *probe, double seconds, const char *request,
+				    char *answer)
 {
 	double end = process_now() + seconds;
 	int sent;
@@ -296,6 +299,17 @@ enum device_outcome device_ask(struct device_probe *probe, double seconds, const
 		 process_stopping() > 1 ? "stopped by the user" : "hang no answer within %g s",
 		 seconds);
 	return DEVICE_DEAD;
+}
+
+enum device_outcome device_ask(struct device_probe *probe, double seconds, const char *request,
+			       char *answer)
+{
+	const struct device *device = probe->device;
+	enum device_outcome outcome = ask_once(probe, seconds, request, answer);
+
+	if (outcome == DEVICE_OK && device->greet && !strcmp(request, "hello"))
+		device->greet(device->context, answer);
+	return outcome;
 }
 
 /* ---- values ---- */

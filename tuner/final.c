@@ -52,9 +52,9 @@ static size_t choose(const struct pass *pass, const struct race_runner *runners,
 	return winner;
 }
 
-/* Counts events of all finalists; those of the winner go to its entry. */
+/* Counts events of all finalists; entries: theirs, NULL for those that need none. */
 static int count_events(struct pass *pass, const struct race_runner *runners, size_t n,
-			size_t winner, struct record_entry *entry)
+			struct record_entry *const *entries)
 {
 	char *copy = fail_text("%s", pass->contest->events), *rest = copy, *event;
 	struct session_error error;
@@ -68,8 +68,8 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 			status = session_count(pass->contest->session, &pass->place,
 					       pass_name(pass, &runners[i]), event, pass->calls,
 					       &value, &error);
-			if (!status && i == winner)
-				record_add_counter(entry, event, value / (double)pass->calls);
+			if (!status && entries[i])
+				record_add_counter(entries[i], event, value / (double)pass->calls);
 		}
 	}
 	if (status < 0)
@@ -78,15 +78,22 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 	return status < 0 ? -1 : 0;
 }
 
-static void fill_entry(struct pass *pass, const struct race_runner *runners,
-		       const struct race_verdict *verdicts, size_t n, size_t winner, size_t base,
-		       double bytes, struct record_entry *entry)
+/* The entry of a runner as the winner. */
+static int fill_entry(struct pass *pass, const struct race_runner *runners,
+		      const struct race_verdict *verdicts, size_t n, size_t winner, size_t base,
+		      struct record_entry *entry)
 {
 	const struct race_runner *one = &runners[winner];
 	const struct search_candidate *candidate = search_candidate(pass->search, (size_t)one->id);
 	const struct session_case *place = &pass->place;
-	double ns[RACE_MAX_ROUNDS], low, high;
+	double ns[RACE_MAX_ROUNDS], low, high, bytes = 0;
+	struct session_error error;
 
+	if (session_prepare(pass->contest->session, place, candidate->point.name, &bytes, &error) <
+	    0) {
+		*pass->err = error.fatal;
+		return -1;
+	}
 	for (int i = 0; i < one->n; i++)
 		ns[i] = exp(one->log_ns[i]);
 	stats_interval(ns, (size_t)one->n, 0.05, &low, &high);
@@ -95,6 +102,10 @@ static void fill_entry(struct pass *pass, const struct race_runner *runners,
 	entry->k = place->k;
 	entry->n = place->n;
 	entry->threads = place->threads;
+	if (place->cores) {
+		entry->core = (long)place->cores->kind;
+		strcpy(entry->core_name, place->cores->name);
+	}
 	snprintf(entry->kernel, sizeof(entry->kernel), "%s", candidate->point.name);
 	snprintf(entry->key, sizeof(entry->key), "%s", candidate->point.key);
 	snprintf(entry->default_kernel, sizeof(entry->default_kernel), "%s",
@@ -111,6 +122,7 @@ static void fill_entry(struct pass *pass, const struct race_runner *runners,
 		if (i != winner && verdicts[i].is_equivalent)
 			record_add_equivalent(entry, pass_name(pass, &runners[i]));
 	}
+	return 0;
 }
 
 /* Rounds of the final that fit into the case's part of the time: all, or an odd number of them. */
@@ -131,17 +143,17 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 {
 	size_t left = 0, kept = 0, n_kind[RACE_KINDS] = {0};
 	long rounds;
-	char what[96];
+	char what[192];
 
-	snprintf(what, sizeof(what), "rounds %ldx%ld n%ld t%d", pass->place.m, pass->place.k,
-		 pass->place.n, pass->place.threads);
+	snprintf(what, sizeof(what), "rounds %ldx%ld n%ld %s", pass->place.m, pass->place.k,
+		 pass->place.n, pass->place.target);
 	if (pass_decide(pass, what,
 			pass_now(pass) < pass->deadline ? pass->contest->effort.case_rounds : 1,
 			&rounds) < 0)
 		return -1;
 	pass->stage = "race";
 	if (race_run(runners, n, (int)rounds, N_ELITES, pass_seed(pass, "race"), pass_sample,
-		     pass) < 0)
+		     pass_over, pass) < 0)
 		return -1;
 	while (left < n && !runners[left].out)
 		left++;
@@ -162,6 +174,43 @@ static size_t find_base(const struct race_runner *runners, size_t n, size_t base
 	return exact < n ? exact : 0;
 }
 
+/*
+ * Keeps those that may run against each other again under load, with entries of their own, in
+ * `entries` where these have none: the winner, those as good as it, and the default if it is of
+ * their kind.
+ */
+static int keep_final(struct pass *pass, const struct race_runner *runners,
+		      const struct race_verdict *verdicts, size_t n, size_t winner, size_t base,
+		      struct record_entry **entries)
+{
+	struct contest *contest = pass->contest;
+	struct contest_final *final;
+
+	contest->finals = fail_grow(contest->finals, contest->n_finals, sizeof(*contest->finals));
+	final = &contest->finals[contest->n_finals++];
+	memset(final, 0, sizeof(*final));
+	final->entry = contest->record->n_entries - 1;
+	final->place = pass->place;
+	final->calls = pass->calls;
+	final->list = fail_alloc(n, sizeof(*final->list));
+	for (size_t turn = 0; turn < n; turn++) {
+		/* The winner goes first. */
+		const size_t i = !turn ? winner : turn <= winner ? turn - 1 : turn;
+		struct contest_finalist *one = &final->list[final->n];
+
+		if (i != winner && i != base && !verdicts[i].is_equivalent)
+			continue;
+		final->n++;
+		memcpy(one->object, search_candidate(pass->search, (size_t)runners[i].id)->object,
+		       sizeof(one->object));
+		if (fill_entry(pass, runners, verdicts, n, i, base, &one->entry) < 0)
+			return -1;
+		if (i != winner)
+			entries[i] = &one->entry;
+	}
+	return 0;
+}
+
 /* The entry of the best of n runners, which all are of one kind; base may lie behind them. */
 static int finish_kind(struct pass *pass, const struct race_runner *runners, size_t n, size_t base)
 {
@@ -169,24 +218,19 @@ static int finish_kind(struct pass *pass, const struct race_runner *runners, siz
 	struct race_verdict verdicts[PASS_MAX_CARRY + 1];
 	size_t best = race_judge(runners, n, base, verdicts);
 	size_t winner = choose(pass, runners, verdicts, n, best, base);
-	struct session_error error;
-	struct record_entry *entry;
-	double bytes = 0;
+	struct record_entry *entries[PASS_MAX_CARRY + 1] = {0}, *entry;
 
-	if (session_prepare(contest->session, &pass->place, pass_name(pass, &runners[winner]),
-			    &bytes, &error) < 0) {
-		*pass->err = error.fatal;
-		return -1;
-	}
-	entry = record_add_entry(contest->record);
-	fill_entry(pass, runners, verdicts, n, winner, base, bytes, entry);
-	if (count_events(pass, runners, n, winner, entry) < 0)
+	entry = entries[winner] = record_add_entry(contest->record);
+	if (fill_entry(pass, runners, verdicts, n, winner, base, entry) < 0 ||
+	    (contest->sustained_s > 0 &&
+	     keep_final(pass, runners, verdicts, n, winner, base, entries) < 0) ||
+	    count_events(pass, runners, n, entries) < 0)
 		return -1;
 	pass_tell_best(pass, &runners[winner]);
 	if (!contest->show->is_terminal)
-		show_say(contest->show, "%s %ldx%ld n%ld t%d: %s %.1f us, %.1f GB/s, %.2fx",
-			 entry->format, entry->m, entry->k, entry->n, entry->threads, entry->kernel,
-			 entry->median_us, entry->gbps, entry->speedup);
+		show_say(contest->show, "%s %ldx%ld n%ld %s: %s %.1f us, %.1f GB/s, %.2fx",
+			 entry->format, entry->m, entry->k, entry->n, pass->place.target,
+			 entry->kernel, entry->median_us, entry->gbps, entry->speedup);
 	return 0;
 }
 
@@ -217,26 +261,29 @@ int final_run(struct pass *pass, size_t n_cases_left)
 {
 	struct race_runner runners[PASS_MAX_CARRY + 1];
 	size_t n = pass_enter(pass, runners, search_n(pass->search));
-	char what[96];
+	char what[192];
 	long left, rounds;
 	int status;
 
 	if (pass_line_up(pass, runners, n) < 0 || (left = race_case(pass, runners, n)) < 0)
 		return -1;
-	snprintf(what, sizeof(what), "final %ldx%ld n%ld t%d", pass->place.m, pass->place.k,
-		 pass->place.n, pass->place.threads);
+	snprintf(what, sizeof(what), "final %ldx%ld n%ld %s", pass->place.m, pass->place.k,
+		 pass->place.n, pass->place.target);
 	if (pass_decide(pass, what, final_rounds(pass, (size_t)left, n_cases_left), &rounds) < 0)
 		return -1;
 	pass->stage = "final";
 	pass->n_flagged = fail_alloc(search_n(pass->search), sizeof(*pass->n_flagged));
+	pass->is_flagged = fail_alloc(search_n(pass->search), 1);
 	left = race_run(runners, (size_t)left, (int)rounds, (size_t)left, pass_seed(pass, "final"),
-			pass_sample, pass);
+			pass_sample, pass_over, pass);
 	status = left > 0 ? finish_case(pass, runners, (size_t)left) : (int)left;
 	free(pass->n_flagged);
+	free(pass->is_flagged);
 	pass->n_flagged = NULL;
+	pass->is_flagged = NULL;
 	if (!left) {
-		char *where = fail_text("%s %ldx%ld n%ld t%d", pass->format, pass->place.m,
-					pass->place.k, pass->place.n, pass->place.threads);
+		char *where = fail_text("%s %ldx%ld n%ld %s", pass->format, pass->place.m,
+					pass->place.k, pass->place.n, pass->place.target);
 
 		record_add_failure(pass->contest->record, where, "no candidate ran");
 		free(where);

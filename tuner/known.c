@@ -41,6 +41,8 @@ size_t known_collect(const struct known_place *place, const struct record *recor
 			fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)place->n_tokens));
 		size_t j = 0;
 
+		if (place->core && entry->core && entry->core != place->core)
+			continue;
 		if (strcmp(entry->format, place->format) || !width ||
 		    !is_for(entry->key, place->act))
 			continue;

@@ -10,6 +10,7 @@
 struct known_place {
 	const char *format, *act;
 	long n_tokens;
+	long core; /* winners of other kinds of cores do not count; 0: all do */
 	const struct search_isa *isas;
 	size_t n_isas;
 };

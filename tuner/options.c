@@ -16,8 +16,10 @@ static const char usage[] =
 	"it without one.\n"
 	"\n"
 	"  -b, --budget WHAT     quick (150 s), normal (20 min) or a number of seconds\n"
+	"      --sustained SECONDS  then race the best again after so much load (0: none)\n"
 	"      --seed N          of the search's random numbers (1)\n"
 	"  -t, --threads LIST    such as 1,2,all\n"
+	"      --cores LIST      classes of cores, such as cortex-x3,cortex-a510; fastest; all (all)\n"
 	"  -f, --formats LIST    such as w4g32,w8g32\n"
 	"  -s, --shapes LIST     MxK, such as 4096x4096,11008x4096\n"
 	"  -m, --model FILE      shapes and types of this GGUF file's matrices\n"
@@ -91,12 +93,14 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
 }
 
-enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES, AT };
+enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES, AT, CORES, SUSTAINED };
 
 static const struct option long_options[] = {
 	{"budget", required_argument, NULL, 'b'},
 	{"seed", required_argument, NULL, SEED},
 	{"threads", required_argument, NULL, 't'},
+	{"cores", required_argument, NULL, CORES},
+	{"sustained", required_argument, NULL, SUSTAINED},
 	{"formats", required_argument, NULL, 'f'},
 	{"shapes", required_argument, NULL, 's'},
 	{"model", required_argument, NULL, 'm'},
@@ -137,6 +141,12 @@ static int set_option(struct options *options, int option, char **argv)
 		options->jobs = (int)number;
 		return 0;
 	case 't': options->threads = optarg; return 0;
+	case CORES: options->cores = optarg; return 0;
+	case SUSTAINED:
+		if (set_number(&number, optarg, 86400) < 0)
+			return misuse("--sustained '%s' must be seconds, 0 to 86400", optarg);
+		options->sustained_s = (double)number;
+		return 0;
 	case 'f': options->formats = optarg; return 0;
 	case 's': options->shapes = optarg; return 0;
 	case 'm': options->model = optarg; return 0;
@@ -169,6 +179,7 @@ int options_read(struct options *options, int argc, char **argv)
 	memset(options, 0, sizeof(*options));
 	set_budget(options, "quick");
 	options->seed = 1;
+	options->sustained_s = -1;
 	options->jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	opterr = 0;
 	optind = 1;
@@ -197,6 +208,9 @@ int options_read(struct options *options, int argc, char **argv)
 		return misuse("%s",
 			      "--threads and --estimate exclude each other: an estimate is of "
 			      "one thread");
+	if (options->core && (options->cores || options->sustained_s >= 0))
+		return misuse("%s and --estimate exclude each other: nothing runs for an estimate",
+			      options->cores ? "--cores" : "--sustained");
 	if (!options->device) /* estimates need no more than the compilers of this one */
 		options->device = options->core ? "qemu-aarch64" : "local";
 	if (options->model && options->shapes)

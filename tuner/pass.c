@@ -42,13 +42,27 @@ void pass_show(struct pass *pass, const char *format, ...)
 	show_progress(show);
 }
 
+/* 1; 0 when it is known, of the same kernel on other cores. */
+static int add_failure(struct pass *pass, const char *name, const char *why)
+{
+	struct record *record = pass->contest->record;
+
+	for (size_t i = 0; pass->place.cores && i < record->protocol.n_failed; i++) {
+		if (!strcmp(record->protocol.failed[i].point, name) &&
+		    !strcmp(record->protocol.failed[i].reason, why))
+			return 0;
+	}
+	record_add_failure(record, name, why);
+	return 1;
+}
+
 void pass_drop(struct pass *pass, size_t i, const char *why)
 {
 	struct search_candidate *one = search_candidate(pass->search, i);
 
 	one->failed = 1;
-	record_add_failure(pass->contest->record, one->point.name, why);
-	pass->contest->show->invalid++;
+	if (add_failure(pass, one->point.name, why))
+		pass->contest->show->invalid++;
 }
 
 /* ---- samples ---- */
@@ -58,8 +72,8 @@ static int blame(struct pass *pass, size_t i, const struct session_error *error)
 {
 	struct search_candidate *one = search_candidate(pass->search, i);
 	const struct session_case *place = &pass->place;
-	char *why = fail_text("%s (%s %ldx%ld n%ld t%d)", error->why, place->format, place->m,
-			      place->k, place->n, place->threads);
+	char *why = fail_text("%s (%s %ldx%ld n%ld %s)", error->why, place->format, place->m,
+			      place->k, place->n, place->target);
 
 	if (!strncmp(error->why, "case ", 5) || !strncmp(error->why, "error ", 6))
 		record_add_failure(pass->contest->record, one->point.name, why);
@@ -76,11 +90,14 @@ int pass_sample(void *context, int id, int round, double *ns)
 	int is_warm = round < 0, status = 0;
 	struct session_sample sample = {0};
 	struct session_error error;
-	char stage[64];
+	char stage[96], hot[16] = "", more[16] = "";
 
+	if (pass->n_hot && !is_warm)
+		snprintf(hot, sizeof(hot), " hot%d", pass->n_hot);
 	for (int again = 0; again < 3; again++) {
-		snprintf(stage, sizeof(stage), again ? "%s again%d" : "%s",
-			 is_warm ? "warm" : pass->stage, again);
+		if (again)
+			snprintf(more, sizeof(more), " again%d", again);
+		snprintf(stage, sizeof(stage), "%s%s%s", is_warm ? "warm" : pass->stage, hot, more);
 		status = session_time(pass->contest->session, &pass->place, one->point.name, stage,
 				      is_warm ? -1 - round : round, is_warm ? 1 : pass->calls,
 				      &sample, &error);
@@ -94,7 +111,7 @@ int pass_sample(void *context, int id, int round, double *ns)
 	if (status)
 		return blame(pass, (size_t)id, &error);
 	if (pass->n_flagged && !is_warm)
-		pass->n_flagged[id] += sample.flags != 0;
+		pass->is_flagged[id] = 1 + (sample.flags != 0);
 	*ns = (double)sample.ns / (double)sample.calls;
 	if (is_warm)
 		pass_show(pass, "first calls");
@@ -103,34 +120,69 @@ int pass_sample(void *context, int id, int round, double *ns)
 	return 0;
 }
 
+/* Counts what the round keeps: is_flagged is 0 for who did not run, 1 for a good sample, 2 for another. */
+static void count_flags(struct pass *pass, int is_hot)
+{
+	size_t n = pass->n_flagged ? search_n(pass->search) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		pass->n_flagged[i] += pass->is_flagged[i] > !is_hot;
+		pass->is_flagged[i] = 0;
+	}
+}
+
+int pass_over(void *context, int round, int n_before)
+{
+	struct pass *pass = context;
+	const struct session_case *place = &pass->place;
+	char *what;
+	int is_hot;
+
+	what = fail_text("%s %s %ldx%ld n%ld %s %s %d %d", pass->format, pass->act, place->m,
+			 place->k, place->n, place->target, pass->stage, round, n_before);
+	is_hot = gate_judge(pass->contest->gate, place, what, pass->err);
+	free(what);
+	if (is_hot < 0)
+		return -1;
+	pass->n_hot = is_hot && n_before < 2 ? n_before + 1 : 0;
+	if (!pass->n_hot)
+		count_flags(pass, is_hot);
+	return pass->n_hot > 0;
+}
+
 uint64_t pass_seed(const struct pass *pass, const char *stage)
 {
 	const struct session_case *place = &pass->place;
-	char *text = fail_text("%llu %s %s %ld %ld %ld %d %s", pass->contest->seed, place->format,
-			       pass->act, place->m, place->k, place->n, place->threads, stage);
+	char *text = fail_text("%llu %s %s %ld %ld %ld %s %s", pass->contest->seed, place->format,
+			       pass->act, place->m, place->k, place->n, place->target + 1, stage);
 	uint64_t seed = hash_text(HASH_START, text);
 
 	free(text);
 	return seed;
 }
 
-/* Medians over all readings with as many threads. */
-static void update_ceiling(struct contest *contest, int threads)
+/* Medians over all readings of the place's target. */
+static void update_ceiling(struct contest *contest, const struct session_case *place)
 {
+	const struct cores_class *cores = place->cores;
 	double *gbps = fail_alloc(contest->n_roofs, sizeof(*gbps));
 	double *gmacs = fail_alloc(contest->n_roofs, sizeof(*gmacs));
 	struct record *record = contest->record;
 	struct record_ceiling *ceiling;
 	size_t n = 0, i = 0;
 
-	while (i < record->n_ceilings && record->ceilings[i].threads != threads)
+	while (i < record->n_ceilings &&
+	       (record->ceilings[i].threads != place->threads ||
+		strcmp(record->ceilings[i].core_name, cores ? cores->name : "")))
 		i++;
 	ceiling = i < record->n_ceilings ? &record->ceilings[i] : record_add_ceiling(record);
-	ceiling->threads = threads;
+	ceiling->threads = place->threads;
+	ceiling->core = cores ? (long)cores->kind : 0;
+	strcpy(ceiling->core_name, cores ? cores->name : "");
 	for (i = 0; i < contest->n_roofs; i++) {
 		const struct session_roof *roof = &contest->roofs[i].roof;
 
-		if (contest->roofs[i].threads != threads)
+		if (contest->roofs[i].threads != place->threads || contest->roofs[i].cores != cores)
 			continue;
 		gbps[n] = roof->dram_gbps;
 		gmacs[n++] = roof->int8_gmacs;
@@ -153,7 +205,7 @@ int pass_roof(struct pass *pass, const char *when)
 	int status;
 
 	pass_show(pass, "measuring the roof");
-	status = session_roof(contest->session, pass->place.threads, number, &roof, &error);
+	status = session_roof(contest->session, &pass->place, number, &roof, &error);
 	free(number);
 	if (status < 0)
 		*pass->err = error.fatal;
@@ -162,12 +214,33 @@ int pass_roof(struct pass *pass, const char *when)
 	contest->roofs = fail_grow(contest->roofs, contest->n_roofs, sizeof(*contest->roofs));
 	reading = &contest->roofs[contest->n_roofs++];
 	reading->threads = pass->place.threads;
+	reading->cores = pass->place.cores;
 	reading->roof = roof;
-	update_ceiling(contest, pass->place.threads);
+	update_ceiling(contest, &pass->place);
 	return 0;
 }
 
 /* ---- a race ---- */
+
+int pass_link(struct contest *contest, const char *const *keys, const char *const *names,
+	      const char *const *objects, size_t n, struct gen_error *err)
+{
+	struct compile_item *isas = fail_alloc(contest->n_isas, sizeof(*isas));
+	char path[4096], *registry = gen_emit_registry(contest->gen, keys, n, err);
+	int status = -1;
+
+	for (size_t i = 0; i < contest->n_isas; i++)
+		isas[i] = (struct compile_item){.text = contest->isas[i].text,
+						.flags = contest->isas[i].info.flags};
+	if (registry)
+		status = compile_program(contest->compile, objects, n, registry, isas,
+					 contest->n_isas, path, sizeof(path), err);
+	if (!status)
+		session_use(contest->session, path, names, (int)n);
+	free(registry);
+	free(isas);
+	return status;
+}
 
 int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 {
@@ -176,6 +249,7 @@ int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 	double bytes;
 	int status = 1;
 
+	gate_begin(pass->contest->gate);
 	for (size_t i = 0; i < n; i++) {
 		const char *name = pass_name(pass, &runners[i]);
 		int prepared;

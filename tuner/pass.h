@@ -26,7 +26,9 @@ struct pass {
 	struct session_case place;
 	const char *stage;
 	long calls;
-	long *n_flagged; /* of the final, by candidate; NULL: not counted */
+	long *n_flagged;           /* of the final, by candidate; NULL: not counted */
+	unsigned char *is_flagged; /* in this round */
+	int n_hot;                 /* how often this round was measured on a hot device */
 	struct gen_error *err;
 };
 
@@ -52,10 +54,17 @@ void pass_drop(struct pass *pass, size_t i, const char *why);
  */
 int pass_sample(void *context, int id, int round, double *ns);
 
+/* race_over_fn: the gate's verdict.  A round on a hot device is run again at most twice and then kept, flagged. */
+int pass_over(void *context, int round, int n_before);
+
 /* The seed of a race's random numbers: the run's, the place and the stage. */
 uint64_t pass_seed(const struct pass *pass, const char *stage);
 
-/* Reads the roof for the place's threads once more; the record keeps the median of all. */
+/* Links candidates to the program that the session asks from now on. */
+int pass_link(struct contest *contest, const char *const *keys, const char *const *names,
+	      const char *const *objects, size_t n, struct gen_error *err);
+
+/* Reads the roof for the place's target once more; the record keeps the median of all. */
 int pass_roof(struct pass *pass, const char *when);
 
 /*

@@ -101,8 +101,32 @@ static size_t eliminate(struct race_runner *runners, size_t n, int round, size_t
 	return left;
 }
 
+/* One sample of everyone who is in; -1 to stop. */
+static int run_round(struct race_runner *runners, const size_t *order, size_t n, int round,
+		     race_sample_fn *sample, void *context)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct race_runner *runner = &runners[order[i]];
+		double ns;
+		int status;
+
+		if (runner->out)
+			continue;
+		status = sample(context, runner->id, round, &ns);
+		if (status < 0)
+			return -1;
+		runner->out = status;
+		if (status)
+			continue;
+		runner->n = round + 1;
+		runner->log_ns[round] = log(ns);
+		set_score(runner);
+	}
+	return 0;
+}
+
 long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
-	      race_sample_fn *sample, void *context)
+	      race_sample_fn *sample, race_over_fn *over, void *context)
 {
 	size_t *order = fail_alloc(n, sizeof(*order)), left = n;
 	int status = 0;
@@ -111,21 +135,14 @@ long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elit
 		runners[i].n = 0;
 	for (int round = 0; round < n_rounds && left && status >= 0; round++) {
 		uint64_t state = seed + (uint64_t)round;
+		int n_before = 0;
 
 		shuffle(order, left, &state);
-		for (size_t i = 0; i < left && status >= 0; i++) {
-			struct race_runner *runner = &runners[order[i]];
-			double ns;
-
-			if (runner->out)
-				continue;
-			status = sample(context, runner->id, round, &ns);
-			runner->out = status > 0;
-			if (status)
-				continue;
-			runner->log_ns[runner->n++] = log(ns);
-			set_score(runner);
-		}
+		do {
+			status = run_round(runners, order, left, round, sample, context);
+			if (!status && over)
+				status = over(context, round, n_before++);
+		} while (status > 0);
 		if (status >= 0)
 			left = eliminate(runners, left, round, n_elites);
 	}

@@ -39,12 +39,18 @@ typedef int race_sample_fn(void *context, int id, int round, double *ns);
 int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, void *context);
 
 /*
- * n_rounds rounds.  After each, those slower than the leader of their kind by more than the
+ * After the samples of a round, n_before times before: 0 when they can be kept, 1 when all are to
+ * be taken again, -1 to stop.
+ */
+typedef int race_over_fn(void *context, int round, int n_before);
+
+/*
+ * n_rounds rounds; over may be NULL.  After each, those slower than the leader of their kind by more than the
  * margin of the round (30, 15, 10, 7, then 5 %) are out, but never the best n_elites of a kind;
  * n_elites = n drops nobody.  Survivors come first afterwards, by score.  Returns how many, or -1.
  */
 long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
-	      race_sample_fn *sample, void *context);
+	      race_sample_fn *sample, race_over_fn *over, void *context);
 
 struct race_verdict {
 	double ratio;      /* median of the time over the best one's, paired by round */

@@ -422,7 +422,7 @@ static int run_heat(struct rank *rank, size_t format, const char *act, long n_to
 		 n_tokens);
 	*rank->show.best = 0;
 	heat.search = search_open(rank->gen, &rank->config, heat.format, act, n_tokens, rank->isas,
-				  rank->n_isas, rank->with_clang, rank->journal,
+				  rank->n_isas, rank->with_clang, NULL, rank->journal,
 				  rank->options->seed, err);
 	if (!heat.search)
 		return -1;

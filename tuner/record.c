@@ -9,19 +9,24 @@
 
 #define FIELD(kind, name, path) \
 	{ \
-		name, RECORD_##kind, offsetof(struct record, path), 0 \
+		name, RECORD_##kind, offsetof(struct record, path), 0, 0 \
 	}
 #define CEILING(kind, name, path) \
 	{ \
-		name, RECORD_##kind, offsetof(struct record_ceiling, path), 0 \
+		name, RECORD_##kind, offsetof(struct record_ceiling, path), 0, 0 \
 	}
 #define ENTRY(kind, name, path, needs) \
 	{ \
-		name, RECORD_##kind, offsetof(struct record_entry, path), RECORD_##needs \
+		name, RECORD_##kind, offsetof(struct record_entry, path), RECORD_##needs, 0 \
+	}
+/* Numbers that are there when they are not 0. */
+#define MAYBE(kind, name, type, path, needs) \
+	{ \
+		name, RECORD_##kind, offsetof(struct type, path), RECORD_##needs, 1 \
 	}
 #define ESTIMATE(kind, name) \
 	{ \
-#name, RECORD_##kind, offsetof(struct record_estimate, name), 0 \
+#name, RECORD_##kind, offsetof(struct record_estimate, name), 0, 0 \
 	}
 
 const struct record_field record_device_fields[] = {
@@ -35,6 +40,12 @@ const struct record_field record_device_fields[] = {
 	FIELD(LONG, "l1d_bytes", device.l1d_bytes),
 	FIELD(LONG, "l2_bytes", device.l2_bytes),
 	FIELD(LONG, "llc_bytes", device.llc_bytes),
+	FIELD(TEXT, "governor", device.governor),
+	FIELD(TEXT, "thermal", device.thermal),
+	FIELD(TEXT, "battery", device.battery),
+	FIELD(TEXT, "energy", device.energy),
+	FIELD(TEXT, "paranoid", device.paranoid),
+	MAYBE(DOUBLE, "clock_ns", record, device.clock_ns, ANY),
 	{0},
 };
 
@@ -54,14 +65,27 @@ const struct record_field record_generator_fields[] = {
 };
 
 const struct record_field record_protocol_fields[] = {
-	FIELD(TEXT, "budget", protocol.budget),     FIELD(WIDE, "seed", protocol.seed),
-	FIELD(LONG, "rounds", protocol.rounds),     FIELD(LONG, "cold_bytes", protocol.cold_bytes),
-	FIELD(DOUBLE, "seconds", protocol.seconds), FIELD(LONG, "tried", protocol.tried),
-	FIELD(LONG, "verified", protocol.verified), {0},
+	FIELD(TEXT, "budget", protocol.budget),
+	FIELD(WIDE, "seed", protocol.seed),
+	FIELD(LONG, "rounds", protocol.rounds),
+	FIELD(LONG, "cold_bytes", protocol.cold_bytes),
+	FIELD(DOUBLE, "seconds", protocol.seconds),
+	FIELD(LONG, "tried", protocol.tried),
+	FIELD(LONG, "verified", protocol.verified),
+	MAYBE(DOUBLE, "sustained", record, protocol.sustained, ANY),
+	{0},
+};
+
+const struct record_field record_thermal_fields[] = {
+	FIELD(LONG, "cool_downs", protocol.thermal.cool_downs),
+	FIELD(DOUBLE, "seconds", protocol.thermal.seconds),
+	FIELD(LONG, "baselines", protocol.thermal.baselines),
+	{0},
 };
 
 const struct record_field record_ceiling_fields[] = {
-	CEILING(INT, "threads", threads),          CEILING(DOUBLE, "dram_gbps", dram_gbps),
+	CEILING(INT, "threads", threads),          MAYBE(CORE, "core", record_ceiling, core, ANY),
+	CEILING(NAME, "core_name", core_name),     CEILING(DOUBLE, "dram_gbps", dram_gbps),
 	CEILING(INT, "streams", streams),          CEILING(INT, "huge_pages", huge_pages),
 	CEILING(DOUBLE, "int8_gmacs", int8_gmacs), {0},
 };
@@ -72,6 +96,8 @@ const struct record_field record_entry_fields[] = {
 	ENTRY(LONG, "k", k, SHAPE),
 	ENTRY(LONG, "n", n, ANY),
 	ENTRY(INT, "threads", threads, SHAPE),
+	MAYBE(CORE, "core", record_entry, core, SHAPE),
+	ENTRY(NAME, "core_name", core_name, SHAPE),
 	ENTRY(NAME, "kernel", kernel, ANY),
 	ENTRY(DOUBLE, "median_us", median_us, MEASURED),
 	ENTRY(DOUBLE, "ci_low_us", ci_low_us, MEASURED),
@@ -83,6 +109,10 @@ const struct record_field record_entry_fields[] = {
 	ENTRY(DOUBLE, "speedup", speedup, MEASURED),
 	ENTRY(LONG, "samples", samples, MEASURED),
 	ENTRY(LONG, "flagged", flagged, MEASURED),
+	MAYBE(DOUBLE, "sustained_us", record_entry, sustained_us, MEASURED),
+	ENTRY(NAME, "burst_kernel", burst_kernel, MEASURED),
+	MAYBE(DOUBLE, "energy_uj", record_entry, energy_uj, MEASURED),
+	ENTRY(FORMAT, "energy_source", energy_source, MEASURED),
 	{0},
 };
 
@@ -160,6 +190,17 @@ static void free_texts(const struct record_field *fields, void *base)
 	}
 }
 
+void record_clear_entry(struct record_entry *entry)
+{
+	for (size_t j = 0; j < entry->n_equivalent; j++)
+		free(entry->equivalent[j]);
+	free(entry->equivalent);
+	for (size_t j = 0; j < entry->n_counters; j++)
+		free(entry->counters[j].name);
+	free(entry->counters);
+	memset(entry, 0, sizeof(*entry));
+}
+
 void record_free(struct record *record)
 {
 	free_texts(record_device_fields, record);
@@ -173,16 +214,8 @@ void record_free(struct record *record)
 		free(record->protocol.failed[i].reason);
 	}
 	free(record->protocol.failed);
-	for (size_t i = 0; i < record->n_entries; i++) {
-		struct record_entry *entry = &record->entries[i];
-
-		for (size_t j = 0; j < entry->n_equivalent; j++)
-			free(entry->equivalent[j]);
-		free(entry->equivalent);
-		for (size_t j = 0; j < entry->n_counters; j++)
-			free(entry->counters[j].name);
-		free(entry->counters);
-	}
+	for (size_t i = 0; i < record->n_entries; i++)
+		record_clear_entry(&record->entries[i]);
 	free(record->entries);
 	free(record->ceilings);
 	memset(record, 0, sizeof(*record));
@@ -190,13 +223,18 @@ void record_free(struct record *record)
 
 /* ---- writing ---- */
 
+static int is_zero(const struct record_field *field, const void *from)
+{
+	return field->kind == RECORD_DOUBLE ? *(const double *)from == 0 : *(const long *)from == 0;
+}
+
 static void write_fields(struct yaml_out *out, const struct record_field *fields, const void *base,
 			 int needs)
 {
 	for (; fields->name; fields++) {
 		const void *from = (const char *)base + fields->offset;
 
-		if (fields->needs > needs ||
+		if (fields->needs > needs || (fields->is_optional && is_zero(fields, from)) ||
 		    (fields->kind == RECORD_TEXT && !*(char *const *)from) ||
 		    ((fields->kind == RECORD_NAME || fields->kind == RECORD_FORMAT ||
 		      fields->kind == RECORD_WORDS) &&
@@ -208,6 +246,7 @@ static void write_fields(struct yaml_out *out, const struct record_field *fields
 		case RECORD_NAME:
 		case RECORD_WORDS:
 		case RECORD_FORMAT: yaml_out_text(out, from); break;
+		case RECORD_CORE: yaml_out_format(out, "0x%lx", *(const long *)from); break;
 		case RECORD_LONG: yaml_out_format(out, "%ld", *(const long *)from); break;
 		case RECORD_WIDE: yaml_out_format(out, "%lld", *(const long long *)from); break;
 		case RECORD_INT: yaml_out_format(out, "%d", *(const int *)from); break;
@@ -233,6 +272,12 @@ static void write_protocol(struct yaml_out *out, const struct record *record)
 	yaml_out_text(out, "protocol");
 	yaml_out_map(out, 0);
 	write_fields(out, record_protocol_fields, record, 0);
+	if (record->protocol.thermal.is_gated) {
+		yaml_out_text(out, "thermal");
+		yaml_out_map(out, 1);
+		write_fields(out, record_thermal_fields, record, 0);
+		yaml_out_end_map(out);
+	}
 	yaml_out_text(out, "failed");
 	yaml_out_list(out, record->protocol.n_failed == 0);
 	for (size_t i = 0; i < record->protocol.n_failed; i++) {

@@ -6,6 +6,13 @@
  * `default: true` has no shape; it is what an untuned build ships.  Only the tuner writes results
  * files and replaces them in one step.
  *
+ * Where cores differ an entry and a ceiling name the kind of core (`core: 0x41d4e`, and core_name
+ * for people).  An entry of a run with --sustained has sustained_us, the median after minutes of
+ * load; where another kernel than before is the fastest then, it is the entry's, and burst_kernel
+ * says which one it was.  energy_uj, of one call, is there where the device tells (energy_source).
+ * What the thermal gate did is in the protocol: `thermal: {cool_downs: 3, seconds: 41,
+ * baselines: 1}`.
+ *
  * Where nothing was measured but estimated (quern tune --estimate) the file and each such entry say
  * so, the entry in the place of all that a measured one has:
  *
@@ -46,6 +53,12 @@ struct record_entry {
 	char kernel[64]; /* name; may be empty in a default */
 	char key[512];   /* its point as a key of gen.h */
 	double median_us, ci_low_us, ci_high_us, gbps, roof_fraction, nmse;
+	long core;             /* kind of core that it was measured on, of runtime/cpu.h; 0: any */
+	char core_name[64];    /* empty: cores are not told apart */
+	double sustained_us;   /* median under load, of a device that is warm; 0: not measured */
+	char burst_kernel[64]; /* what is faster before it is warm, where that is another one */
+	double energy_uj;      /* of one call under load; 0: not told */
+	char energy_source[32];
 	char default_kernel[64];
 	double speedup; /* of the kernel over the default, paired */
 	long samples, flagged;
@@ -57,6 +70,8 @@ struct record_entry {
 
 struct record_ceiling {
 	int threads;
+	long core; /* as in an entry */
+	char core_name[64];
 	double dram_gbps;
 	int streams, huge_pages;
 	double int8_gmacs;
@@ -72,6 +87,8 @@ struct record {
 	struct {
 		char *name, *cpu, *os, *arch, *features;
 		long cores, classes, l1d_bytes, l2_bytes, llc_bytes;
+		char *governor, *thermal, *battery, *energy, *paranoid; /* NULL: not told */
+		double clock_ns;                                        /* 0: not told */
 	} device;
 	struct {
 		char *command, *version, *flags;
@@ -85,6 +102,12 @@ struct record {
 		long long seed;
 		long rounds, cold_bytes, tried, verified;
 		double seconds;
+		double sustained; /* seconds of load before races of the finals; 0: none */
+		struct {
+			int is_gated; /* the rest counts */
+			long cool_downs, baselines;
+			double seconds;
+		} thermal;
 		struct record_failure *failed;
 		size_t n_failed;
 	} protocol;
@@ -105,6 +128,7 @@ int record_read(struct record *record, const char *path, struct gen_error *err);
 int record_write(const struct record *record, const char *path, struct gen_error *err);
 
 void record_free(struct record *record);
+void record_clear_entry(struct record_entry *entry); /* frees what it holds */
 
 /* Add items; texts are copied. */
 struct record_entry *record_add_entry(struct record *record);

@@ -16,6 +16,7 @@ enum record_kind {
 	RECORD_NAME,   /* char[64], not empty */
 	RECORD_FORMAT, /* char[32], not empty */
 	RECORD_WORDS,  /* char[128], not empty */
+	RECORD_CORE,   /* long, a kind of core, above 0, in hexadecimal */
 	RECORD_LONG,
 	RECORD_INT,    /* not negative */
 	RECORD_WIDE,   /* long long */
@@ -27,7 +28,8 @@ struct record_field {
 	const char *name;
 	enum record_kind kind;
 	size_t offset;
-	int needs; /* of an entry: which have it */
+	int needs;       /* of an entry: which have it */
+	int is_optional; /* a number of 0 is not written */
 };
 
 enum record_needs { RECORD_ANY, RECORD_SHAPE, RECORD_MEASURED };
@@ -35,6 +37,6 @@ enum record_needs { RECORD_ANY, RECORD_SHAPE, RECORD_MEASURED };
 extern const struct record_field record_top_fields[], record_device_fields[],
 	record_compiler_fields[], record_generator_fields[], record_protocol_fields[],
 	record_ceiling_fields[], record_entry_fields[], record_estimated_fields[],
-	record_estimate_fields[];
+	record_estimate_fields[], record_thermal_fields[];
 
 #endif

@@ -40,6 +40,14 @@ static int read_number(const struct reader *in, const struct record_field *field
 		*(double *)to = number;
 		return 0;
 	}
+	if (field->kind == RECORD_CORE) {
+		if (yaml_long(node, &whole) < 0 || whole < 1 || whole > 0x7fffffff)
+			return yaml_complain(in->yaml, node, in->err,
+					     "'%s' must be a kind of core, such as 0x41d4e",
+					     field->name);
+		*(long *)to = whole;
+		return 0;
+	}
 	if (yaml_long(node, &whole) < 0 || (whole < 0 && field->kind != RECORD_WIDE) ||
 	    (field->kind == RECORD_INT && whole > 1 << 20))
 		return yaml_complain(in->yaml, node, in->err, "'%s' must be a whole number%s",
@@ -172,10 +180,7 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 			   void *base)
 {
 	static const struct record_field default_field = {
-		"default",
-		RECORD_BOOL,
-		offsetof(struct record_entry, is_default),
-		0,
+		"default", RECORD_BOOL, offsetof(struct record_entry, is_default), 0, 0,
 	};
 	struct record_entry *entry = base;
 	double value;
@@ -247,6 +252,9 @@ static int read_entry(const struct reader *in, const struct yaml_node *node, str
 				     entry->is_default
 					     ? "a default entry has no 'estimated'"
 					     : "'estimated' needs a cycles_per_weight above 0");
+	if ((entry->energy_uj > 0) != (*entry->energy_source != 0))
+		return yaml_complain(in->yaml, node, in->err,
+				     "energy_uj (above 0) and energy_source belong together");
 	if (!*entry->key || !*entry->format)
 		return yaml_complain(in->yaml, node, in->err, "the entry has no '%s'",
 				     *entry->key ? "format" : "point");
@@ -277,9 +285,15 @@ static int read_list(const struct reader *in, const struct yaml_node *node, cons
 	return 0;
 }
 
-static int read_failures(const struct reader *in, const char *key, const struct yaml_node *node,
-			 void *base)
+static int read_protocol_more(const struct reader *in, const char *key,
+			      const struct yaml_node *node, void *base)
 {
+	struct record *record = base;
+
+	if (!strcmp(key, "thermal")) {
+		record->protocol.thermal.is_gated = 1;
+		return read_mapping(in, node, key, record_thermal_fields, NULL, base) < 0 ? -1 : 1;
+	}
 	if (strcmp(key, "failed"))
 		return 0;
 	if (node->kind != YAML_SEQUENCE)
@@ -308,7 +322,7 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 		{"device", record_device_fields, NULL},
 		{"compiler", record_compiler_fields, NULL},
 		{"generator", record_generator_fields, NULL},
-		{"protocol", record_protocol_fields, read_failures},
+		{"protocol", record_protocol_fields, read_protocol_more},
 	};
 	struct record *record = base;
 	long number;

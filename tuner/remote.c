@@ -223,7 +223,7 @@ int remote_wait(const struct remote *remote, long try, const char *why, struct g
 		char *text = fail_text("no link to %s: %.*s; trying again in %g s (%ld of %ld)",
 				       device->name, n, why, pause, try + 1, most);
 
-		device->say(device->say_context, text);
+		device->say(device->context, text);
 		free(text);
 	}
 	for (end = process_now() + pause; process_now() < end && !process_stopping();)
@@ -427,7 +427,7 @@ void remote_leave(struct remote *remote)
 	FILE *out;
 	int status;
 
-	if (!remote->has_files)
+	if (!remote->has_files || !remote->is_reached)
 		return;
 	remote->has_files = 0;
 	out = fail_check(open_memstream(&text, &n_bytes));
@@ -443,7 +443,7 @@ void remote_leave(struct remote *remote)
 	if (status < 0 && remote->device->say) {
 		text = fail_text("%s/%s is still on %s (%s); the next run removes it",
 				 remote->device->work, remote->run, remote->device->name, why.text);
-		remote->device->say(remote->device->say_context, text);
+		remote->device->say(remote->device->context, text);
 		free(text);
 	}
 }

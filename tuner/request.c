@@ -17,6 +17,7 @@ int request_config(const struct options *options, const char *home, struct gen *
 		return -1;
 	if ((options->formats && config_set_formats(config, gen, options->formats, err) < 0) ||
 	    (options->threads && config_set_threads(config, options->threads, err) < 0) ||
+	    (options->cores && config_set_cores(config, options->cores, err) < 0) ||
 	    (options->shapes && config_set_shapes(config, options->shapes, err) < 0)) {
 		*is_misused = 1;
 		return -1;

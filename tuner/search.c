@@ -20,6 +20,7 @@ struct search {
 	struct gen *gen;
 	struct journal *journal;
 	char format[32], act[16];
+	char where[80]; /* " @cortex-x3", or empty */
 	long n_tokens;
 	int with_clang;
 	const char *fixed; /* a parameter, or NULL */
@@ -60,8 +61,8 @@ static int open_spaces(struct search *search, const struct config *config, const
 
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
 			   const char *act, long n_tokens, const struct search_isa *isas,
-			   size_t n_isas, int with_clang, struct journal *journal, uint64_t seed,
-			   struct gen_error *err)
+			   size_t n_isas, int with_clang, const char *cores,
+			   struct journal *journal, uint64_t seed, struct gen_error *err)
 {
 	struct search *search = fail_alloc(1, sizeof(*search));
 
@@ -72,6 +73,8 @@ struct search *search_open(struct gen *gen, const struct config *config, const c
 	search->seed = hash_text(hash_text(HASH_START + seed + (uint64_t)n_tokens, format), act);
 	snprintf(search->format, sizeof(search->format), "%s", format);
 	snprintf(search->act, sizeof(search->act), "%s", act);
+	snprintf(search->where, sizeof(search->where), "%s%s", cores ? " @" : "",
+		 cores ? cores : "");
 	if (open_spaces(search, config, act, isas, n_isas, err) < 0) {
 		search_close(search);
 		return NULL;
@@ -318,8 +321,8 @@ static int add_neighbours(struct search *search, size_t leader, size_t end, int 
 int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
 		 struct gen_error *err)
 {
-	char *question =
-		fail_text("batch %s %s n%ld 0", search->format, search->act, search->n_tokens);
+	char *question = fail_text("batch %s %s n%ld 0%s", search->format, search->act,
+				   search->n_tokens, search->where);
 	int status = take_batch(search, question, err);
 	size_t n_known;
 
@@ -337,8 +340,8 @@ int search_start(struct search *search, const char *const *keys, size_t n_keys, 
 int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
 		struct gen_error *err)
 {
-	char *question = fail_text("batch %s %s n%ld %d", search->format, search->act,
-				   search->n_tokens, batch);
+	char *question = fail_text("batch %s %s n%ld %d%s", search->format, search->act,
+				   search->n_tokens, batch, search->where);
 	size_t first = search->n;
 	int status = take_batch(search, question, err);
 

@@ -39,12 +39,13 @@ struct search;
 
 /*
  * Opens the spaces of all families of the config for a format, its activations and tokens.
- * with_clang: neighbours may be compiled with clang.
+ * with_clang: neighbours may be compiled with clang.  cores: whose search it is, for the journal;
+ * NULL: anyone's.
  */
 struct search *search_open(struct gen *gen, const struct config *config, const char *format,
 			   const char *act, long n_tokens, const struct search_isa *isas,
-			   size_t n_isas, int with_clang, struct journal *journal, uint64_t seed,
-			   struct gen_error *err);
+			   size_t n_isas, int with_clang, const char *cores,
+			   struct journal *journal, uint64_t seed, struct gen_error *err);
 void search_close(struct search *search);
 
 /*

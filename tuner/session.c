@@ -5,9 +5,8 @@
 #include "fail.h"
 #include "probe.h"
 #include "process.h"
-#include "session.h"
+#include "question.h"
 
-#define SLOW 6      /* slow requests get so many times the device's time-out */
 #define MOST_LOST 3 /* times in a row that a device may start anew at one request */
 
 struct session {
@@ -22,27 +21,18 @@ struct session {
 
 	/* State of the running probe. */
 	struct device_probe *probe; /* NULL: not running */
+	struct cores cores;         /* as it numbers them */
 	int threads;                /* of its engine; 0: none */
-	char place[160];            /* its case; empty: none */
+	const struct cores_class *pinned;
+	char place[160]; /* its case; empty: none */
 	unsigned char *prepared;
 	char wrong_place[160]; /* a case that cannot be opened, and why */
 	char wrong_why[256];
 
 	double seconds; /* average of a time request */
-};
 
-/* What a question needs, and how its answer is checked. */
-struct question {
-	const char *key;  /* in the journal */
-	const char *verb; /* to the probe: verb, " i=KERNEL" when there is one, rest */
-	const char *name; /* of the kernel; NULL: none */
-	const char *rest;
-	int threads;                      /* 0: no engine needed */
-	const struct session_case *place; /* NULL: none needed */
-	int with_weights;                 /* packed before */
-	double time_out_s;
-	int (*check)(const char *answer, double wall_s, long calls);
-	long calls;
+	session_before_fn *before;
+	void *before_context;
 };
 
 struct session *session_open(const struct device *device, struct journal *journal,
@@ -88,6 +78,14 @@ void session_close(struct session *session)
 	free_program(session);
 	free(session->log_path);
 	free(session);
+}
+
+void session_set_target(struct session_case *place, int threads, const struct cores_class *cores)
+{
+	place->threads = threads;
+	place->cores = cores;
+	snprintf(place->target, sizeof(place->target), "t%d%s%s", threads, cores ? "@" : "",
+		 cores ? cores->name : "");
 }
 
 void session_use(struct session *session, const char *program, const char *const *names, int n)
@@ -162,6 +160,10 @@ static enum device_outcome start_probe(struct session *session, char *answer)
 		snprintf(answer, PROBE_LINE, "the probe is not the one that was linked");
 		return DEVICE_ERROR;
 	}
+	if (cores_read(&session->cores, answer, &err) < 0) {
+		snprintf(answer, PROBE_LINE, "%s", err.text);
+		return DEVICE_ERROR;
+	}
 	return learn_names(session, answer);
 }
 
@@ -171,15 +173,28 @@ static void describe_case(const struct session_case *place, char *text, size_t n
 		 place->m, place->k, place->n, place->cold_bytes);
 }
 
-static enum device_outcome open_engine(struct session *session, int threads, char *answer)
+static enum device_outcome open_engine(struct session *session, const struct session_case *target,
+				       char *answer)
 {
-	char request[64];
+	const struct cores_class *pinned = target->cores, *now;
+	const int threads = target->threads;
+	char request[64], cpus[32] = "-";
 	long long have;
 	enum device_outcome outcome;
 
-	if (session->threads == threads)
+	if (session->threads == threads && session->pinned == pinned)
 		return DEVICE_OK;
-	snprintf(request, sizeof(request), "engine threads=%d cpus=-", threads);
+	if (pinned) {
+		now = cores_find(&session->cores, pinned);
+		if (!now) {
+			snprintf(answer, PROBE_LINE,
+				 "of class %s, %ld cores at %ld kHz, nothing is there now",
+				 pinned->name, pinned->n_cpus, pinned->max_khz);
+			return DEVICE_ERROR;
+		}
+		snprintf(cpus, sizeof(cpus), "class:%d", now->index);
+	}
+	snprintf(request, sizeof(request), "engine threads=%d cpus=%s", threads, cpus);
 	session->threads = 0;
 	*session->place = 0;
 	outcome = device_ask(session->probe, session->device->time_out_s, request, answer);
@@ -191,6 +206,7 @@ static enum device_outcome open_engine(struct session *session, int threads, cha
 		return DEVICE_ERROR;
 	}
 	session->threads = threads;
+	session->pinned = pinned;
 	return DEVICE_OK;
 }
 
@@ -206,7 +222,8 @@ static enum device_outcome open_case(struct session *session, const struct sessi
 	snprintf(request, sizeof(request), "case %s", text);
 	*session->place = 0;
 	memset(session->prepared, 0, (size_t)session->n_names);
-	outcome = device_ask(session->probe, SLOW * session->device->time_out_s, request, answer);
+	outcome = device_ask(session->probe, QUESTION_SLOW * session->device->time_out_s, request,
+			     answer);
 	if (outcome == DEVICE_OK)
 		strcpy(session->place, text);
 	return outcome;
@@ -220,7 +237,8 @@ static enum device_outcome pack_weights(struct session *session, int kernel, cha
 	if (session->prepared[kernel])
 		return DEVICE_OK;
 	snprintf(request, sizeof(request), "prepare i=%d", kernel);
-	outcome = device_ask(session->probe, SLOW * session->device->time_out_s, request, answer);
+	outcome = device_ask(session->probe, QUESTION_SLOW * session->device->time_out_s, request,
+			     answer);
 	session->prepared[kernel] = outcome == DEVICE_OK;
 	return outcome;
 }
@@ -239,9 +257,9 @@ static enum device_outcome attempt(struct session *session, const struct questio
 	*stage = AT_START;
 	if (!session->probe)
 		outcome = start_probe(session, answer);
-	if (outcome == DEVICE_OK && question->threads) {
+	if (outcome == DEVICE_OK && question->target) {
 		*stage = AT_ENGINE;
-		outcome = open_engine(session, question->threads, answer);
+		outcome = open_engine(session, question->target, answer);
 	}
 	if (outcome == DEVICE_OK && question->place) {
 		*stage = AT_CASE;
@@ -307,7 +325,7 @@ static void say_lost(const struct session *session, const char *why)
 	char *text = fail_text("%s was lost: %s; starting its probe again", device->name, why);
 
 	if (device->say)
-		device->say(device->say_context, text);
+		device->say(device->context, text);
 	free(text);
 }
 
@@ -368,14 +386,16 @@ static int ask_probe(struct session *session, const struct question *question, c
 	return blame(session, question, outcome, stage, answer, text, error);
 }
 
-/* From the journal or the probe.  0: answer gets what follows "ok". */
-static int ask(struct session *session, const struct question *question, char *answer,
-	       struct session_error *error)
+int question_ask(struct session *session, const struct question *question, char *answer,
+		 struct session_error *error)
 {
 	const char *known = journal_find(session->journal, question->key);
 	char text[PROBE_LINE + 16];
 
 	if (!known) {
+		if (session->before && !strcmp(question->verb, "time") &&
+		    session->before(session->before_context, question->place, error) < 0)
+			return -1;
 		if (ask_probe(session, question, text, error) < 0 ||
 		    journal_add(session->journal, question->key, text, &error->fatal) < 0)
 			return -1;
@@ -394,189 +414,35 @@ static int ask(struct session *session, const struct question *question, char *a
 	return 0;
 }
 
-static char *case_key(const char *verb, const struct session_case *place, const char *name,
-		      const char *more)
+int question_ask_now(struct session *session, const struct question *question, char *answer,
+		     struct session_error *error)
 {
-	return fail_text("%s %s %ldx%ld n%ld t%d %s%s", verb, place->format, place->m, place->k,
-			 place->n, place->threads, name, more);
-}
+	char text[PROBE_LINE + 16];
 
-static int check_verify(const char *answer, double wall_s, long calls)
-{
-	double nmse;
-
-	(void)wall_s, (void)calls;
-	return device_value_double(answer, "nmse", &nmse) == 0 && nmse >= 0;
-}
-
-int session_verify(struct session *session, const char *name, double *nmse,
-		   struct session_error *error)
-{
-	char *key = fail_text("verify %s", name), *rest = fail_text(" seed=%llu", session->seed);
-	char answer[PROBE_LINE + 1];
-	struct question question = {
-		.key = key,
-		.verb = "verify",
-		.name = name,
-		.rest = rest,
-		.check = check_verify,
-		.time_out_s = SLOW * session->device->time_out_s,
-	};
-	int status = ask(session, &question, answer, error);
-
-	if (!status)
-		device_value_double(answer, "nmse", nmse);
-	free(rest);
-	free(key);
-	return status;
-}
-
-static int check_prepare(const char *answer, double wall_s, long calls)
-{
-	double bytes;
-
-	(void)wall_s, (void)calls;
-	return device_value_double(answer, "bytes", &bytes) == 0 && bytes > 0;
-}
-
-int session_prepare(struct session *session, const struct session_case *place, const char *name,
-		    double *bytes, struct session_error *error)
-{
-	char *key = case_key("prepare", place, name, ""), answer[PROBE_LINE + 1];
-	struct question question = {
-		.key = key,
-		.verb = "prepare",
-		.name = name,
-		.rest = "",
-		.threads = place->threads,
-		.place = place,
-		.check = check_prepare,
-		.time_out_s = SLOW * session->device->time_out_s,
-	};
-	int status = ask(session, &question, answer, error);
-
-	if (!status)
-		device_value_double(answer, "bytes", bytes);
-	free(key);
-	return status;
-}
-
-/* A probe cannot have measured more time than went by here. */
-static int check_time(const char *answer, double wall_s, long calls)
-{
-	long long ns, told, flags;
-
-	return device_value_long(answer, "ns", &ns) == 0 && ns > 0 &&
-	       device_value_long(answer, "calls", &told) == 0 && told > 0 && told <= 1000000000 &&
-	       (!calls || told == calls) && device_value_long(answer, "flags", &flags) == 0 &&
-	       flags >= 0 && flags < 16 && (double)ns <= 1.1e9 * wall_s + 1e6;
-}
-
-int session_time(struct session *session, const struct session_case *place, const char *name,
-		 const char *stage, int round, long calls, struct session_sample *sample,
-		 struct session_error *error)
-{
-	char *more = fail_text(" %s %d", stage, round), *key = case_key("time", place, name, more);
-	char *rest = fail_text(" calls=%ld", calls), answer[PROBE_LINE + 1];
-	struct question question = {
-		.key = key,
-		.verb = "time",
-		.name = name,
-		.rest = rest,
-		.threads = place->threads,
-		.place = place,
-		.with_weights = 1,
-		.check = check_time,
-		.calls = calls,
-		.time_out_s = session->device->time_out_s,
-	};
-	int status = ask(session, &question, answer, error);
-	long long told = 0, flags = 0;
-
-	if (!status) {
-		device_value_long(answer, "ns", &sample->ns);
-		device_value_long(answer, "calls", &told);
-		device_value_long(answer, "flags", &flags);
-		sample->calls = (long)told;
-		sample->flags = (int)flags;
+	if (ask_probe(session, question, text, error) < 0)
+		return -1;
+	if (!strncmp(text, "fail ", 5)) {
+		snprintf(error->why, sizeof(error->why), "%.500s", text + 5);
+		return SESSION_FAILED;
 	}
-	free(rest);
-	free(key);
-	free(more);
-	return status;
+	snprintf(answer, PROBE_LINE + 1, "%.*s", PROBE_LINE, text + 3);
+	return 0;
 }
 
-static int check_roof(const char *answer, double wall_s, long calls)
+const struct device *question_device(const struct session *session)
 {
-	double gbps, gmacs;
-	long long streams, huge;
-
-	(void)wall_s, (void)calls;
-	return device_value_double(answer, "dram_gbps", &gbps) == 0 && gbps >= 0 &&
-	       device_value_double(answer, "int8_gmacs", &gmacs) == 0 && gmacs >= 0 &&
-	       device_value_long(answer, "streams", &streams) == 0 && streams >= 0 &&
-	       streams < 1 << 20 && device_value_long(answer, "huge", &huge) == 0;
+	return session->device;
 }
 
-int session_roof(struct session *session, int threads, const char *number,
-		 struct session_roof *roof, struct session_error *error)
+unsigned long long question_seed(const struct session *session)
 {
-	char *key = fail_text("roof t%d %s", threads, number), answer[PROBE_LINE + 1];
-	struct question question = {
-		.key = key,
-		.verb = "roof",
-		.rest = "",
-		.threads = threads,
-		.check = check_roof,
-		.time_out_s = SLOW * session->device->time_out_s,
-	};
-	int status = ask(session, &question, answer, error);
-	long long streams = 0, huge = 0;
-
-	if (!status) {
-		device_value_double(answer, "dram_gbps", &roof->dram_gbps);
-		device_value_double(answer, "int8_gmacs", &roof->int8_gmacs);
-		device_value_long(answer, "streams", &streams);
-		device_value_long(answer, "huge", &huge);
-		roof->streams = (int)streams;
-		roof->huge_pages = huge != 0;
-	}
-	free(key);
-	return status;
+	return session->seed;
 }
 
-static int check_count(const char *answer, double wall_s, long calls)
+void session_set_before(struct session *session, session_before_fn *before, void *context)
 {
-	double value;
-
-	(void)wall_s, (void)calls;
-	return device_value_double(answer, "value", &value) == 0 && value >= 0;
-}
-
-int session_count(struct session *session, const struct session_case *place, const char *name,
-		  const char *event, long calls, double *value, struct session_error *error)
-{
-	char *more = fail_text(" %s", event), *key = case_key("count", place, name, more);
-	char *rest = fail_text(" calls=%ld event=%s", calls, event), answer[PROBE_LINE + 1];
-	struct question question = {
-		.key = key,
-		.verb = "count",
-		.name = name,
-		.rest = rest,
-		.threads = place->threads,
-		.place = place,
-		.with_weights = 1,
-		.check = check_count,
-		.time_out_s = session->device->time_out_s,
-	};
-	int status = ask(session, &question, answer, error);
-
-	if (!status)
-		device_value_double(answer, "value", value);
-	free(rest);
-	free(key);
-	free(more);
-	return status;
+	session->before = before;
+	session->before_context = context;
 }
 
 double session_seconds(const struct session *session)

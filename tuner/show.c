@@ -19,7 +19,8 @@ void show_open(struct show *show, FILE *out)
 
 void show_clear(struct show *show)
 {
-	if (show->is_dirty)
+	/* Ctrl-C leaves "^C" on the screen. */
+	if (show->is_dirty || (show->is_terminal && process_stopping()))
 		fputs("\r\033[K", show->out);
 	show->is_dirty = 0;
 }
@@ -65,18 +66,33 @@ void show_say(struct show *show, const char *format, ...)
 
 static void show_entries(FILE *out, const struct record *record)
 {
-	fprintf(out, "%-7s %-12s %3s %3s  %-40s %9s %7s %5s %8s %9s\n", "format", "M x K", "N",
-		"thr", "kernel", "time us", "GB/s", "roof", "speed-up", "NMSE");
+	int has_cores = 0, is_sustained = 0;
+
+	for (size_t i = 0; i < record->n_entries; i++) {
+		int n = (int)strlen(record->entries[i].core_name);
+
+		has_cores = n > has_cores ? n : has_cores;
+		is_sustained |= record->entries[i].sustained_us > 0;
+	}
+	fprintf(out, "%-7s %-12s %3s %3s%*s  %-40s %9s%s %7s %5s %8s %9s\n", "format", "M x K", "N",
+		"thr", has_cores ? -has_cores - 2 : 0, has_cores ? "  cores" : "", "kernel",
+		"time us", is_sustained ? "  at load" : "", "GB/s", "roof", "speed-up", "NMSE");
 	for (size_t i = 0; i < record->n_entries; i++) {
 		const struct record_entry *entry = &record->entries[i];
-		char shape[48], roof[16] = "-";
+		char shape[48], roof[16] = "-", load[32] = "", core[80] = "";
 
+		if (is_sustained)
+			snprintf(load, sizeof(load),
+				 entry->sustained_us > 0 ? " %8.1f" : "        -",
+				 entry->sustained_us);
+		if (has_cores)
+			snprintf(core, sizeof(core), "  %-*s", has_cores, entry->core_name);
 		snprintf(shape, sizeof(shape), "%ldx%ld", entry->m, entry->k);
 		if (entry->roof_fraction > 0)
 			snprintf(roof, sizeof(roof), "%.0f %%", 100 * entry->roof_fraction);
-		fprintf(out, "%-7s %-12s %3ld %3d  %-40s %9.1f %7.1f %5s %7.2fx %9.2e\n",
-			entry->format, shape, entry->n, entry->threads, entry->kernel,
-			entry->median_us, entry->gbps, roof, entry->speedup, entry->nmse);
+		fprintf(out, "%-7s %-12s %3ld %3d%s  %-40s %9.1f%s %7.1f %5s %7.2fx %9.2e\n",
+			entry->format, shape, entry->n, entry->threads, core, entry->kernel,
+			entry->median_us, load, entry->gbps, roof, entry->speedup, entry->nmse);
 	}
 }
 
@@ -85,8 +101,10 @@ static void show_ceilings(FILE *out, const struct record *record)
 	for (size_t i = 0; i < record->n_ceilings; i++) {
 		const struct record_ceiling *ceiling = &record->ceilings[i];
 
-		fprintf(out, "roof, %d thread%s: %.1f GB/s read from memory, %.0f int8 GMAC/s\n",
-			ceiling->threads, ceiling->threads == 1 ? "" : "s", ceiling->dram_gbps,
+		fprintf(out,
+			"roof, %d thread%s%s%s: %.1f GB/s read from memory, %.0f int8 GMAC/s\n",
+			ceiling->threads, ceiling->threads == 1 ? "" : "s",
+			*ceiling->core_name ? " on " : "", ceiling->core_name, ceiling->dram_gbps,
 			ceiling->int8_gmacs);
 	}
 }
@@ -133,6 +151,12 @@ void show_record(FILE *out, const struct record *record)
 		fprintf(out, "%ld kernels tried, %ld verified, %zu failures; %.0f s\n",
 			record->protocol.tried, record->protocol.verified, n_failed,
 			record->protocol.seconds);
+		if (record->protocol.thermal.cool_downs)
+			fprintf(out,
+				"the device was hot: %ld cool-downs, %.0f s, %ld new baselines\n",
+				record->protocol.thermal.cool_downs,
+				record->protocol.thermal.seconds,
+				record->protocol.thermal.baselines);
 	}
 	for (size_t i = 0; i < n_failed && i < 10; i++)
 		fprintf(out, "  %s: %s\n", record->protocol.failed[i].point,

@@ -13,6 +13,7 @@
 #include "process.h"
 #include "rank.h"
 #include "request.h"
+#include "sustain.h"
 #include "gen/folder.h"
 #include "runtime/quern.h"
 #include "tune.h"
@@ -28,6 +29,9 @@ struct run {
 	struct device device;
 	struct compile *compile;
 	struct facts facts;
+	struct cores cores; /* those of the config, after prepare() */
+	struct gen_error cores_error;
+	int is_greeted;
 	struct search_isa *isas;
 	size_t n_isas;
 	struct journal *journal;
@@ -63,30 +67,104 @@ static char *slug(const char *name)
 	return text;
 }
 
+static int has_number(const struct config_numbers *numbers, long n)
+{
+	size_t i = 0;
+
+	while (i < numbers->n && numbers->list[i] != n)
+		i++;
+	return i < numbers->n;
+}
+
+static void add_number(struct config_numbers *numbers, long n)
+{
+	if (has_number(numbers, n))
+		return;
+	numbers->list = fail_grow(numbers->list, numbers->n, sizeof(*numbers->list));
+	numbers->list[numbers->n++] = n;
+}
+
+static struct contest_cores *add_cores(struct contest *contest, const struct cores_class *cores)
+{
+	contest->cores = fail_grow(contest->cores, contest->n_cores, sizeof(*contest->cores));
+	contest->cores[contest->n_cores] = (struct contest_cores){.cores = cores};
+	return &contest->cores[contest->n_cores++];
+}
+
 /* Threads as numbers, "all" replaced, none twice, and no more than can run at a time. */
 static int list_threads(struct run *run, struct gen_error *err)
 {
-	struct config_numbers *threads = &run->contest.threads;
+	struct contest_cores *any = add_cores(&run->contest, NULL);
 
 	for (size_t i = 0; i < run->config.threads.n; i++) {
 		long n = run->config.threads.list[i];
-		size_t j = 0;
 
 		if (n == CONFIG_ALL)
 			n = run->facts.cores;
-		while (j < threads->n && threads->list[j] != n)
-			j++;
-		if (j < threads->n)
-			continue;
-		if (n > run->facts.cores) {
+		if (n > run->facts.cores)
 			show_say(&run->show, "%ld threads are left out: the device has %ld core%s",
 				 n, run->facts.cores, run->facts.cores == 1 ? "" : "s");
-			continue;
-		}
-		threads->list = fail_grow(threads->list, threads->n, sizeof(*threads->list));
-		threads->list[threads->n++] = n;
+		else
+			add_number(&any->threads, n);
 	}
-	return threads->n ? 0 : fail_set(err, "no number of threads is left to tune for");
+	return any->threads.n ? 0 : fail_set(err, "no number of threads is left to tune for");
+}
+
+/* Has a faster class of the same kind as many threads?  Nothing could tell their winners apart. */
+static int is_covered(const struct contest *contest, const struct cores_class *cores, long n)
+{
+	for (size_t i = 0; i < contest->n_cores; i++) {
+		const struct contest_cores *other = &contest->cores[i];
+
+		if (other->cores != cores && other->cores->kind == cores->kind &&
+		    has_number(&other->threads, n))
+			return 1;
+	}
+	return 0;
+}
+
+/* Threads of a class: as many as it has at most. */
+static void list_class_threads(struct run *run, const struct cores_class *cores)
+{
+	struct contest *contest = &run->contest;
+	struct contest_cores *one = add_cores(contest, cores);
+
+	for (size_t i = 0; i < run->config.threads.n; i++) {
+		long n = run->config.threads.list[i];
+		char speed[40];
+
+		if (n == CONFIG_ALL || n > cores->n_cpus)
+			n = cores->n_cpus;
+		if (is_covered(contest, cores, n))
+			show_say(&run->show,
+				 "%ld thread%s on %s%s: left out, for faster cores of that kind "
+				 "have as many",
+				 n, n == 1 ? "" : "s", cores->name,
+				 cores_speed(cores, speed, sizeof(speed)));
+		else
+			add_number(&one->threads, n);
+	}
+	if (!one->threads.n)
+		contest->n_cores--;
+}
+
+/* What is measured where: a list for each class of cores, or one where they are all alike. */
+static int list_targets(struct run *run, struct gen_error *err)
+{
+	const char *from = run->options->cores ? "--cores" : "the config's cores";
+	const int differ = run->cores.n > 1 || (run->cores.n && run->device.pin);
+
+	if (*run->cores_error.text)
+		return fail_set(err, "%s", run->cores_error.text);
+	if (cores_choose(&run->cores, &run->config.cores, from, err) < 0) {
+		run->is_misused = run->options->cores != NULL;
+		return -1;
+	}
+	if (!differ)
+		return list_threads(run, err);
+	for (int i = 0; i < run->cores.n; i++)
+		list_class_threads(run, &run->cores.list[i]);
+	return 0;
 }
 
 static int open_journal(struct run *run, struct gen_error *err)
@@ -225,6 +303,11 @@ static void fill_contest(struct run *run)
 	run->contest.events = run->facts.events;
 	run->contest.seed = options->seed;
 	run->contest.effort = options->effort;
+	run->contest.sustained_s =
+		options->sustained_s >= 0 ? options->sustained_s : run->device.sustained_s;
+	if (run->device.thermal_gate)
+		run->contest.gate = gate_open(run->session, run->journal, run->device.name,
+					      &run->show, &run->record);
 	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
 	 */
 	run->contest.cold_bytes =
@@ -245,14 +328,27 @@ static void say_compilers(struct run *run)
 
 static void say(void *context, const char *text)
 {
-	show_say(context, "%s", text);
+	struct run *run = context;
+
+	show_say(&run->show, "%s", text);
+}
+
+/* The first probe's classes of cores are those of the run. */
+static void greet(void *context, const char *hello)
+{
+	struct run *run = context;
+
+	if (!run->is_greeted && cores_read(&run->cores, hello, &run->cores_error) == 0)
+		*run->cores_error.text = 0;
+	run->is_greeted = 1;
 }
 
 /* The work folder is locked, and so is what this run has on the device. */
 static int reach_device(struct run *run, struct gen_error *err)
 {
 	run->device.say = say;
-	run->device.say_context = &run->show;
+	run->device.greet = greet;
+	run->device.context = run;
 	device_set_run(&run->device, run->work);
 	return device_set_at(&run->device, run->options->at, err);
 }
@@ -285,7 +381,7 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 				      : fail_text("results/%s.yaml", name);
 	free(name);
 	run->templates = request_texts(run->home);
-	if (list_threads(run, err) < 0 || read_known(run, err) < 0 || open_journal(run, err) < 0)
+	if (list_targets(run, err) < 0 || read_known(run, err) < 0 || open_journal(run, err) < 0)
 		return -1;
 	fill_contest(run);
 	fill_record(run);
@@ -310,10 +406,24 @@ static void describe(struct run *run)
 	if (!strcmp(facts->counters, "none"))
 		show_say(&run->show, "counters: none%s%s; going on without them",
 			 *facts->why ? ": " : "", facts->why);
+	for (size_t i = 0; i < contest->n_cores && contest->cores[i].cores; i++) {
+		const struct contest_cores *on = &contest->cores[i];
+		char text[128], speed[40];
+		size_t at = 0;
+
+		for (size_t j = 0; j < on->threads.n && at < sizeof(text); j++)
+			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%ld", j ? ", " : "",
+					       on->threads.list[j]);
+		show_say(&run->show, "%s (%ld%s): threads %s", on->cores->name, on->cores->n_cpus,
+			 cores_speed(on->cores, speed, sizeof(speed)), text);
+	}
 	show_say(&run->show,
 		 "%zu case%s (format, shape, tokens, threads), %.0f s; Ctrl-C is safe, "
 		 "the same command goes on",
 		 n, n == 1 ? "" : "s", run->options->seconds);
+	if (contest->sustained_s > 0)
+		show_say(&run->show, "after that, races under load, %.0f s and more",
+			 sustain_seconds(contest));
 }
 
 static int run_formats(struct run *run, struct gen_error *err)
@@ -344,6 +454,8 @@ static int run_all(struct run *run, struct gen_error *err)
 
 	describe(run);
 	status = run_formats(run, &why);
+	if (!status)
+		status = sustain_run(&run->contest, &why);
 	finish_record(run, !status);
 	if (!status && !run->record.n_entries)
 		status = fail_set(&why, "nothing could be measured: %s",
@@ -366,8 +478,21 @@ static int run_all(struct run *run, struct gen_error *err)
 	return 0;
 }
 
+static void free_finals(struct contest *contest)
+{
+	for (size_t i = 0; i < contest->n_finals; i++) {
+		struct contest_final *one = &contest->finals[i];
+
+		for (size_t j = 0; j < one->n; j++)
+			record_clear_entry(&one->list[j].entry);
+		free(one->list);
+	}
+	free(contest->finals);
+}
+
 static void close_run(struct run *run)
 {
+	gate_close(run->contest.gate);
 	session_close(run->session);
 	journal_close(run->journal);
 	device_leave(&run->device);
@@ -379,7 +504,10 @@ static void close_run(struct run *run)
 	record_free(&run->defaults);
 	record_free(&run->seeds);
 	record_free(&run->earlier);
-	free(run->contest.threads.list);
+	for (size_t i = 0; i < run->contest.n_cores; i++)
+		free(run->contest.cores[i].threads.list);
+	free(run->contest.cores);
+	free_finals(&run->contest);
 	free(run->contest.roofs);
 	free(run->output);
 	free(run->work);
