@@ -45,6 +45,8 @@ static void take_class(struct checkup_class *c, int i, const char *hello, const 
 {
 	class_text(hello, "name", i, c->name, sizeof(c->name));
 	class_text(hello, "part", i, c->part, sizeof(c->part));
+	if (!strcmp(c->part, "0x0"))
+		*c->part = 0;
 	class_text(hello, "cpus", i, c->cpus, sizeof(c->cpus));
 	class_text(doctor, "governor", i, c->governor, sizeof(c->governor));
 	c->max_khz = class_number(hello, "max_khz", i);
@@ -178,8 +180,8 @@ static void advise_counters(const struct checkup *checkup, struct advice *advice
 		       "`sysctl kernel.perf_event_paranoid=2`",
 		       facts->paranoid);
 	else if (!strcmp(facts->counters, "none"))
-		advise(advice, "there are no hardware counters%s%s: times alone have to explain",
-		       *facts->why ? ": " : "", facts->why);
+		advise(advice, "there are no hardware counters, so times alone have to explain: %s",
+		       *facts->why ? facts->why : "the probe does not say why");
 	if (strstr(facts->energy, ":denied"))
 		advise(advice,
 		       "sensors of energy or power are there, but only root may read them: %s",
@@ -268,13 +270,15 @@ static void print_facts(FILE *out, const struct checkup *checkup)
 	snprintf(text, sizeof(text), "%s, %s, %s", facts->cpu, facts->arch, facts->os);
 	put_line(out, "machine", text, "");
 	put_line(out, "features", facts->features, "none known");
+	put_line(out, "widest", checkup->isa, "not known");
 	fprintf(out, "%-12s%ld KiB L1d, %ld KiB L2, %ld KiB last level", "caches",
 		facts->l1d_bytes >> 10, facts->l2_bytes >> 10, facts->llc_bytes >> 10);
 	if (checkup->page_bytes > 0)
 		fprintf(out, "; pages of %lld KiB", checkup->page_bytes >> 10);
 	fputc('\n', out);
-	snprintf(text, sizeof(text), "%s%s%s%s%s", facts->counters, *facts->events ? ": " : "",
-		 facts->events, *facts->why ? "; not all: " : "", facts->why);
+	snprintf(text, sizeof(text), "%s%s%s%s%s", facts->counters,
+		 *facts->events ? "; counted: " : "", facts->events,
+		 *facts->why ? "; not counted: " : "", facts->why);
 	put_line(out, "counters", text, "");
 	if (facts->clock_ns > 0)
 		fprintf(out, "%-12sticks of %.0f ns\n", "clock", facts->clock_ns);
@@ -469,6 +473,7 @@ void checkup_print_json(FILE *out, const struct checkup *checkup)
 	json_text(out, ",\n ", "counters", facts->counters);
 	json_words(out, ",\n ", "events", facts->events, ",");
 	json_text(out, ",\n ", "why", facts->why);
+	json_text(out, ",\n ", "isa", checkup->isa);
 	json_text(out, ",\n ", "paranoid", facts->paranoid);
 	json_number(out, ",\n ", "temp_mc", checkup->temp_mc);
 	json_text(out, ",\n ", "zone", checkup->zone);

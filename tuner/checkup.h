@@ -35,6 +35,7 @@ struct checkup {
 	struct facts facts;
 	struct checkup_class classes[CHECKUP_CLASSES];
 	int n_classes;
+	char isa[32]; /* that speeds were measured with */
 	char allowed[256], zones[1024], boot[64];
 	char zone[64], source[256];
 	long long page_bytes, temp_mc, throttled, charging, power_uw, energy_uj;

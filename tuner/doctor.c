@@ -1,4 +1,9 @@
-/* doctor.c: builds the first probe, asks it everything, and measures each class of cores for a moment. */
+/*
+ * doctor.c: asks a probe everything, and measures each class of cores for a moment.
+ *
+ * The first probe holds a portable kernel only; what memory and cores reach is told by a second one,
+ * with the widest instruction set that the first has found.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
@@ -117,33 +122,42 @@ static void ask_for(struct visit *visit, const char *request, char *answer)
 		*answer = 0;
 }
 
-static int start(struct visit *visit, struct gen_error *err)
+/* A probe with kernels of this ISA, in the place of the one that runs. */
+static int start_probe(struct visit *visit, const char *isa, struct gen_error *err)
 {
-	char *config = fail_text("%s/tuner/configs/default.yaml", visit->home);
 	char *log = fail_text("%s/logs/doctor.log", visit->work), program[4096];
 	int status = -1;
 
+	device_stop(visit->probe);
+	visit->probe = NULL;
+	tell(visit, isa ? "building a probe with vectors" : "building the probe");
+	if (facts_build(visit->gen, &visit->config, visit->compile, isa, program, sizeof(program),
+			err) == 0) {
+		tell(visit, "starting the probe");
+		visit->probe = device_start(&visit->device, program, log, err);
+		status = visit->probe ? 0 : -1;
+	}
+	free(log);
+	return status;
+}
+
+static int start(struct visit *visit, struct gen_error *err)
+{
+	char *config = fail_text("%s/tuner/configs/default.yaml", visit->home);
+	int status;
+
 	visit->gen = gen_open(visit->home, err);
-	if (!visit->gen || config_read(&visit->config, visit->gen, config, err) < 0 ||
-	    device_read(&visit->device, visit->home, visit->name, err) < 0 ||
+	status = !visit->gen || config_read(&visit->config, visit->gen, config, err) < 0 ? -1 : 0;
+	free(config);
+	if (status || device_read(&visit->device, visit->home, visit->name, err) < 0 ||
 	    device_set_at(&visit->device, visit->at, err) < 0)
-		goto out;
-	tell(visit, "building the probe");
+		return -1;
 	visit->compile = compile_open(&visit->device, visit->home, visit->work, visit->jobs, err);
 	if (!visit->compile)
-		goto out;
+		return -1;
 	/* The work folder is locked, and so is what this has on the device. */
 	device_set_run(&visit->device, visit->work);
-	if (facts_build(visit->gen, &visit->config, visit->compile, program, sizeof(program), err) <
-	    0)
-		goto out;
-	tell(visit, "starting the probe");
-	visit->probe = device_start(&visit->device, program, log, err);
-	status = visit->probe ? 0 : -1;
-out:
-	free(log);
-	free(config);
-	return status;
+	return start_probe(visit, NULL, err);
 }
 
 static int ask_facts(struct visit *visit, struct gen_error *err)
@@ -163,9 +177,29 @@ static int ask_facts(struct visit *visit, struct gen_error *err)
 
 /* ---- speeds ---- */
 
+/* Starts the second probe. */
+static int widen(struct visit *visit, struct gen_error *err)
+{
+	struct search_isa *isas, *widest;
+	size_t n;
+	int status;
+
+	if (facts_list_isas(&visit->checkup.facts, visit->gen, &visit->config, &isas, &n, err) < 0)
+		return -1;
+	widest = &isas[0];
+	for (size_t i = 1; i < n; i++) {
+		if (isas[i].n_features >= widest->n_features)
+			widest = &isas[i];
+	}
+	snprintf(visit->checkup.isa, sizeof(visit->checkup.isa), "%s", widest->info.name);
+	status = start_probe(visit, widest->info.name, err);
+	facts_free_isas(isas, n);
+	return status;
+}
+
 static int fail_speed(struct checkup_speed *speed, const char *why)
 {
-	snprintf(speed->why, sizeof(speed->why), "%s", why);
+	snprintf(speed->why, sizeof(speed->why), "%.255s", why);
 	return -1;
 }
 
@@ -256,7 +290,7 @@ static int run_doctor(int argc, char **argv, const char *home)
 		return status > 0 ? 0 : 2;
 	visit.is_terminal = isatty(STDERR_FILENO);
 	process_catch_signals();
-	status = start(&visit, &err) < 0 || ask_facts(&visit, &err) < 0;
+	status = start(&visit, &err) < 0 || ask_facts(&visit, &err) < 0 || widen(&visit, &err) < 0;
 	for (int i = 0; !status && i < visit.checkup.n_classes; i++)
 		measure_class(&visit, i);
 	tell(&visit, NULL);

@@ -5,16 +5,16 @@
 #include "fail.h"
 #include "probe.h"
 
-/* One kernel that runs everywhere. */
-static int find_portable(struct gen *gen, const struct config *config, struct gen_point *point,
-			 struct gen_isa *isa, struct gen_error *err)
+/* One kernel of an ISA, or, when name is NULL, one that runs everywhere. */
+static int find_kernel(struct gen *gen, const struct config *config, const char *name,
+		       struct gen_point *point, struct gen_isa *isa, struct gen_error *err)
 {
 	const char *const *isas = gen_isas(gen);
 
 	for (size_t i = 0; isas[i]; i++) {
 		if (gen_isa(gen, isas[i], isa, err) < 0)
 			return -1;
-		if (strcmp(isa->arch, "any"))
+		if (name ? strcmp(isa->name, name) : strcmp(isa->arch, "any"))
 			continue;
 		for (size_t f = 0; f < config->families.n; f++) {
 			struct gen_space *space =
@@ -33,19 +33,19 @@ static int find_portable(struct gen *gen, const struct config *config, struct ge
 				return found < 0 ? -1 : 0;
 		}
 	}
-	return fail_set(err, "no family of the config has a portable kernel for %s",
-			config->formats.list[0]);
+	return fail_set(err, "no family of the config has a %s kernel for %s",
+			name ? name : "portable", config->formats.list[0]);
 }
 
-int facts_build(struct gen *gen, const struct config *config, struct compile *compile, char *path,
-		size_t n_bytes, struct gen_error *err)
+int facts_build(struct gen *gen, const struct config *config, struct compile *compile,
+		const char *isa_name, char *path, size_t n_bytes, struct gen_error *err)
 {
 	struct gen_point point;
 	struct gen_isa isa;
 	struct compile_item kernel = {0}, isa_file = {0};
 	char *text = NULL, *isa_text = NULL, *registry = NULL;
 	const char *key = point.key, *object = kernel.object;
-	int status = find_portable(gen, config, &point, &isa, err);
+	int status = find_kernel(gen, config, isa_name, &point, &isa, err);
 
 	if (status || !(text = gen_emit(gen, point.key, err)) ||
 	    !(isa_text = gen_emit_isa(gen, isa.name, err)) ||
@@ -58,8 +58,8 @@ int facts_build(struct gen *gen, const struct config *config, struct compile *co
 	isa_file.text = isa_text;
 	status = compile_items(compile, &kernel, 1, err);
 	if (!status && kernel.why)
-		status = fail_set(err, "the compiler cannot compile a portable kernel: %s",
-				  kernel.why);
+		status = fail_set(err, "the compiler cannot compile a %s kernel: %s",
+				  isa_name ? isa_name : "portable", kernel.why);
 	if (!status)
 		status = compile_program(compile, &object, 1, registry, &isa_file, 1, path, n_bytes,
 					 err);
@@ -215,7 +215,7 @@ int facts_learn(struct facts *facts, struct gen *gen, const struct config *confi
 	int status;
 
 	memset(facts, 0, sizeof(*facts));
-	if (facts_build(gen, config, compile, path, sizeof(path), err) < 0)
+	if (facts_build(gen, config, compile, NULL, path, sizeof(path), err) < 0)
 		return -1;
 	probe = device_start(device, path, log_path, err);
 	if (!probe)

@@ -30,9 +30,9 @@ struct facts {
 	double clock_ns;   /* a tick of the clock */
 };
 
-/* Builds the first probe; path gets the program. */
-int facts_build(struct gen *gen, const struct config *config, struct compile *compile, char *path,
-		size_t n_bytes, struct gen_error *err);
+/* Builds a probe with one kernel of an ISA, or, for NULL, a portable one; path gets the program. */
+int facts_build(struct gen *gen, const struct config *config, struct compile *compile,
+		const char *isa, char *path, size_t n_bytes, struct gen_error *err);
 
 /*
  * Takes the answers to hello and to doctor (PROBE_LINE + 1 bytes each; doctor may be empty, for a probe
