@@ -1,15 +1,18 @@
 #!/bin/sh
 #
-# doctor.sh: quern device, from the list of devices to a look at this machine, at one that qemu plays,
-# and at one that is not there.  Needs srcdir and QUERN (the program).
+# doctor.sh: quern device, from the list of devices to a look at this machine, at one behind a real sshd
+# on loopback, at one that qemu plays, and at one that is not there.  Needs srcdir and QUERN (the program).
 
 set -u
 
 : "${srcdir:?}" "${QUERN:=./quern}"
 QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
 export QUERN_HOME
+# shellcheck source=tests/sshd.sh
+. "$QUERN_HOME/tests/sshd.sh"
 dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+sshd_pid=
+trap 'sshd_stop; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 failures=0
 
@@ -47,9 +50,9 @@ says 1 '^quern: the device local has no {at}' doctor local --at here
 [ ! -e .quern-work ] || fail 'a wrong command leaves a work folder'
 "$QUERN" device --help | grep -q '^usage: quern device list' || fail 'no help'
 "$QUERN" device doctor --help | grep -q -e '--json' || fail 'no help of doctor'
-"$QUERN" device list >list || fail 'no list'
+"$QUERN" device list >names || fail 'no list'
 for name in local qemu-aarch64 adb-aarch64 ssh-aarch64; do
-	grep -q "^$name  *[A-Z0-9]" list || fail "list lacks $name: $(cat list)"
+	grep -q "^$name  *[A-Z0-9]" names || fail "list lacks $name: $(cat names)"
 done
 
 # check_json NAME ARCH: the JSON is whole and says what it must.
@@ -75,10 +78,11 @@ check_json() {
 }
 python3 -c 'import json' 2>/dev/null && json=yes
 
-# look NAME DEVICE ARCH: as a report and as JSON, and no word on the way.
+# look NAME DEVICE ARCH [OPTION]...: as a report and as JSON, and no word on the way.
 look() {
 	name=$1 device=$2 arch=$3
-	"$QUERN" device doctor "$device" -w work >"$name.out" 2>"$name.err" ||
+	shift 3
+	"$QUERN" device doctor "$device" "$@" -w work >"$name.out" 2>"$name.err" ||
 		fail "$name: exit $?: $(cat "$name.err")"
 	[ ! -s "$name.err" ] || fail "$name: says: $(cat "$name.err")"
 	for line in "machine  *.*, $arch, " 'features  *[a-z]' 'widest  *[a-z]' 'caches  *[0-9]* KiB' \
@@ -87,7 +91,7 @@ look() {
 		grep -q "^$line" "$name.out" || fail "$name: no line '$line': $(cat "$name.out")"
 	done
 	grep -qE '^(Nothing|What) ' "$name.out" || fail "$name: no conclusion"
-	"$QUERN" device doctor --json "$device" -w work >"$name.json" 2>"$name.err" ||
+	"$QUERN" device doctor --json "$device" "$@" -w work >"$name.json" 2>"$name.err" ||
 		fail "$name: --json: exit $?: $(cat "$name.err")"
 	check_json "$name" "$arch"
 }
@@ -124,6 +128,21 @@ says 1 '^quern: the probe does not run on made-up: ' doctor ./dead.yaml -w work
 sed 's|^compiler:.*|compiler: [no-such-compiler]|' phone.yaml >bare.yaml
 says 1 'no-such-compiler' doctor ./bare.yaml -w work
 says 1 '^quern: ' doctor ./phone.yaml -w /proc/nowhere
+
+if (sshd_find) >why; then
+	sshd_find
+	sshd_make
+	sed -e "s|^compiler:.*|compiler: [cc]|" -e "/^clang:/d" -e "s|^work: .*|work: $dir/device|" \
+		-e "s|^run: \\[ssh,|run: [ssh, -F, \"$ssh_config\",|" \
+		-e "s|^copy: \\[scp,|copy: [scp, -F, \"$ssh_config\",|" \
+		"$QUERN_HOME/tuner/devices/ssh-aarch64.yaml" >far.yaml
+	look ssh ./far.yaml "$(uname -m)" --at phone
+	grep -q '^device  *ssh-aarch64 at phone$' ssh.out || fail "ssh: $(head -n 1 ssh.out)"
+	left=$(find device -mindepth 1 2>/dev/null | head -n 3)
+	[ -z "$left" ] || fail "ssh: left on the device: $left"
+else
+	skipped=$(cat why)
+fi
 
 if command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-gcc >/dev/null; then
 	look qemu qemu-aarch64 aarch64

@@ -19,10 +19,13 @@ static long long number_of(const char *answer, const char *key)
 	return device_value_long(answer, key, &value) < 0 ? CHECKUP_ABSENT : value;
 }
 
+/* Without bytes that a terminal could take for commands. */
 static void text_of(const char *answer, const char *key, char *text, size_t n_bytes)
 {
 	if (device_value(answer, key, text, n_bytes) < 0 || !strcmp(text, "-"))
 		*text = 0;
+	for (; *text; text++)
+		*text = isprint((unsigned char)*text) ? *text : '?';
 }
 
 static long long class_number(const char *answer, const char *key, int i)
@@ -103,46 +106,68 @@ __attribute__((format(printf, 2, 3))) static void advise(struct advice *advice, 
 	advice->list[advice->n++] = fail_check(text);
 }
 
-static const char *class_name(const struct checkup_class *c)
+/* Classes with the same governor share a sentence. */
+static void advise_governors(const struct checkup *checkup, struct advice *advice)
 {
-	return *c->name ? c->name : "of a kind that is not known";
+	for (int i = 0; i < checkup->n_classes; i++) {
+		const char *governor = checkup->classes[i].governor;
+		char classes[64] = "";
+		int first = 0;
+
+		while (strcmp(checkup->classes[first].governor, governor))
+			first++;
+		if (first < i || !strcmp(governor, "performance"))
+			continue;
+		for (int j = i; j < checkup->n_classes; j++) {
+			size_t n = strlen(classes);
+
+			if (!strcmp(checkup->classes[j].governor, governor))
+				snprintf(classes + n, sizeof(classes) - n, "%s%d", n ? ", " : "",
+					 j);
+		}
+		if (*governor)
+			advise(advice,
+			       "class %s: the governor is %s, so the frequency follows the load; root "
+			       "can write performance to scaling_governor, without root only a steady "
+			       "load helps",
+			       classes, governor);
+		else
+			advise(advice,
+			       "class %s: the governor cannot be read; a change of frequency shows "
+			       "only in the canary",
+			       classes);
+	}
 }
 
-static void advise_frequencies(const struct checkup *checkup, struct advice *advice)
+static void advise_speed(const struct checkup_speed *speed, const char *class,
+			 struct advice *advice)
+{
+	const char *s = speed->n_threads == 1 ? "" : "s";
+
+	if (*speed->why)
+		advise(advice, "%s, %ld thread%s: not measured: %s", class, speed->n_threads, s,
+		       speed->why);
+	else if (speed->canary_most_ns > UNSTEADY * speed->canary_ns)
+		advise(advice,
+		       "%s, %ld thread%s: the same work took up to %.2f times as long: something "
+		       "else runs there, or the frequency moves",
+		       class, speed->n_threads, s, speed->canary_most_ns / speed->canary_ns);
+}
+
+static void advise_classes(const struct checkup *checkup, struct advice *advice)
 {
 	for (int i = 0; i < checkup->n_classes; i++) {
 		const struct checkup_class *c = &checkup->classes[i];
+		char class[96];
 
-		if (!*c->governor)
-			advise(advice,
-			       "class %d (%s): the governor cannot be read; a change of frequency shows "
-			       "only in the canary",
-			       i, class_name(c));
-		else if (strcmp(c->governor, "performance"))
-			advise(advice,
-			       "class %d (%s): the governor is %s, so the frequency follows the load; "
-			       "root can write performance to scaling_governor of cpu %s, without root "
-			       "only a steady load helps",
-			       i, class_name(c), c->governor, *c->cpus ? c->cpus : "?");
+		snprintf(class, sizeof(class), "class %d (%s)", i,
+			 *c->name ? c->name : "of a kind that is not known");
 		if (c->limit_khz > 0 && c->max_khz > 0 && c->limit_khz < c->max_khz)
 			advise(advice,
-			       "class %d (%s): held at %lld MHz of %lld MHz: a power-saving mode, or heat",
-			       i, class_name(c), c->limit_khz / 1000, c->max_khz / 1000);
-		for (int j = 0; j < c->n_speeds; j++) {
-			const struct checkup_speed *speed = &c->speeds[j];
-
-			if (*speed->why)
-				advise(advice, "class %d (%s), %ld thread%s: not measured: %s", i,
-				       class_name(c), speed->n_threads,
-				       speed->n_threads == 1 ? "" : "s", speed->why);
-			else if (speed->canary_most_ns > UNSTEADY * speed->canary_ns)
-				advise(advice,
-				       "class %d (%s), %ld thread%s: the same work took up to %.2f times "
-				       "as long: something else runs there, or the frequency moves",
-				       i, class_name(c), speed->n_threads,
-				       speed->n_threads == 1 ? "" : "s",
-				       speed->canary_most_ns / speed->canary_ns);
-		}
+			       "%s: held at %lld MHz of %lld MHz: a power-saving mode, or heat",
+			       class, c->limit_khz / 1000, c->max_khz / 1000);
+		for (int j = 0; j < c->n_speeds; j++)
+			advise_speed(&c->speeds[j], class, advice);
 	}
 }
 
@@ -195,7 +220,8 @@ static void conclude(const struct checkup *checkup, struct advice *advice)
 {
 	advice->n = 0;
 	advise_heat(checkup, advice);
-	advise_frequencies(checkup, advice);
+	advise_governors(checkup, advice);
+	advise_classes(checkup, advice);
 	advise_counters(checkup, advice);
 }
 
@@ -207,7 +233,7 @@ static void free_advice(struct advice *advice)
 
 /* ---- for a person ---- */
 
-/* What comes from the device must not reach the terminal as a command. */
+/* Facts and sentences of the probe are as the device sent them. */
 static void put(FILE *out, const char *text)
 {
 	for (; *text; text++)
