@@ -76,6 +76,7 @@ static void test_report(void)
 		"walt         7\n",
 		"\n1      cortex-a715                4         -            -           -\n",
 		"  - the system slows processors down because of heat",
+		"  - it is plugged in, so its battery's gauge cannot tell what is drawn\n",
 		"  - class 0, 1: the governor is walt,",
 		"  - class 0 (cortex-x3): held at 2000 MHz of 3187 MHz",
 		"  - class 0 (cortex-x3), 1 thread: the same work took up to 1.50 times",

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "tests/bad_kernels.h"
-#include "tests/check.h"
+#include "tests/scratch.h"
 #include "tuner/probe.h"
 
 struct session {
@@ -483,6 +483,37 @@ static void test_noise(struct session *s)
 	}
 }
 
+/* On a board that draws 3 W, whatever it does. */
+static void test_energy(void)
+{
+	static const char *const folders[] = {"sys", "sys/class", "sys/class/hwmon",
+					      "sys/class/hwmon/hwmon0"};
+	const char *answer;
+	struct session s;
+	char root[64];
+
+	if (!CHECK(scratch_open(root)))
+		return;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		mkdir(folders[i], 0700);
+	scratch_write_text("sys/class/hwmon/hwmon0/name", "ina226\n");
+	scratch_write_text("sys/class/hwmon/hwmon0/power1_input", "3000000\n");
+	setenv("QUERN_SYSFS_ROOT", root, 1);
+	open_session(&s);
+	CHECK_SAYS(ask(&s, "ok temp_mc=- zone=- ", "vitals"),
+		   " power_uw=3000000 source=ina226.power1");
+	CHECK_SAYS(ask(&s, "ok governor0=- ", "doctor"),
+		   " battery=- sensors=ina226.power1 zones=-");
+	ask(&s, "ok threads=1", "engine threads=1 cpus=-");
+	ask(&s, "ok", "case format=w8g32 m=100 k=320 n=1 cold_bytes=1048576");
+	answer = ask(&s, "ok calls=", "sustain i=%d seconds=2", BAD_RIGHT4);
+	CHECK_SAYS(answer, " source=ina226.power1");
+	CHECK(value_of(answer, "energy_uj") >= 5999000);
+	CHECK(close_session(&s) == 0);
+	unsetenv("QUERN_SYSFS_ROOT");
+	scratch_remove_tree(root);
+}
+
 /* Every way to end: quit, end of input with or without half a line, and nobody who listens. */
 static void test_ends(void)
 {
@@ -538,5 +569,6 @@ int main(void)
 	test_places(&s);
 	CHECK(close_session(&s) == 0);
 	test_ends();
+	test_energy();
 	return check_exit();
 }

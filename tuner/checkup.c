@@ -187,6 +187,9 @@ static void advise_heat(const struct checkup *checkup, struct advice *advice)
 		advise(advice,
 		       "the battery is being charged, which heats the device, and its gauge "
 		       "cannot tell what is drawn; unplugged, with adb over Wi-Fi, it can");
+	if (checkup->charging == 0 && strncmp(facts->battery, "Discharging", 11))
+		advise(advice,
+		       "it is plugged in, so its battery's gauge cannot tell what is drawn");
 	if (!strncmp(facts->battery, "Discharging", 11))
 		advise(advice, "it runs on its battery and may save power%s",
 		       percent && strtol(percent + 1, NULL, 10) < LOW_PERCENT
