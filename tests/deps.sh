@@ -48,7 +48,7 @@ only() {
 	[ ! -s "$work/found" ] || complain "$(cat "$work/found")"
 }
 
-probe='tuner/(probe|counters|exercise|clock|line|isolate|serve|attach)'
+probe='tuner/(probe|counters|exercise|clock|line|sysfs|vitals|meter|isolate|load|tell|serve|attach)'
 only 'runtime uses runtime only' 'runtime/.*' runtime/*.[ch] runtime/llm/*.[ch]
 only 'gen uses gen only' 'gen/.*' gen/*.[ch]
 only 'tuner uses tuner, gen and runtime' '(tuner|gen|runtime)/.*' tuner/*.[ch]

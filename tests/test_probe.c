@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "tests/bad_kernels.h"
-#include "tests/check.h"
+#include "tests/scratch.h"
 #include "tuner/probe.h"
 
 struct session {
@@ -167,6 +167,8 @@ static void test_without_engine(struct session *s)
 {
 	ask(s, "error case: needs an engine", "case format=w8g32 m=8 k=64 n=1 cold_bytes=0");
 	ask(s, "error roof: needs an engine", "roof");
+	ask(s, "error canary: needs an engine", "canary");
+	ask(s, "error sustain: needs a case", "sustain i=0 seconds=1");
 	ask(s, "error prepare: needs a case", "prepare i=0");
 	ask(s, "error time: needs a case", "time i=0 calls=0");
 	ask(s, "error count: needs a case", "count i=0 calls=1 event=cycles");
@@ -268,6 +270,71 @@ static void test_places(struct session *s)
 		return;
 	ask(s, "ok ns=", "time i=%d calls=5", BAD_RIGHT4);
 	CHECK(((int)value_of(s->answer, "flags") & PROBE_MIGRATED) != 0);
+}
+
+/* Numbers and "-", never anything else. */
+static void check_numbers(const char *answer, const char *keys)
+{
+	char copy[256];
+
+	snprintf(copy, sizeof(copy), "%s", keys);
+	for (char *key = strtok(copy, " "); key; key = strtok(NULL, " ")) {
+		char pattern[64];
+		const char *at;
+
+		snprintf(pattern, sizeof(pattern), " %s=", key);
+		at = strstr(answer, pattern);
+		if (!CHECK(at != NULL)) {
+			printf("no '%s' in %s\n", key, answer);
+			continue;
+		}
+		at += strlen(pattern);
+		CHECK(strspn(at, "0123456789") > 0
+			      ? strchr(" ", at[strspn(at, "0123456789")]) != NULL
+			      : *at == '-');
+	}
+}
+
+static void test_state(struct session *s)
+{
+	const char *answer = ask(s, "ok temp_mc=", "vitals");
+
+	check_numbers(answer, "temp_mc throttled charging khz0 energy_uj power_uw");
+	CHECK(strstr(answer, " zone=") && strstr(answer, " source="));
+	answer = ask(s, "ok governor0=", "doctor");
+	check_numbers(answer, "min_khz0 limit_khz0 cur_khz0 clock_ns paranoid page_bytes");
+	CHECK(value_of(answer, "clock_ns") >= 1 && value_of(answer, "page_bytes") >= 4096);
+	CHECK(strstr(answer, " allowed=") && strstr(answer, " boot=") &&
+	      strstr(answer, " battery=") && strstr(answer, " sensors=") &&
+	      strstr(answer, " zones="));
+	ask(s, "error vitals: unknown key 'x'", "vitals x=1");
+	ask(s, "error doctor: unknown key 'x'", "doctor x=1");
+}
+
+static void test_load(struct session *s)
+{
+	static const char *const bad[] = {"0",   "0.09",  "31",   "30.1", "",    "-1",         ".5",
+					  "1.",  "1e0",   "0x1",  "nan",  "inf", "1%201",      "+1",
+					  "1,5", "1.0.0", "1.5s", "%20",  "1..", "99999999999"};
+	const char *answer;
+
+	ask(s, "ok threads=2", "engine threads=2 cpus=-");
+	answer = ask(s, "ok ns=", "canary");
+	CHECK(value_of(answer, "ns") > 1e5);
+	check_numbers(answer, "khz");
+	ask(s, "error canary: unknown key 'i'", "canary i=0");
+	ask(s, "error sustain: needs a case", "sustain i=0 seconds=1");
+	ask(s, "ok", "case format=w8g32 m=100 k=320 n=1 cold_bytes=1048576");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ask(s, "error sustain: seconds=", "sustain i=%d seconds=%s", BAD_RIGHT4, bad[i]);
+	ask(s, "error sustain: key 'seconds' is missing", "sustain i=0");
+	ask(s, "fail unsupported ", "sustain i=%d seconds=1", BAD_FOREIGN);
+	answer = ask(s, "ok calls=", "sustain i=%d seconds=0.25", BAD_RIGHT4);
+	CHECK(value_of(answer, "calls") > 10 && value_of(answer, "ns_first") > 0);
+	CHECK(value_of(answer, "ns_last") > 0);
+	/* All the time between two looks at the clock is in calls, or nearly. */
+	CHECK(value_of(answer, "ns") > 1e7);
+	CHECK(strstr(answer, " energy_uj=- source=-")); /* too short for any sensor */
 }
 
 static void test_count(struct session *s)
@@ -387,6 +454,8 @@ static void test_noise(struct session *s)
 					    "roof top=1",
 					    "time i=99 calls=4",
 					    "count i=99 calls=1 event=page_faults",
+					    "sustain i=99 seconds=0.1",
+					    "vitals now=1",
 					    "verify i=99 seed=%41"};
 	uint64_t random = 20;
 
@@ -412,6 +481,37 @@ static void test_noise(struct session *s)
 			return;
 		}
 	}
+}
+
+/* On a board that draws 3 W, whatever it does. */
+static void test_energy(void)
+{
+	static const char *const folders[] = {"sys", "sys/class", "sys/class/hwmon",
+					      "sys/class/hwmon/hwmon0"};
+	const char *answer;
+	struct session s;
+	char root[64];
+
+	if (!CHECK(scratch_open(root)))
+		return;
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+		mkdir(folders[i], 0700);
+	scratch_write_text("sys/class/hwmon/hwmon0/name", "ina226\n");
+	scratch_write_text("sys/class/hwmon/hwmon0/power1_input", "3000000\n");
+	setenv("QUERN_SYSFS_ROOT", root, 1);
+	open_session(&s);
+	CHECK_SAYS(ask(&s, "ok temp_mc=- zone=- ", "vitals"),
+		   " power_uw=3000000 source=ina226.power1");
+	CHECK_SAYS(ask(&s, "ok governor0=- ", "doctor"),
+		   " battery=- sensors=ina226.power1 zones=-");
+	ask(&s, "ok threads=1", "engine threads=1 cpus=-");
+	ask(&s, "ok", "case format=w8g32 m=100 k=320 n=1 cold_bytes=1048576");
+	answer = ask(&s, "ok calls=", "sustain i=%d seconds=2", BAD_RIGHT4);
+	CHECK_SAYS(answer, " source=ina226.power1");
+	CHECK(value_of(answer, "energy_uj") >= 5999000);
+	CHECK(close_session(&s) == 0);
+	unsetenv("QUERN_SYSFS_ROOT");
+	scratch_remove_tree(root);
 }
 
 /* Every way to end: quit, end of input with or without half a line, and nobody who listens. */
@@ -451,6 +551,7 @@ int main(void)
 	setenv("QUERN_VERIFY_SECONDS", "2", 1);
 	open_session(&s);
 	test_facts(&s);
+	test_state(&s);
 	test_without_engine(&s);
 	test_grammar(&s);
 	test_numbers(&s);
@@ -462,9 +563,12 @@ int main(void)
 	test_timing(&s);
 	test_verify(&s); /* beside an engine's threads */
 	test_roof(&s);
+	test_load(&s);
+	test_state(&s);
 	test_count(&s);
 	test_places(&s);
 	CHECK(close_session(&s) == 0);
 	test_ends();
+	test_energy();
 	return check_exit();
 }

@@ -5,16 +5,16 @@
 #include "fail.h"
 #include "probe.h"
 
-/* One kernel that runs everywhere. */
-static int find_portable(struct gen *gen, const struct config *config, struct gen_point *point,
-			 struct gen_isa *isa, struct gen_error *err)
+/* One kernel of an ISA, or, when name is NULL, one that runs everywhere. */
+static int find_kernel(struct gen *gen, const struct config *config, const char *name,
+		       struct gen_point *point, struct gen_isa *isa, struct gen_error *err)
 {
 	const char *const *isas = gen_isas(gen);
 
 	for (size_t i = 0; isas[i]; i++) {
 		if (gen_isa(gen, isas[i], isa, err) < 0)
 			return -1;
-		if (strcmp(isa->arch, "any"))
+		if (name ? strcmp(isa->name, name) : strcmp(isa->arch, "any"))
 			continue;
 		for (size_t f = 0; f < config->families.n; f++) {
 			struct gen_space *space =
@@ -33,19 +33,19 @@ static int find_portable(struct gen *gen, const struct config *config, struct ge
 				return found < 0 ? -1 : 0;
 		}
 	}
-	return fail_set(err, "no family of the config has a portable kernel for %s",
-			config->formats.list[0]);
+	return fail_set(err, "no family of the config has a %s kernel for %s",
+			name ? name : "portable", config->formats.list[0]);
 }
 
-static int build(struct gen *gen, const struct config *config, struct compile *compile, char *path,
-		 size_t n_bytes, struct gen_error *err)
+int facts_build(struct gen *gen, const struct config *config, struct compile *compile,
+		const char *isa_name, char *path, size_t n_bytes, struct gen_error *err)
 {
 	struct gen_point point;
 	struct gen_isa isa;
 	struct compile_item kernel = {0}, isa_file = {0};
 	char *text = NULL, *isa_text = NULL, *registry = NULL;
 	const char *key = point.key, *object = kernel.object;
-	int status = find_portable(gen, config, &point, &isa, err);
+	int status = find_kernel(gen, config, isa_name, &point, &isa, err);
 
 	if (status || !(text = gen_emit(gen, point.key, err)) ||
 	    !(isa_text = gen_emit_isa(gen, isa.name, err)) ||
@@ -58,8 +58,8 @@ static int build(struct gen *gen, const struct config *config, struct compile *c
 	isa_file.text = isa_text;
 	status = compile_items(compile, &kernel, 1, err);
 	if (!status && kernel.why)
-		status = fail_set(err, "the compiler cannot compile a portable kernel: %s",
-				  kernel.why);
+		status = fail_set(err, "the compiler cannot compile a %s kernel: %s",
+				  isa_name ? isa_name : "portable", kernel.why);
 	if (!status)
 		status = compile_program(compile, &object, 1, registry, &isa_file, 1, path, n_bytes,
 					 err);
@@ -71,7 +71,7 @@ out:
 	return status;
 }
 
-static int take(struct facts *facts, const char *answer, struct gen_error *err)
+static int take_hello(struct facts *facts, const char *answer, struct gen_error *err)
 {
 	struct {
 		const char *key;
@@ -119,25 +119,115 @@ static int take(struct facts *facts, const char *answer, struct gen_error *err)
 	return 0;
 }
 
+/* ---- the doctor's answer: all of it may be missing ---- */
+
+static void take_governors(struct facts *facts, const char *answer)
+{
+	char list[sizeof(facts->governor)] = "", first[32] = "", key[16], one[32];
+	int differ = 0;
+	size_t n = 0;
+
+	for (int i = 0; snprintf(key, sizeof(key), "governor%d", i) > 0 &&
+			device_value(answer, key, one, sizeof(one)) == 0;
+	     i++) {
+		if (!i)
+			strcpy(first, one);
+		differ |= strcmp(first, one) != 0;
+		if (n + strlen(one) + 2 <= sizeof(list))
+			n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? "," : "",
+					      one);
+	}
+	snprintf(facts->governor, sizeof(facts->governor), "%s", differ ? list : first);
+	if (!differ && !strcmp(first, "-"))
+		*facts->governor = 0;
+}
+
+/* The first of zones=NAME:MILLIDEGREES,...: those of processors come first. */
+static void take_thermal(struct facts *facts, const char *answer)
+{
+	char zones[1024];
+	long temp_mc;
+	char *colon;
+
+	if (device_value(answer, "zones", zones, sizeof(zones)) < 0)
+		return;
+	zones[strcspn(zones, ",")] = 0;
+	colon = strrchr(zones, ':');
+	if (!colon)
+		return;
+	*colon = 0;
+	temp_mc = strtol(colon + 1, NULL, 10);
+	snprintf(facts->thermal, sizeof(facts->thermal), "%.40s %.1f C", zones, 1e-3 * temp_mc);
+}
+
+/* NAME:STATUS:PERCENT */
+static void take_battery(struct facts *facts, const char *answer)
+{
+	char battery[128], *rest = battery, *status, *percent;
+
+	if (device_value(answer, "battery", battery, sizeof(battery)) < 0)
+		return;
+	strsep(&rest, ":");
+	status = strsep(&rest, ":");
+	percent = strsep(&rest, ":");
+	if (!status || !percent)
+		return;
+	for (char *p = status; *p; p++)
+		*p = *p == '_' ? ' ' : *p;
+	snprintf(facts->battery, sizeof(facts->battery), "%.24s%s%.8s%s",
+		 strcmp(status, "-") ? status : "unknown", strcmp(percent, "-") ? ", " : "",
+		 strcmp(percent, "-") ? percent : "", strcmp(percent, "-") ? " %" : "");
+}
+
+static void take_doctor(struct facts *facts, const char *answer)
+{
+	long long paranoid;
+
+	take_governors(facts, answer);
+	take_thermal(facts, answer);
+	take_battery(facts, answer);
+	if (device_value(answer, "sensors", facts->energy, sizeof(facts->energy)) < 0 ||
+	    !strcmp(facts->energy, "-"))
+		*facts->energy = 0;
+	if (device_value_long(answer, "paranoid", &paranoid) == 0 && paranoid >= -1 &&
+	    paranoid <= 100)
+		snprintf(facts->paranoid, sizeof(facts->paranoid), "%lld", paranoid);
+	if (device_value_double(answer, "clock_ns", &facts->clock_ns) < 0 ||
+	    !(facts->clock_ns > 0 && facts->clock_ns < 1e9))
+		facts->clock_ns = 0;
+}
+
+int facts_take(struct facts *facts, const char *hello, const char *doctor, struct gen_error *err)
+{
+	memset(facts, 0, sizeof(*facts));
+	if (take_hello(facts, hello, err) < 0)
+		return -1;
+	take_doctor(facts, doctor);
+	return 0;
+}
+
 int facts_learn(struct facts *facts, struct gen *gen, const struct config *config,
 		struct compile *compile, const struct device *device, const char *log_path,
 		struct gen_error *err)
 {
-	char path[4096], answer[PROBE_LINE + 1];
+	char path[4096], hello[PROBE_LINE + 1], doctor[PROBE_LINE + 1];
 	struct device_probe *probe;
 	int status;
 
 	memset(facts, 0, sizeof(*facts));
-	if (build(gen, config, compile, path, sizeof(path), err) < 0)
+	if (facts_build(gen, config, compile, NULL, path, sizeof(path), err) < 0)
 		return -1;
 	probe = device_start(device, path, log_path, err);
 	if (!probe)
 		return -1;
-	if (device_ask(probe, device->time_out_s, "hello", answer) == DEVICE_OK)
-		status = take(facts, answer, err);
-	else
+	if (device_ask(probe, device->time_out_s, "hello", hello) == DEVICE_OK) {
+		if (device_ask(probe, device->time_out_s, "doctor", doctor) != DEVICE_OK)
+			*doctor = 0;
+		status = facts_take(facts, hello, doctor, err);
+	} else {
 		status = fail_set(err, "the probe does not run on %s: %s (see %s)", device->name,
-				  answer, log_path);
+				  hello, log_path);
+	}
 	device_stop(probe);
 	return status;
 }

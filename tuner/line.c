@@ -2,6 +2,7 @@
 #include "line.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/error.h"
@@ -164,6 +165,22 @@ int line_number(const struct line *line, const char *key, uint64_t min, uint64_t
 		return qn_error_set(err, "%.40s: %s=%.40s: must be a number from %llu to %llu",
 				    line->word, key, text ? text : "", (unsigned long long)min,
 				    (unsigned long long)max);
+	*number = n;
+	return 0;
+}
+
+int line_decimal(const struct line *line, const char *key, double min, double max, double *number,
+		 struct quern_error *err)
+{
+	static const char digits[] = "0123456789";
+	const char *text = line_value(line, key);
+	size_t whole = text ? strspn(text, digits) : 0;
+	size_t part = whole && text[whole] == '.' ? strspn(text + whole + 1, digits) : 0;
+	double n = whole ? strtod(text, NULL) : 0;
+
+	if (!whole || text[whole + (part ? 1 + part : 0)] || n < min || n > max)
+		return qn_error_set(err, "%.40s: %s=%.40s: must be a number from %g to %g",
+				    line->word, key, text ? text : "", min, max);
 	*number = n;
 	return 0;
 }

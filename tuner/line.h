@@ -41,6 +41,10 @@ const char *line_value(const struct line *line, const char *key);
 int line_number(const struct line *line, const char *key, uint64_t min, uint64_t max,
 		uint64_t *number, struct quern_error *err);
 
+/* Likewise with digits behind a point: "2" or "0.25". */
+int line_decimal(const struct line *line, const char *key, double min, double max, double *number,
+		 struct quern_error *err);
+
 /* A line to be written; what does not fit is cut. */
 struct line_out {
 	char text[PROBE_LINE];

@@ -10,13 +10,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "counters.h"
 #include "isolate.h"
 #include "line.h"
+#include "load.h"
+#include "tell.h"
 #include "runtime/bench.h"
 #include "runtime/cpu.h"
 #include "runtime/error.h"
@@ -29,13 +30,13 @@
 #define ROOF_SWEEPS 7 /* of one answer, about 20 ms */
 #define MAX_DIM ((uint64_t)1 << 24)
 #define MAX_CALLS 100000000
-#define HELLO_CLASSES 8 /* that fit a line */
 
 struct probe {
 	struct qn_topology topology;
 	uint32_t features;
 	struct counters *counters;
 	struct clock_watch watch;
+	struct meter meter;
 	int64_t sample_ns; /* that a sample should fill */
 	unsigned verify_seconds;
 	cpu_set_t home; /* affinity mask at the start */
@@ -80,6 +81,7 @@ static int open_probe(struct probe *probe, struct quern_error *err)
 	if (probe->sample_ns > 2000000)
 		probe->sample_ns = 2000000;
 	clock_watch_open(&probe->watch);
+	meter_open(&probe->meter, sysfs_root());
 	return counters_open(&probe->counters, err);
 }
 
@@ -158,85 +160,31 @@ static enum result find_runnable(const struct probe *probe, const struct line *l
 
 /* ---- verbs ---- */
 
-static void put_features(uint32_t features, struct line_out *out)
-{
-	char text[256];
-
-	qn_cpu_feature_text(features, text, sizeof(text));
-	for (char *p = text; *p; p++)
-		if (*p == ' ')
-			*p = ',';
-	line_put_value(out, "features", text);
-}
-
-static void put_counters(const struct counters *counters, struct line_out *out)
-{
-	char text[256];
-	size_t n = 0;
-
-	line_put_value(out, "counters", counters_source(counters));
-	counters_why(counters, text, sizeof(text));
-	line_put_value(out, "why", text);
-	text[0] = 0;
-	for (int i = 0; i < counters_count(counters) && n < sizeof(text); i++)
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? "," : "",
-				      counters_name(counters, i));
-	line_put_value(out, "events", text);
-}
-
-static const char *arch_name(void)
-{
-#if defined(__x86_64__)
-	return "x86_64";
-#elif defined(__aarch64__)
-	return "aarch64";
-#else
-	return "other";
-#endif
-}
-
-/* Keys that end in the number of the class. */
-static void put_classes(const struct qn_topology *topology, struct line_out *out)
-{
-	for (int i = 0; i < topology->n_classes && i < HELLO_CLASSES; i++) {
-		struct qn_core_class c;
-		char text[128], key[16];
-
-		qn_topology_class(topology, i, &c);
-		snprintf(key, sizeof(key), "name%d", i);
-		line_put_value(out, key, qn_cpu_kind_text(c.first.kind, text, sizeof(text)));
-		line_put(out, " core%d=0x%x part%d=0x%llx", i, (unsigned)c.first.kind, i,
-			 (unsigned long long)c.first.part);
-		snprintf(key, sizeof(key), "cpus%d", i);
-		qn_topology_cpus_text(c.cpus, c.n_cpus, text, sizeof(text));
-		/* Half a list would be a wrong one. */
-		line_put_value(out, key, strlen(text) + 1 < sizeof(text) ? text : "-");
-		line_put(out, " max_khz%d=%ld capacity%d=%d", i, c.first.max_khz, i,
-			 c.first.capacity);
-	}
-}
-
 static enum result answer_hello(struct probe *probe, const struct line *line, struct line_out *out,
 				struct quern_error *err)
 {
-	const struct qn_topology *topology = &probe->topology;
-	struct utsname name;
-	char kernel[sizeof(name.sysname) + sizeof(name.release) + 2] = "unknown";
-
 	(void)line;
 	(void)err;
-	if (uname(&name) == 0)
-		snprintf(kernel, sizeof(kernel), "%s %s", name.sysname, name.release);
-	line_put(out, " protocol=%d kernels=%d arch=%s", PROBE_PROTOCOL, qn_registry.n_kernels,
-		 arch_name());
-	put_features(probe->features, out);
-	line_put(out, " cores=%d classes=%d llc_bytes=%zu l2_bytes=%zu l1d_bytes=%zu",
-		 topology->n_cores, topology->n_classes, topology->llc_bytes, topology->l2_bytes,
-		 topology->l1d_bytes);
-	line_put_value(out, "cpu", topology->name);
-	line_put_value(out, "kernel", kernel);
-	put_classes(&probe->topology, out);
-	put_counters(probe->counters, out);
+	line_put(out, " protocol=%d kernels=%d", PROBE_PROTOCOL, qn_registry.n_kernels);
+	tell_hello(&probe->topology, probe->features, probe->counters, out);
+	return DONE;
+}
+
+static enum result answer_vitals(struct probe *probe, const struct line *line, struct line_out *out,
+				 struct quern_error *err)
+{
+	(void)line;
+	(void)err;
+	tell_vitals(&probe->topology, &probe->meter, out);
+	return DONE;
+}
+
+static enum result answer_doctor(struct probe *probe, const struct line *line, struct line_out *out,
+				 struct quern_error *err)
+{
+	(void)line;
+	(void)err;
+	tell_doctor(&probe->topology, &probe->meter, out);
 	return DONE;
 }
 
@@ -528,6 +476,44 @@ static enum result answer_roof(struct probe *probe, const struct line *line, str
 	return DONE;
 }
 
+static enum result answer_canary(struct probe *probe, const struct line *line, struct line_out *out,
+				 struct quern_error *err)
+{
+	int64_t ns;
+	int cpu;
+
+	(void)line;
+	if (!probe->engine) {
+		qn_error_set(err, "canary: needs an engine");
+		return ERROR;
+	}
+	ns = load_canary(probe->engine, &cpu);
+	line_put(out, " ns=%lld", (long long)ns);
+	tell_number(out, "khz", vitals_read_khz(sysfs_root(), cpu, "scaling_cur_freq"));
+	return DONE;
+}
+
+static enum result answer_sustain(struct probe *probe, const struct line *line,
+				  struct line_out *out, struct quern_error *err)
+{
+	const struct qn_kernel *kernel;
+	enum result result = find_runnable(probe, line, &kernel, err);
+	struct load load;
+	double seconds;
+
+	if (result != DONE)
+		return result;
+	if (line_decimal(line, "seconds", 0.1, 30, &seconds, err) < 0 ||
+	    qn_bench_prepare(probe->bench, kernel, err) < 0 ||
+	    load_sustain(probe->bench, kernel, seconds, &probe->meter, &load, err) < 0)
+		return ERROR;
+	line_put(out, " calls=%ld ns=%lld ns_first=%lld ns_last=%lld", load.n_calls,
+		 (long long)load.ns, (long long)load.first_ns, (long long)load.last_ns);
+	tell_number(out, "energy_uj", load.energy_uj);
+	line_put_value(out, "source", load.source);
+	return DONE;
+}
+
 static enum result answer_count(struct probe *probe, const struct line *line, struct line_out *out,
 				struct quern_error *err)
 {
@@ -577,6 +563,10 @@ static const struct {
 	     {"prepare", "i", answer_prepare},
 	     {"time", "i calls", answer_time},
 	     {"roof", "", answer_roof},
+	     {"vitals", "", answer_vitals},
+	     {"canary", "", answer_canary},
+	     {"sustain", "i seconds", answer_sustain},
+	     {"doctor", "", answer_doctor},
 	     {"count", "i calls event", answer_count},
 	     {"quit", "", answer_quit}};
 

@@ -34,9 +34,30 @@
  *                                                (of the engine's threads, medians of some sweeps)
  *   count i=I calls=C event=E   ok value=V ns=T  (one event of the calling thread, in a pass of
  *                                                 its own; needs an engine of one thread)
+ *   vitals                      ok temp_mc=N zone=NAME throttled=0|1 charging=0|1 khz0=N khz1=...
+ *                                  energy_uj=N power_uw=N source=NAME
+ *                                                (the hottest zone of a processor, in 1/1000
+ *                                                 degree; khzI: the first cpu of class I now;
+ *                                                 energy_uj only rises; source: which sensors)
+ *   canary                      ok ns=N khz=N    (always the same work on the engine's threads; of
+ *                                                 the slowest of them, and of the first one's cpu)
+ *   sustain i=I seconds=S       ok calls=N ns=N ns_first=N ns_last=N energy_uj=N source=NAME
+ *                                                (calls for 0.1 to 30 seconds, a point is allowed;
+ *                                                 ns: of all; ns_first, ns_last: of one, in the
+ *                                                 first and in the last tenth; energy_uj: of the
+ *                                                 whole time, see meter.h for when it is told)
+ *   doctor                      ok governor0=NAME min_khz0=N limit_khz0=N cur_khz0=N governor1=...
+ *                                  clock_ns=N paranoid=N allowed=LIST page_bytes=N boot=ID
+ *                                  battery=NAME:STATUS:PERCENT sensors=NAME,NAME:denied,...
+ *                                  zones=NAME:MILLIDEGREES,...
+ *                                                (limit: the most that is allowed now; clock_ns: a
+ *                                                 tick; paranoid: perf_event_paranoid; sensors: of
+ *                                                 energy and power, denied: root may read it; zones:
+ *                                                 hottest first, processors before others)
  *   quit                        ok
  *
- * verify, prepare, time and count answer "fail unsupported ..." for a kernel that this CPU cannot
+ * What the machine does not tell is "-" in the answers to vitals, canary, sustain and doctor.
+ * verify, prepare, time, sustain and count answer "fail unsupported ..." for a kernel that this CPU cannot
  * run.  why: reasons for hardware events that are not counted, "-" when all are; events: those that
  * passed their self-test, software events included.  flags: PROBE_* bits of what disturbed the
  * sample, decimal.  A request that is refused changes nothing, but an engine or case that cannot be

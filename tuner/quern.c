@@ -14,6 +14,7 @@
 
 #include "gen/gen.h"
 #include "runtime/quern.h"
+#include "doctor.h"
 #include "tabulate.h"
 #include "tune.h"
 
@@ -32,6 +33,9 @@ static const char usage[] =
 	"\n"
 	"  quern tune [OPTION]...\n"
 	"      Measures which kernels win on a device, or estimates it; see quern tune --help.\n"
+	"\n"
+	"  quern device list | doctor NAME [OPTION]...\n"
+	"      Lists devices, or looks at one before it is tuned; see quern device --help.\n"
 	"\n"
 	"  quern cost [OPTION]... KEY|FILE...\n"
 	"      Prints what kernels cost by their assembly; see quern cost --help.\n"
@@ -169,6 +173,11 @@ static int run_tune(int argc, char **argv)
 	return tune_main(argc, argv, find_home());
 }
 
+static int run_device(int argc, char **argv)
+{
+	return doctor_main(argc, argv, find_home());
+}
+
 static int run_cost(int argc, char **argv)
 {
 	return tabulate_main(argc, argv, find_home());
@@ -204,13 +213,15 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{"gen", run_gen},   {"tune", run_tune},       {"cost", run_cost},
-		{"run", run_run},   {"version", run_version}, {"--version", run_version},
-		{"help", run_help}, {"--help", run_help},     {"-h", run_help},
+		{"gen", run_gen},           {"tune", run_tune}, {"device", run_device},
+		{"cost", run_cost},         {"run", run_run},   {"version", run_version},
+		{"--version", run_version}, {"help", run_help}, {"--help", run_help},
+		{"-h", run_help},
 	};
 
 	if (argc < 2)
-		return complain(MISUSED, "name a command: gen, tune, cost, run, version or help");
+		return complain(MISUSED,
+				"name a command: gen, tune, device, cost, run, version or help");
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

@@ -251,6 +251,12 @@ static int read_known(struct run *run, struct gen_error *err)
 	return status;
 }
 
+/* NULL where the device did not tell. */
+static char *told(const char *text)
+{
+	return *text ? fail_text("%s", text) : NULL;
+}
+
 static void fill_record(struct run *run)
 {
 	struct record *record = &run->record;
@@ -266,6 +272,12 @@ static void fill_record(struct run *run)
 	record->device.l1d_bytes = facts->l1d_bytes;
 	record->device.l2_bytes = facts->l2_bytes;
 	record->device.llc_bytes = facts->llc_bytes;
+	record->device.governor = told(facts->governor);
+	record->device.thermal = told(facts->thermal);
+	record->device.battery = told(facts->battery);
+	record->device.energy = told(facts->energy);
+	record->device.paranoid = told(facts->paranoid);
+	record->device.clock_ns = facts->clock_ns;
 	record->compiler.command = fail_text("%s", compile_command(run->compile, GEN_DEFAULT));
 	record->compiler.version = fail_text("%s", compile_version(run->compile, GEN_DEFAULT));
 	record->compiler.flags = fail_text("%s", compile_flags(run->compile));
