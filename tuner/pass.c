@@ -90,7 +90,7 @@ int pass_sample(void *context, int id, int round, double *ns)
 	int is_warm = round < 0, status = 0;
 	struct session_sample sample = {0};
 	struct session_error error;
-	char stage[96], hot[16] = "", more[16] = "";
+	char stage[96], hot[24] = "", more[24] = "";
 
 	if (pass->n_hot && !is_warm)
 		snprintf(hot, sizeof(hot), " hot%d", pass->n_hot);

@@ -1,0 +1,402 @@
+/* heat.c: one search of an estimate: candidates, their costs by llvm-mca, and the winner. */
+#include "cost.h"
+#include "fail.h"
+#include "heat.h"
+#include "known.h"
+
+#define CHUNK 32   /* candidates between two looks at the journal */
+#define CLOSE 1.01 /* two estimates that say the same */
+#define MAX_EQUIVALENT 8
+#define MAX_OWN 32 /* families times ISAs */
+
+/* One format, its activations and a number of tokens. */
+struct heat {
+	struct rank *rank;
+	const char *format, *act;
+	long n_tokens;
+	struct search *search;
+	struct standing {
+		struct cost cost;
+		int is_known;
+	} * standings; /* of candidates */
+	size_t n_standings;
+	size_t base; /* the default, or SIZE_MAX */
+	struct gen_error *err;
+};
+
+/* ---- costs ---- */
+
+static char *question_of(const struct heat *heat, size_t i)
+{
+	return fail_text("cost %s n%ld", search_candidate(heat->search, i)->point.name,
+			 heat->n_tokens);
+}
+
+static char *answer_of(const struct cost *cost)
+{
+	return fail_text("ok %.9g %.9g %.9g %.9g %ld %.9g %.9g %ld %s", cost->instructions,
+			 cost->vector, cost->memory, cost->integer, cost->spills, cost->cycles,
+			 cost->shared, cost->n_unmarked, cost->bottleneck);
+}
+
+/* A candidate gets what was answered, the same from the journal as from llvm-mca. */
+static void take_answer(struct heat *heat, size_t i, const char *answer)
+{
+	struct search_candidate *one = search_candidate(heat->search, i);
+	struct standing *standing = &heat->standings[i];
+	struct cost *cost = &standing->cost;
+
+	standing->is_known = 1;
+	if (sscanf(answer, "ok %lg %lg %lg %lg %ld %lg %lg %ld %95[^\n]", &cost->instructions,
+		   &cost->vector, &cost->memory, &cost->integer, &cost->spills, &cost->cycles,
+		   &cost->shared, &cost->n_unmarked, cost->bottleneck) == 9 &&
+	    cost->cycles > 0)
+		return;
+	one->failed = 1;
+	heat->rank->show.invalid++;
+	if (!strncmp(answer, "fail ", 5))
+		answer += 5;
+	if (!strncmp(answer, "compile ", 8)) {
+		record_add_failure(&heat->rank->record, one->point.name, answer);
+		return;
+	}
+	heat->rank->n_left_out++;
+	free(heat->rank->left_out);
+	heat->rank->left_out = fail_text("%s: %s", one->point.name, answer);
+}
+
+static int answer(struct heat *heat, size_t i, const char *why, const struct cost *cost)
+{
+	char *question = question_of(heat, i);
+	char *text = why ? fail_text("fail %s", why) : answer_of(cost);
+	int status = journal_add(heat->rank->journal, question, text, heat->err);
+
+	if (!status)
+		take_answer(heat, i, text);
+	free(question);
+	free(text);
+	return status;
+}
+
+static void show_modelled(void *context, size_t n_done)
+{
+	struct rank *rank = context;
+
+	snprintf(rank->show.what, sizeof(rank->show.what), "llvm-mca: %zu loops", n_done);
+	show_progress(&rank->show);
+}
+
+/* Assembly, then costs, of n candidates. */
+static int model(struct heat *heat, const size_t *list, size_t n)
+{
+	struct rank *rank = heat->rank;
+	struct compile_item *texts = fail_alloc(n, sizeof(*texts));
+	struct cost_item *items = fail_alloc(n, sizeof(*items));
+	size_t *members = fail_alloc(n, sizeof(*members)), n_items = 0;
+	int status;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct search_candidate *one = search_candidate(heat->search, list[i]);
+
+		texts[i].text = one->text;
+		texts[i].flags = one->isa->info.flags;
+		texts[i].compiler = one->point.compiler == GEN_DEFAULT ? rank->compiler : GEN_CLANG;
+	}
+	snprintf(rank->show.what, sizeof(rank->show.what), "compiling %zu kernels", n);
+	show_progress(&rank->show);
+	status = compile_items(rank->compile, texts, n, heat->err);
+	for (size_t i = 0; i < n && !status; i++) {
+		const struct search_candidate *one = search_candidate(heat->search, list[i]);
+
+		if (texts[i].why) {
+			char *why = fail_text("compile %s", texts[i].why);
+
+			status = answer(heat, list[i], why, NULL);
+			free(why);
+			continue;
+		}
+		members[n_items] = list[i];
+		items[n_items].object = texts[i].object;
+		items[n_items].name = one->point.name;
+		items[n_items].pass_tokens = one->point.n_tokens;
+		items[n_items++].n_tokens = heat->n_tokens;
+	}
+	if (!status)
+		status = cost_items(rank->compile, &rank->mca, rank->model, items, n_items,
+				    show_modelled, rank, heat->err);
+	for (size_t i = 0; i < n_items; i++) {
+		if (!status)
+			status = answer(heat, members[i], items[i].why, &items[i].cost);
+		free(items[i].why);
+	}
+	for (size_t i = 0; i < n; i++)
+		free(texts[i].why);
+	free(members);
+	free(items);
+	free(texts);
+	return status;
+}
+
+/* Costs of all candidates from first on. */
+static int model_new(struct heat *heat, size_t first)
+{
+	struct rank *rank = heat->rank;
+	size_t list[CHUNK], n = 0, n_all = search_n(heat->search);
+	int status = 0;
+
+	heat->standings =
+		fail_check(realloc(heat->standings, (n_all + 1) * sizeof(struct standing)));
+	memset(heat->standings + heat->n_standings, 0,
+	       (n_all + 1 - heat->n_standings) * sizeof(struct standing));
+	heat->n_standings = n_all;
+	for (size_t i = first; i < n_all && !status; i++) {
+		char *question = question_of(heat, i);
+		const char *known = journal_find(rank->journal, question);
+
+		rank->record.protocol.tried++;
+		rank->show.tried++;
+		if (known)
+			take_answer(heat, i, known);
+		else
+			list[n++] = i;
+		free(question);
+		if (n == CHUNK || i + 1 == n_all) {
+			if (n)
+				status = model(heat, list, n);
+			n = 0;
+		}
+	}
+	for (size_t i = first; i < n_all; i++) {
+		struct search_candidate *one = search_candidate(heat->search, i);
+
+		free(one->text);
+		one->text = NULL;
+	}
+	return status;
+}
+
+/* ---- the search ---- */
+
+static int is_chosen(const struct record *record, const char *name)
+{
+	for (size_t i = 0; i < record->n_entries; i++) {
+		if (!strcmp(record->entries[i].kernel, name))
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Is candidate a the one to choose of two whose estimates are close?  One that needs no second
+ * compiler, then one that won another case, then the cheaper one; the first where all is equal,
+ * which is a default when there is one.
+ */
+static int is_preferred(const struct heat *heat, size_t a, size_t b)
+{
+	const struct search_candidate *x = search_candidate(heat->search, a);
+	const struct search_candidate *y = search_candidate(heat->search, b);
+	const struct record *record = &heat->rank->record;
+	int better = (int)y->point.compiler - (int)x->point.compiler;
+
+	if (!better)
+		better = is_chosen(record, x->point.name) - is_chosen(record, y->point.name);
+	if (!better && heat->standings[a].cost.cycles != heat->standings[b].cost.cycles)
+		better = heat->standings[a].cost.cycles < heat->standings[b].cost.cycles ? 1 : -1;
+	return better ? better > 0 : a < b;
+}
+
+/* The least cycles; SIZE_MAX when no candidate is any good.  but: one to leave out. */
+static size_t find_best(const struct heat *heat, size_t but)
+{
+	size_t best = SIZE_MAX;
+
+	for (size_t i = 0; i < heat->n_standings; i++) {
+		if (i != but && !search_candidate(heat->search, i)->failed &&
+		    (best == SIZE_MAX ||
+		     heat->standings[i].cost.cycles < heat->standings[best].cost.cycles))
+			best = i;
+	}
+	return best;
+}
+
+/* What each family takes on each ISA when nothing was measured. */
+static size_t add_own(const struct heat *heat, struct gen_point own[MAX_OWN], const char **keys,
+		      size_t n)
+{
+	const struct rank *rank = heat->rank;
+	size_t n_own = 0;
+
+	for (size_t i = 0; i < rank->n_isas; i++) {
+		for (size_t f = 0; f < rank->config.families.n && n_own < MAX_OWN; f++) {
+			char *key = fail_text("family=%s format=%s act=%s isa=%s",
+					      rank->config.families.list[f], heat->format,
+					      heat->act, rank->isas[i].info.name);
+			struct gen_error ignored; /* there is no such kernel */
+
+			if (gen_complete(rank->gen, key, &own[n_own], &ignored) == 0)
+				keys[n++] = own[n_own++].key;
+			free(key);
+		}
+	}
+	return n;
+}
+
+static int start(struct heat *heat)
+{
+	struct rank *rank = heat->rank;
+	const struct known_place place = {
+		.format = heat->format,
+		.act = heat->act,
+		.n_tokens = heat->n_tokens,
+		.isas = rank->isas,
+		.n_isas = rank->n_isas,
+	};
+	struct gen_point own[MAX_OWN]; /* of families that know of no better default */
+	const char *keys[32 + MAX_OWN + 64];
+	size_t n_defaults = known_collect(&place, &rank->defaults, keys, 0, 32, 1), n;
+
+	n_defaults = add_own(heat, own, keys, n_defaults);
+	n = known_collect(&place, &rank->earlier, keys, n_defaults, n_defaults + 64, 0);
+	if (search_start(heat->search, keys, n, rank->max_candidates / 3, heat->err) < 0 ||
+	    model_new(heat, 0) < 0)
+		return -1;
+	heat->base = SIZE_MAX;
+	for (size_t i = 0; i < heat->n_standings && n_defaults && heat->base == SIZE_MAX; i++) {
+		if (!search_candidate(heat->search, i)->failed)
+			heat->base = i;
+	}
+	return 0;
+}
+
+/* Neighbours of the two best until there are no new ones, or enough. */
+static int improve(struct heat *heat)
+{
+	struct rank *rank = heat->rank;
+
+	for (int batch = 1;; batch++) {
+		const size_t first = search_n(heat->search);
+		const long room = rank->max_candidates - (long)first;
+		size_t leaders[2], n = 0;
+
+		leaders[0] = find_best(heat, SIZE_MAX);
+		if (leaders[0] == SIZE_MAX || room <= 0)
+			return 0;
+		leaders[1] = find_best(heat, leaders[0]);
+		n = leaders[1] == SIZE_MAX ? 1 : 2;
+		if (search_grow(heat->search, batch, leaders, n, room < 24 ? room : 24, heat->err) <
+		    0)
+			return -1;
+		if (search_n(heat->search) == first)
+			return 0;
+		if (model_new(heat, first) < 0)
+			return -1;
+		leaders[0] = find_best(heat, SIZE_MAX);
+		snprintf(rank->show.best, sizeof(rank->show.best), "%s %.4f cycles",
+			 search_candidate(heat->search, leaders[0])->point.name,
+			 heat->standings[leaders[0]].cost.cycles);
+	}
+}
+
+/* ---- results ---- */
+
+static void fill_entry(const struct heat *heat, const struct config_shape *shape, size_t winner,
+		       size_t best)
+{
+	struct record_entry *entry = record_add_entry(&heat->rank->record);
+	const struct search_candidate *one = search_candidate(heat->search, winner);
+	const struct cost *cost = &heat->standings[winner].cost;
+	const double limit = CLOSE * heat->standings[best].cost.cycles;
+
+	snprintf(entry->format, sizeof(entry->format), "%s", heat->format);
+	entry->is_estimated = 1;
+	entry->m = shape->m;
+	entry->k = shape->k;
+	entry->n = heat->n_tokens;
+	entry->threads = 1;
+	snprintf(entry->kernel, sizeof(entry->kernel), "%s", one->point.name);
+	snprintf(entry->key, sizeof(entry->key), "%s", one->point.key);
+	if (heat->base != SIZE_MAX) {
+		snprintf(entry->default_kernel, sizeof(entry->default_kernel), "%s",
+			 search_candidate(heat->search, heat->base)->point.name);
+		entry->estimate.default_cycles_per_weight = heat->standings[heat->base].cost.cycles;
+	}
+	entry->estimate.cycles_per_weight = cost->cycles;
+	entry->estimate.instructions_per_weight = cost->instructions;
+	entry->estimate.vector_per_weight = cost->vector;
+	entry->estimate.spills = cost->spills;
+	snprintf(entry->estimate.bottleneck, sizeof(entry->estimate.bottleneck), "%s",
+		 cost->bottleneck);
+	for (size_t i = 0; i < heat->n_standings && entry->n_equivalent < MAX_EQUIVALENT; i++) {
+		const struct search_candidate *other = search_candidate(heat->search, i);
+
+		if (i != winner && !other->failed && heat->standings[i].cost.cycles <= limit)
+			record_add_equivalent(entry, other->point.name);
+	}
+}
+
+/* The same winner for all shapes that have the format. */
+static void finish(struct heat *heat, size_t format)
+{
+	struct rank *rank = heat->rank;
+	const size_t best = find_best(heat, SIZE_MAX);
+	size_t winner = best;
+
+	if (best == SIZE_MAX) {
+		char *where = fail_text("%s %s n%ld", heat->format, heat->act, heat->n_tokens);
+		char *why =
+			fail_text("no candidate could be estimated%s%s", rank->left_out ? "; " : "",
+				  rank->left_out ? rank->left_out : "");
+
+		record_add_failure(&rank->record, where, why);
+		free(why);
+		free(where);
+		return;
+	}
+	for (size_t i = 0; i < heat->n_standings; i++) {
+		if (!search_candidate(heat->search, i)->failed &&
+		    heat->standings[i].cost.cycles <= CLOSE * heat->standings[best].cost.cycles &&
+		    is_preferred(heat, i, winner))
+			winner = i;
+	}
+	for (size_t i = 0; i < rank->config.n_shapes; i++) {
+		if (rank->config.shapes[i].formats >> format & 1)
+			fill_entry(heat, &rank->config.shapes[i], winner, best);
+	}
+	if (!rank->show.is_terminal)
+		show_say(&rank->show, "%s %s n%ld: %s %.4f cycles per weight", heat->format,
+			 heat->act, heat->n_tokens,
+			 search_candidate(heat->search, winner)->point.name,
+			 heat->standings[winner].cost.cycles);
+}
+
+int heat_run(struct rank *rank, size_t format, const char *act, long n_tokens,
+	     struct gen_error *err)
+{
+	struct heat heat = {
+		.rank = rank,
+		.format = rank->config.formats.list[format],
+		.act = act,
+		.n_tokens = n_tokens,
+		.err = err,
+	};
+	int status = -1;
+
+	snprintf(rank->show.place, sizeof(rank->show.place), "%s %s n%ld", heat.format, act,
+		 n_tokens);
+	*rank->show.best = 0;
+	heat.search = search_open(rank->gen, &rank->config, heat.format, act, n_tokens, rank->isas,
+				  rank->n_isas, rank->with_clang, NULL, rank->journal,
+				  rank->options->seed, err);
+	if (!heat.search)
+		return -1;
+	search_fix(heat.search, "PF");
+	rank->n_legal += search_n_legal(heat.search);
+	if (start(&heat) == 0 && improve(&heat) == 0) {
+		finish(&heat, format);
+		status = 0;
+	}
+	search_close(heat.search);
+	free(heat.standings);
+	rank->show.cases_done++;
+	return status;
+}
