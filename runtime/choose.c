@@ -136,6 +136,19 @@ static int similar_tokens(long a, long b)
 	return (a == 1) == (b == 1) && a <= 4 * b && b <= 4 * a;
 }
 
+/*
+ * Distance of a default, which is for so many tokens and more.  The wider ISA goes first unless its kernel is for
+ * far more tokens: an ISA may have nothing of its own for one (i8mm has matrix products alone).
+ */
+static double default_distance(const struct qn_choice *c, const struct qn_case *what,
+			       const struct qn_kernel *kernel)
+{
+	const double many = c->n_tokens >= 4 * what->n_tokens ? 1e6 : 0;
+
+	return many + fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
+	       padding(kernel, what->m) - 100.0 * kernel->isa->rank;
+}
+
 /* Among measured cases (shaped) or defaults: the nearest one. */
 static const struct qn_choice *nearest(const struct qn_registry *registry,
 				       const struct limits *limits, const struct qn_case *what,
@@ -154,8 +167,7 @@ static const struct qn_choice *nearest(const struct qn_registry *registry,
 		    (shaped && !similar_tokens(c->n_tokens, what->n_tokens)))
 			continue;
 		d = shaped ? distance(c, what, kernel) + core_distance(c, what)
-			   : fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
-				     padding(kernel, what->m) - 100.0 * kernel->isa->rank;
+			   : default_distance(c, what, kernel);
 		if (!best || d < least) {
 			best = c;
 			least = d;

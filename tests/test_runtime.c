@@ -172,6 +172,44 @@ static void test_ladder(void)
 	      strstr(err.text, "avx512"));
 }
 
+/* The widest ISA's default for many tokens is for many; a narrower one's is better for few. */
+static void test_default_tokens(void)
+{
+	static const struct qn_isa *const isas[] = {&plain, &wide};
+	static const struct qn_kernel *const kernels[] = {&plain4, &wide4a, &wide4b};
+	static const struct qn_choice narrow_one[] = {
+		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32, 0, 0},
+		{QN_W4G32, 0, 0, 8, 0, 1, QN_A8G32, 0, 0},
+	};
+	static const struct qn_choice wide_all[] = {
+		{QN_W4G32, 0, 0, 1, 0, 0, QN_A8G32, 0, 0},
+		{QN_W4G32, 0, 0, 4, 0, 1, QN_A8G32, 0, 0},
+		{QN_W4G32, 0, 0, 64, 0, 2, QN_A8G32, 0, 0},
+	};
+	static const struct {
+		long n_tokens;
+		const struct qn_kernel *of_narrow, *of_wide;
+	} cases[] = {
+		{1, &plain4, &plain4},  {2, &plain4, &wide4a},  {3, &wide4a, &wide4a},
+		{16, &wide4a, &wide4a}, {17, &wide4a, &wide4b}, {512, &wide4a, &wide4b},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct qn_registry registry = {isas, kernels, narrow_one, 2, 3, 2, "test"};
+		const struct qn_case what = {QN_W4G32, 4096,     4096, cases[i].n_tokens,
+					     1,        QN_A8G32, 0,    0};
+		struct qn_chosen chosen;
+		struct quern_error err;
+
+		CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err) &&
+		      chosen.kernel == cases[i].of_narrow);
+		registry.choices = wide_all;
+		registry.n_choices = 3;
+		CHECK(!qn_choose(&registry, QN_AVX512, &what, NULL, NULL, &chosen, &err) &&
+		      chosen.kernel == cases[i].of_wide);
+	}
+}
+
 /* Winners of three kinds of cores in one registry. */
 enum { BIG = 0x41d4e, LITTLE = 0x41d46, FOREIGN = 0x41d0b };
 
@@ -901,6 +939,7 @@ static void test_errors(void)
 int main(void)
 {
 	test_ladder();
+	test_default_tokens();
 	test_cores();
 	test_explain();
 	test_uneven_rows();
