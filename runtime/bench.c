@@ -54,7 +54,7 @@ int qn_bench_open(struct qn_bench **out, struct quern_engine *engine, int format
 	b->x = qn_pages_alloc((size_t)(n_tokens * k) * sizeof(float), 1);
 	b->y = qn_pages_alloc((size_t)(n_tokens * m) * sizeof(float), 1);
 
-	if (!b->x || !b->y || qn_matmul_reserve(engine, k, 0, err)) {
+	if (!b->x || !b->y || qn_matmul_reserve(engine, k, NULL, 0, err)) {
 		qn_bench_close(b);
 		return qn_error_set(err, "no memory for the activations of a %ldx%ld matrix", m, k);
 	}
@@ -192,7 +192,7 @@ int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_call
 	const struct quern_matrix *const list[1] = {&matrix};
 	const struct qn_matmul call = {list, 1, b->x, b->n_tokens, b->k, &b->y, &b->m};
 
-	if (!ring || qn_matmul_reserve(b->engine, b->k, kernel->scratch_bytes, err))
+	if (!ring || qn_matmul_reserve(b->engine, b->k, &kernel, 1, err))
 		return -1;
 	matrix = ring->matrix;
 	matrix.what.act = kernel->act;

@@ -316,18 +316,6 @@ static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights
 	return 0;
 }
 
-/* The largest scratch of a matrix's kernels. */
-static size_t scratch_bytes(const struct quern_matrix *matrix)
-{
-	size_t n_bytes = 0;
-
-	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++) {
-		if (matrix->by_tokens[i]->scratch_bytes > n_bytes)
-			n_bytes = matrix->by_tokens[i]->scratch_bytes;
-	}
-	return n_bytes;
-}
-
 int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	       const struct quern_weights *weights, struct quern_error *err)
 {
@@ -375,7 +363,7 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	}
 	packing.matrix = matrix;
 	pthread_mutex_lock(&engine->lock);
-	status = qn_matmul_reserve(engine, w.k, scratch_bytes(matrix), err);
+	status = qn_matmul_reserve(engine, w.k, matrix->by_tokens, QN_N_TOKEN_CLASSES, err);
 	if (!status)
 		qn_pool_run(engine->pool, pack_thread, &packing);
 	pthread_mutex_unlock(&engine->lock);

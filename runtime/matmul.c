@@ -15,44 +15,36 @@
 #include "error.h"
 #include "pages.h"
 
-/* Prepared bytes of 32 activations; every family's fit. */
-#define PREPARED_BYTES 256
-
-/* Rounding up to whole tiles may add tokens. */
-#define MAX_TILE 16
-
 /* Memory that a call does not touch is never backed, so room for whole passes costs nothing. */
-static size_t acts_bytes(const struct quern_engine *engine, long k)
+static size_t acts_bytes(const struct quern_engine *engine, long k, size_t prepared_bytes)
 {
 	const size_t n = (size_t)k * QN_PASS_TOKENS, groups = n / QN_GROUP;
-	const size_t padded = groups + (size_t)k / QN_GROUP * MAX_TILE;
 
 	return n + groups * (sizeof(float) + 3 * sizeof(int32_t)) +
 	       (size_t)engine->n_threads * QN_PASS_TOKENS * sizeof(float) +
-	       QN_MAX_PREPARES * padded * PREPARED_BYTES;
+	       QN_MAX_PREPARES * (size_t)k / QN_GROUP * prepared_bytes;
 }
 
-static int reserve_acts(struct quern_engine *engine, long k, struct quern_error *err)
+static int reserve_acts(struct quern_engine *engine, long k, size_t prepared_bytes,
+			struct quern_error *err)
 {
-	const long padded = (k + QN_K_PAD - 1) / QN_K_PAD * QN_K_PAD;
-	const size_t groups = (size_t)padded / QN_GROUP;
-	uint8_t *p;
+	const size_t groups = (size_t)k / QN_GROUP, n_bytes = acts_bytes(engine, k, prepared_bytes);
+	uint8_t *p = qn_pages_alloc(n_bytes, 1);
 
-	if (padded <= engine->k_capacity)
-		return 0;
-	p = qn_pages_alloc(acts_bytes(engine, padded), 1);
 	if (!p)
 		return qn_error_set(err, "no memory for the activations of K = %ld (%zu bytes)", k,
-				    acts_bytes(engine, padded));
-	qn_pages_free(engine->acts_memory, acts_bytes(engine, engine->k_capacity));
+				    n_bytes);
+	qn_pages_free(engine->acts_memory,
+		      acts_bytes(engine, engine->k_capacity, engine->prepared_capacity));
 	engine->acts_memory = p;
-	engine->k_capacity = padded;
+	engine->k_capacity = k;
+	engine->prepared_capacity = prepared_bytes;
 	for (int i = 0; i < QN_MAX_PREPARES; i++) {
 		engine->prepared[i] = p;
-		p += groups * (QN_PASS_TOKENS + MAX_TILE) * PREPARED_BYTES;
+		p += groups * prepared_bytes;
 	}
 	engine->q = (int8_t *)p;
-	p += (size_t)padded * QN_PASS_TOKENS;
+	p += (size_t)k * QN_PASS_TOKENS;
 	engine->scale = (float *)(void *)p;
 	p += groups * QN_PASS_TOKENS * sizeof(float);
 	engine->sum = (int32_t *)(void *)p;
@@ -61,29 +53,50 @@ static int reserve_acts(struct quern_engine *engine, long k, struct quern_error 
 	return 0;
 }
 
-int qn_matmul_reserve(struct quern_engine *engine, long k, size_t scratch_bytes,
-		      struct quern_error *err)
+static int reserve_scratch(struct quern_engine *engine, size_t n_bytes, struct quern_error *err)
 {
-	const size_t rounded = (scratch_bytes + 4095) / 4096 * 4096;
+	const size_t rounded = (n_bytes + 4095) / 4096 * 4096;
+	uint8_t *p = qn_pages_alloc(rounded * (size_t)engine->n_threads, 1);
 
-	if (rounded > engine->scratch_capacity) {
-		uint8_t *p = qn_pages_alloc(rounded * (size_t)engine->n_threads, 1);
+	if (!p)
+		return qn_error_set(err, "no memory for %zu bytes of scratch for %d threads",
+				    rounded, engine->n_threads);
+	qn_pages_free(engine->scratch_memory, engine->scratch_capacity * (size_t)engine->n_threads);
+	engine->scratch_memory = p;
+	engine->scratch_capacity = rounded;
+	return 0;
+}
 
-		if (!p)
-			return qn_error_set(err,
-					    "no memory for %zu bytes of scratch for %d threads",
-					    rounded, engine->n_threads);
-		qn_pages_free(engine->scratch_memory,
-			      engine->scratch_capacity * (size_t)engine->n_threads);
-		engine->scratch_memory = p;
-		engine->scratch_capacity = rounded;
+/* Of 32 k of a pass; rounding up to whole tiles may add tokens. */
+static size_t prepared_room(const struct qn_kernel *kernel)
+{
+	return (QN_PASS_TOKENS + (size_t)kernel->token_tile) * kernel->prepared_bytes;
+}
+
+int qn_matmul_reserve(struct quern_engine *engine, long k, const struct qn_kernel *const *kernels,
+		      int n, struct quern_error *err)
+{
+	const long padded = (k + QN_K_PAD - 1) / QN_K_PAD * QN_K_PAD;
+	size_t scratch = 0, prepared = engine->prepared_capacity;
+
+	for (int i = 0; i < n; i++) {
+		if (kernels[i]->scratch_bytes > scratch)
+			scratch = kernels[i]->scratch_bytes;
+		if (prepared_room(kernels[i]) > prepared)
+			prepared = prepared_room(kernels[i]);
 	}
-	return reserve_acts(engine, k, err);
+	if (scratch > engine->scratch_capacity && reserve_scratch(engine, scratch, err))
+		return -1;
+	if (padded <= engine->k_capacity && prepared <= engine->prepared_capacity)
+		return 0;
+	return reserve_acts(engine, padded > engine->k_capacity ? padded : engine->k_capacity,
+			    prepared, err);
 }
 
 void qn_matmul_release(struct quern_engine *engine)
 {
-	qn_pages_free(engine->acts_memory, acts_bytes(engine, engine->k_capacity));
+	qn_pages_free(engine->acts_memory,
+		      acts_bytes(engine, engine->k_capacity, engine->prepared_capacity));
 	qn_pages_free(engine->scratch_memory, engine->scratch_capacity * (size_t)engine->n_threads);
 }
 
@@ -348,7 +361,7 @@ static int collect_prepares(struct job *job)
 		const struct qn_kernel *kernel = qn_matrix_kernel(matrix, job->call->n_tokens);
 
 		assert(matrix->k <= engine->k_capacity &&
-		       kernel->prepared_bytes <= PREPARED_BYTES && kernel->token_tile <= MAX_TILE &&
+		       prepared_room(kernel) <= engine->prepared_capacity &&
 		       kernel->scratch_bytes <= engine->scratch_capacity);
 		if (matrix->what.act != job->act || kernel->act_top != job->act_top)
 			return i;

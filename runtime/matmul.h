@@ -24,20 +24,20 @@ struct quern_engine {
 
 	/* Activations of one pass.  Grown when a matrix is packed, never by a multiplication. */
 	long k_capacity;
-	int8_t *q;               /* [QN_PASS_TOKENS][k] */
-	float *scale;            /* [QN_PASS_TOKENS][k / 32] */
-	int32_t *sum, *half_sum; /* [QN_PASS_TOKENS][k / 32], [QN_PASS_TOKENS][k / 16] */
-	float *amax;             /* [n_threads][QN_PASS_TOKENS], of a thread's slice of K */
+	size_t prepared_capacity; /* bytes of 32 k of all tokens, in each of prepared[] */
+	int8_t *q;                /* [QN_PASS_TOKENS][k] */
+	float *scale;             /* [QN_PASS_TOKENS][k / 32] */
+	int32_t *sum, *half_sum;  /* [QN_PASS_TOKENS][k / 32], [QN_PASS_TOKENS][k / 16] */
+	float *amax;              /* [n_threads][QN_PASS_TOKENS], of a thread's slice of K */
 	uint8_t *prepared[QN_MAX_PREPARES];
 	void *acts_memory;
 	size_t scratch_capacity; /* of one thread */
 	uint8_t *scratch_memory;
 };
 
-/* Makes room for activations of k and for scratch_bytes of every thread.  Not while a product runs.
- */
-int qn_matmul_reserve(struct quern_engine *engine, long k, size_t scratch_bytes,
-		      struct quern_error *err);
+/* Makes room for activations of k and for what n kernels want of them.  Not while a product runs. */
+int qn_matmul_reserve(struct quern_engine *engine, long k, const struct qn_kernel *const *kernels,
+		      int n, struct quern_error *err);
 void qn_matmul_release(struct quern_engine *engine);
 
 struct qn_matmul {
