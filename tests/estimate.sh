@@ -107,6 +107,11 @@ has "$dir/seeded.err" 'compiled with aarch64-linux-gnu-gcc[^;]*$'
 estimate clang --compiler clang || fail "--compiler clang: exit status $?"
 has "$dir/clang.yaml" '^  command: clang-19'
 
+# What an untuned library runs is among the candidates, though i8mm replaces its instruction set.
+"$QUERN" tune --estimate cortex-a715 --max-candidates 6 -o "$dir/wide.yaml" -w "$dir/work" --compiler gcc \
+	-f w4g32 >"$dir/wide.out" 2>&1 || fail "cortex-a715: $(tail -n 3 "$dir/wide.out")"
+has "$dir/wide.yaml" 'default_kernel: dot_w4g32_a8g32_dotprod_'
+
 # Measurements stay.
 sed '/^estimated:$/,/^device:$/{/^device:$/!d}; /^  estimated: /d' "$dir/calm.yaml" >"$dir/measured.yaml"
 estimate measured && fail "an estimate replaces measurements"

@@ -271,23 +271,6 @@ static int is_replaced(const struct search_isa *isas, size_t n, const char *name
 	return 0;
 }
 
-/* Without those that another one of the list replaces. */
-static void drop_replaced(struct search_isa *isas, size_t *n)
-{
-	struct search_isa *kept = fail_alloc(*n + 1, sizeof(*kept));
-	size_t n_kept = 0;
-
-	for (size_t i = 0; i < *n; i++) {
-		if (is_replaced(isas, *n, isas[i].info.name))
-			free(isas[i].text);
-		else
-			kept[n_kept++] = isas[i];
-	}
-	memcpy(isas, kept, n_kept * sizeof(*kept));
-	free(kept);
-	*n = n_kept;
-}
-
 int facts_list_isas(const struct facts *facts, struct gen *gen, const struct config *config,
 		    struct search_isa **isas, size_t *n, struct gen_error *err)
 {
@@ -311,8 +294,8 @@ int facts_list_isas(const struct facts *facts, struct gen *gen, const struct con
 		*isas = fail_grow(*isas, *n, sizeof(one));
 		(*isas)[(*n)++] = one;
 	}
-	if (!config->isas.n)
-		drop_replaced(*isas, n);
+	for (size_t i = 0; i < *n && !config->isas.n; i++)
+		(*isas)[i].is_replaced = is_replaced(*isas, *n, (*isas)[i].info.name);
 	return *n ? 0
 		  : fail_set(err, "the device has none of the config's ISAs; it has %s: %s",
 			     facts->arch, facts->features);

@@ -45,7 +45,10 @@ int facts_learn(struct facts *facts, struct gen *gen, const struct config *confi
 		struct compile *compile, const struct device *device, const char *log_path,
 		struct gen_error *err);
 
-/* Those of the config's ISAs (of all when it names none) that the device has, with texts. */
+/*
+ * Those of the config's ISAs that the device has, with texts; when it names none, all, of which some are replaced
+ * by others.
+ */
 int facts_list_isas(const struct facts *facts, struct gen *gen, const struct config *config,
 		    struct search_isa **isas, size_t *n, struct gen_error *err);
 void facts_free_isas(struct search_isa *isas, size_t n);

@@ -227,6 +227,8 @@ static size_t add_own(const struct heat *heat, struct gen_point own[MAX_OWN], co
 	size_t n_own = 0;
 
 	for (size_t i = 0; i < rank->n_isas; i++) {
+		if (rank->isas[i].is_replaced)
+			continue;
 		for (size_t f = 0; f < rank->config.families.n && n_own < MAX_OWN; f++) {
 			char *key = fail_text("family=%s format=%s act=%s isa=%s",
 					      rank->config.families.list[f], heat->format,

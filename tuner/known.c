@@ -1,4 +1,5 @@
 /* known.c: entries that fit a place. */
+#include <limits.h>
 #include <math.h>
 
 #include "fail.h"
@@ -32,11 +33,11 @@ size_t known_collect(const struct known_place *place, const struct record *recor
 		     const char **keys, size_t n, size_t max, int to_front)
 {
 	double nearest = 0;
-	int widest = 0;
+	int widest = INT_MIN;
 
 	for (size_t i = 0; record && i < record->n_entries && n < max; i++) {
 		const struct record_entry *entry = &record->entries[i];
-		int width = isa_width(place, entry->key);
+		int width = isa_width(place, entry->key), rank;
 		double far =
 			fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)place->n_tokens));
 		size_t j = 0;
@@ -51,10 +52,11 @@ size_t known_collect(const struct known_place *place, const struct record *recor
 		if (j < n)
 			continue;
 		keys[n++] = entry->key;
-		if (to_front && (width > widest || (width == widest && far < nearest))) {
+		rank = entry->n >= 4 * place->n_tokens ? width - 1000 : width;
+		if (to_front && (rank > widest || (rank == widest && far < nearest))) {
 			keys[n - 1] = keys[0];
 			keys[0] = entry->key;
-			widest = width;
+			widest = rank;
 			nearest = far;
 		}
 	}

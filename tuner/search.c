@@ -105,7 +105,8 @@ long search_n_legal(const struct search *search)
 	long n = 0;
 
 	for (size_t i = 0; i < search->n_spaces; i++)
-		n += gen_space_count(search->spaces[i].space);
+		n += search->spaces[i].isa->is_replaced ? 0
+							: gen_space_count(search->spaces[i].space);
 	return n;
 }
 
@@ -229,7 +230,9 @@ static int draw_all(struct search *search, long n, struct gen_error *err)
 	for (size_t i = 0; i < search->n_spaces; i++) {
 		long count = gen_space_count_default(search->spaces[i].space);
 
-		search->spaces[i].wanted = search->spaces[i].isa->n_features ? count : count > 0;
+		search->spaces[i].wanted = search->spaces[i].isa->is_replaced  ? 0
+					   : search->spaces[i].isa->n_features ? count
+									       : count > 0;
 		if (search->spaces[i].isa->n_features > widest)
 			widest = search->spaces[i].isa->n_features;
 	}

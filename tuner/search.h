@@ -21,6 +21,7 @@ struct search_isa {
 	struct gen_isa info;
 	char *text;     /* its C file */
 	int n_features; /* what it needs; more is wider */
+	int is_replaced; /* another one has all that it has: only defaults and earlier winners are of it */
 };
 
 struct search_candidate {
