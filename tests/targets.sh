@@ -289,14 +289,18 @@ load load FAKE_ENERGY=8 -- --sustained 12 || fail "load: exit $? when everything
 [ "$lines" = "$(wc -l <"$dir/load/r.journal")" ] || fail 'load: asks again'
 [ "$(grep -v '^  seconds: ' "$dir/load/first.yaml")" = "$(grep -v '^  seconds: ' "$dir/load/r.yaml")" ] ||
 	fail 'load: other results when everything is known'
+load load FAKE_ENERGY=7 -- --sustained 13 || fail "load: exit $? for another load"
+has load/r.yaml '^  sustained: 13$'
+[ "$(grep -c ' sustained 12 s 4"' "$dir/load/r.journal")" = "$(grep -c ' sustained 13 s 4"' "$dir/load/r.journal")" ] ||
+	fail 'load: samples of 12 seconds count for 13'
 
 # Half of it is known: the rest comes to the same end.
 mkdir "$dir/half"
-at=$(grep -n 'sustained 4"' "$dir/load/r.journal" | sed -n '2s/:.*//p')
+at=$(grep -n 'sustained 12 s 4"' "$dir/load/r.journal" | sed -n '2s/:.*//p')
 head -n "$at" "$dir/load/r.journal" >"$dir/half/r.journal"
 load half FAKE_ENERGY=7 -- --sustained 12 || fail "half: exit $?: $(tail -n 3 "$dir/half/out")"
 has half/out '^taking up '
-[ "$(grep -v '^  seconds: ' "$dir/load/r.yaml")" = "$(grep -v '^  seconds: ' "$dir/half/r.yaml")" ] ||
+[ "$(grep -v '^  seconds: ' "$dir/load/first.yaml")" = "$(grep -v '^  seconds: ' "$dir/half/r.yaml")" ] ||
 	fail 'half: other results than at once'
 
 # No meter: nothing is said of energy.

@@ -100,18 +100,21 @@ static int take_sample(void *context, int id, int round, double *ns)
 	struct heat *heat = context;
 	const struct contest_final *final = heat->final;
 	const char *name = final->list[id].entry.kernel;
+	const double seconds = heat->contest->sustained_s;
 	const int is_warm = round < 0;
 	struct session_sample sample = {0};
 	struct session_error error;
 	int status = 0;
 
 	for (int again = 0; again < 3; again++) {
-		char stage[64] = "sustained", what[32];
+		char stage[64], what[32];
 
-		if (is_warm)
-			strcpy(stage, "sustained warm");
-		else if (again)
-			snprintf(stage, sizeof(stage), "sustained again%d", again);
+		/* Samples after another load are others. */
+		if (again)
+			snprintf(stage, sizeof(stage), "sustained %g s again%d", seconds, again);
+		else
+			snprintf(stage, sizeof(stage), "sustained %g s%s", seconds,
+				 is_warm ? " warm" : "");
 		status = session_time(heat->contest->session, &final->place, name, stage,
 				      is_warm ? -1 - round : round, is_warm ? 1 : final->calls,
 				      &sample, &error);
@@ -256,10 +259,10 @@ static int weigh(struct contest *contest, const struct contest_final *final,
 	struct session_load load;
 
 	for (int i = 0; i < n; i++) {
-		char number[32];
+		char number[48];
 		int status;
 
-		snprintf(number, sizeof(number), "energy %d", i);
+		snprintf(number, sizeof(number), "energy %g s %d", contest->sustained_s, i);
 		status = session_sustain(contest->session, &final->place, entry->kernel,
 					 seconds / n, number, &load, error);
 		if (status)
@@ -280,7 +283,7 @@ static int weigh(struct contest *contest, const struct contest_final *final,
 static int run_target(struct contest *contest, size_t first, struct gen_error *err)
 {
 	const char *target = contest->finals[first].place.target;
-	char *question = fail_text("sustained %s %g s", target, contest->sustained_s);
+	char *question = fail_text("under load %s %g s", target, contest->sustained_s);
 	int is_done = journal_find(contest->journal, question) != NULL, status = 0, tells = 1;
 	struct session_error error;
 
