@@ -12,7 +12,7 @@
  * are unknown unless FAKE_STATE names a file, in which it is counted what was asked: from the
  * FAKE_HOT_AFTER-th time on the device is hot and takes half as long again for everything, until it
  * was asked FAKE_COOL times for its vitals; the next time makes it hot again, FAKE_AGAIN times.  Work under load (sustain) is an order of its own;
- * FAKE_ENERGY is what it says a call takes.
+ * FAKE_ENERGY is what it says a call takes, FAKE_LIMP names the cores on which it fails.
  *
  * Times are a function of kernel and case, so every undisturbed run has the same winners; kernels
  * by clang take half as long.  With FAKE_FAULTS set, one kernel in four does something bad, chosen by
@@ -250,6 +250,10 @@ static void answer_sustain(const char *line)
 {
 	const char *seconds = strstr(line, " seconds="), *energy = getenv("FAKE_ENERGY");
 
+	if (getenv("FAKE_LIMP") && !strcmp(getenv("FAKE_LIMP"), pinned)) {
+		puts("fail crash signal 11");
+		return;
+	}
 	is_loaded = 1;
 	printf("ok calls=1000 ns=%.0f ns_first=1000 ns_last=2000 ",
 	       seconds ? 1e9 * atof(seconds + 9) : 0);

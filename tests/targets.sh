@@ -303,6 +303,12 @@ has half/out '^taking up '
 [ "$(grep -v '^  seconds: ' "$dir/load/first.yaml")" = "$(grep -v '^  seconds: ' "$dir/half/r.yaml")" ] ||
 	fail 'half: other results than at once'
 
+# Cores that cannot stand it: the others are raced all the same.
+load limp FAKE_LIMP=cortex-x3 -- --sustained 12 || fail "limp: exit $?: $(tail -n 3 "$dir/limp/out")"
+has limp/out '^t1@cortex-x3 cannot be put under load: crash signal 11$'
+has limp/r.yaml '^  sustained: 12$'
+[ "$(grep -c '^  sustained_us: ' "$dir/limp/r.yaml")" = 4 ] || fail 'limp: not 4 times under load'
+
 # No meter: nothing is said of energy.
 load unmetered A=1 -- --sustained 1 || fail "unmetered: exit $?"
 lacks unmetered/r.yaml energy

@@ -333,18 +333,20 @@ double sustain_seconds(const struct contest *contest)
 
 int sustain_run(struct contest *contest, struct gen_error *err)
 {
-	int status = 0;
+	int status = 0, n_done = 0;
 
 	if (!contest->n_finals)
 		return 0;
 	session_set_before(contest->session, NULL, NULL); /* nothing cools down from here on */
 	if (link_finals(contest, err) < 0)
 		return -1;
-	for (size_t i = 0; i < contest->n_finals && !status; i++) {
-		if (is_first(contest, i))
-			status = run_target(contest, i, err);
+	for (size_t i = 0; i < contest->n_finals && status >= 0; i++) {
+		if (!is_first(contest, i))
+			continue;
+		status = run_target(contest, i, err);
+		n_done += !status;
 	}
-	if (!status)
+	if (status >= 0 && n_done)
 		contest->record->protocol.sustained = contest->sustained_s;
 	return status < 0 ? -1 : 0;
 }
