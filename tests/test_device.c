@@ -97,7 +97,7 @@ static void test_device_files(void)
 	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
 	CHECK_SAYS(err.text, "'compiler' is missing");
 	CHECK(device_read(&device, home, "no-such-device", &err) < 0);
-	CHECK_SAYS(err.text, "no-such-device.yaml");
+	CHECK_SAYS(err.text, "there is no device 'no-such-device' (");
 	for (int i = 0; i < 4; i++) {
 		static const char *const names[] = {"local", "qemu-aarch64", "ssh-aarch64",
 						    "adb-aarch64"};
