@@ -169,6 +169,13 @@ FAKE_CORES="cores=5 classes=2 $big $(cores 1 cortex-x3 0x41d4e 0-3 2000000)"
 tuned like
 has like/out '^1 thread on cortex-x3 at 2000 MHz: left out, for faster cores of that kind have as many'
 [ "$(grep -c 'core: 0x41d4e' "$dir/like/r.yaml")" -ge 4 ] || fail 'like: winners are missing'
+# A PC's favoured cores are like the others, unless they are asked for.
+FAKE_CORES="cores=5 classes=2 $(cores 0 0xa0670 0xa0670 7 5100000) $(cores 1 0xa0670 0xa0670 0-3 4900000)"
+tuned pc
+lacks pc/r.yaml ' core: \|core_name'
+[ "$(grep -c '^  threads: 5$' "$dir/pc/r.yaml")" = 2 ] || fail 'pc: not 2 winners for all its cores'
+tuned favoured --cores fastest
+[ "$(grep -c '^  core: 0xa0670$' "$dir/favoured/r.yaml")" = 2 ] || fail 'favoured: not 2 winners'
 FAKE_CORES="cores=5 classes=2 $(cores 0 unknown 0x0 7 0) $(cores 1 unknown 0x0 0-3 0)"
 tuned unknown
 lacks unknown/r.yaml '^  core: '
