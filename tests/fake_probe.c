@@ -257,7 +257,7 @@ static void answer_sustain(const char *line)
 	is_loaded = 1;
 	printf("ok calls=1000 ns=%.0f ns_first=1000 ns_last=2000 ",
 	       seconds ? 1e9 * atof(seconds + 9) : 0);
-	if (energy)
+	if (energy && seconds && atof(seconds + 9) >= 10) /* as with a battery */
 		printf("energy_uj=%ld source=fake\n", 1000 * atol(energy));
 	else
 		puts("energy_uj=- source=-");

@@ -8,7 +8,7 @@
 #include "sustain.h"
 
 #define LOAD_S 5.0    /* of one request */
-#define ENERGY_S 10.0 /* of a kernel, for its energy: meters are slow */
+#define ENERGY_S 10.0 /* of a kernel, for its energy: the least that meter.h believes a battery */
 
 /* A final that is run again. */
 struct heat {
@@ -248,31 +248,26 @@ static int race_again(struct contest *contest, struct contest_final *final, stru
 
 /* ---- energy ---- */
 
-/* Of one call of the entry's kernel.  0; 1 when the device does not tell; -1. */
+/*
+ * Of one call of the entry's kernel, in one request: a battery's gauge wants all of its time.  0; 1 when the
+ * device does not tell; -1.
+ */
 static int weigh(struct contest *contest, const struct contest_final *final,
 		 struct session_error *error)
 {
 	struct record_entry *entry = &contest->record->entries[final->entry];
-	const double seconds = fmin(ENERGY_S, contest->sustained_s);
-	const int n = (int)ceil(seconds / LOAD_S);
-	double energy = 0, calls = 0;
 	struct session_load load;
+	char number[32];
+	int status;
 
-	for (int i = 0; i < n; i++) {
-		char number[48];
-		int status;
-
-		snprintf(number, sizeof(number), "energy %g s %d", contest->sustained_s, i);
-		status = session_sustain(contest->session, &final->place, entry->kernel,
-					 seconds / n, number, &load, error);
-		if (status)
-			return status;
-		if (!(load.energy_uj > 0))
-			return 1;
-		energy += load.energy_uj;
-		calls += (double)load.calls;
-	}
-	entry->energy_uj = energy / calls;
+	snprintf(number, sizeof(number), "energy %g s", contest->sustained_s);
+	status = session_sustain(contest->session, &final->place, entry->kernel,
+				 fmin(ENERGY_S, contest->sustained_s), number, &load, error);
+	if (status)
+		return status;
+	if (!(load.energy_uj > 0))
+		return 1;
+	entry->energy_uj = load.energy_uj / (double)load.calls;
 	strcpy(entry->energy_source, load.source);
 	return 0;
 }
