@@ -37,8 +37,8 @@ static int is_cpu_name(const char *name)
 
 /*
  * In 1/1000 degree; kernels of old phones give whole degrees.  What is off reads 0 or below; what is
- * between the two units is neither.  A Snapdragon's zone "soc" is the state of charge of its battery,
- * in percent.
+ * between the two units is neither.  A Snapdragon's zones soc and socd are what is left in its battery
+ * and what is gone, in percent.
  */
 static int64_t read_temperature(const char *root, const char *folder, const char *file,
 				const char *name)
@@ -46,7 +46,7 @@ static int64_t read_temperature(const char *root, const char *folder, const char
 	int64_t value = sysfs_number(1, 150000, "%s/sys/class/%s/%s", root, folder, file);
 
 	if (value == SYSFS_ABSENT || (value > 150 && value < 1000) ||
-	    (value <= 150 && !strcmp(name, "soc")))
+	    (value <= 150 && (!strcmp(name, "soc") || !strcmp(name, "socd"))))
 		return SYSFS_ABSENT;
 	return value <= 150 ? 1000 * value : value;
 }
