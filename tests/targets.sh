@@ -316,6 +316,13 @@ has limp/out '^t1@cortex-x3 cannot be put under load: crash signal 11$'
 has limp/r.yaml '^  sustained: 12$'
 [ "$(grep -c '^  sustained_us: ' "$dir/limp/r.yaml")" = 4 ] || fail 'limp: not 4 times under load'
 
+# A winner that fails under load is none.
+winner=$(awk '$1 == "kernel:" { k = $2 } $1 == "default_kernel:" && $2 != k { print k; exit }' "$dir/burst/r.yaml")
+load weary FAKE_WEARY="$winner" -- --sustained 12 || fail "weary: exit $?: $(tail -n 3 "$dir/weary/out")"
+has weary/out ": under load $winner fails and .* takes its place$"
+has weary/r.yaml "^  burst_kernel: $winner$"
+lacks weary/r.yaml "^  kernel: $winner$"
+
 # No meter: nothing is said of energy.
 load unmetered A=1 -- --sustained 1 || fail "unmetered: exit $?"
 lacks unmetered/r.yaml energy

@@ -189,7 +189,7 @@ static void conclude(struct heat *heat, const struct race_runner *runners, size_
 
 	while (winner < n && runners[winner].id)
 		winner++;
-	if (winner < n) { /* it has not failed */
+	if (winner < n) {
 		double ignored;
 
 		burst = summarise(&runners[winner], &ignored, &ignored);
@@ -203,9 +203,12 @@ static void conclude(struct heat *heat, const struct race_runner *runners, size_
 			 "its place",
 			 where, heat->final->list[runners[best].id].entry.kernel, entry->kernel,
 			 1e-3 * ns, 1e-3 * burst);
-		replace(heat, runners, verdicts, n, best);
-		entry->sustained_us = 1e-3 * ns;
+	} else {
+		show_say(contest->show, "%s: under load %s fails and %s takes its place", where,
+			 entry->kernel, heat->final->list[runners[best].id].entry.kernel);
 	}
+	replace(heat, runners, verdicts, n, best);
+	entry->sustained_us = 1e-3 * ns;
 	free(where);
 }
 
