@@ -200,7 +200,7 @@ hot() {
 	mkdir -p "$dir/$name"
 	FAKE_STATE=$dir/$name/state
 	export FAKE_STATE
-	env "$@" "$QUERN" tune -b 100 -d "$dir/hot.yaml" -o "$dir/$name/r.yaml" -w "$dir/work" \
+	env "$@" "$QUERN" tune -b "${budget-100}" -d "$dir/hot.yaml" -o "$dir/$name/r.yaml" -w "$dir/work" \
 		"$dir/${config-config}.yaml" >>"$dir/$name/out" 2>&1 ||
 		fail "$name: exit $?: $(tail -n 3 "$dir/$name/out")"
 }
@@ -227,6 +227,13 @@ hot never FAKE_HOT_AFTER=200
 has never/out '^fake does not cool down: from now on 1.50 times its best time counts as normal on t'
 has never/r.yaml '^  thermal: {cool_downs: \(6\|12\), seconds: .*, baselines: [12]}'
 grep -q '^complete: true' "$dir/never/r.yaml" || fail 'never: not complete'
+
+# It cools down and is hot again at once, without end: pauses have one.
+budget=1
+hot again QUERN_COOL_SECONDS=0.02 FAKE_HOT_AFTER=100 FAKE_COOL=2 FAKE_AGAIN=1000000
+unset budget
+has again/out '^fake gets hot again and again: from now on that does not count$'
+has again/r.yaml '^  thermal: {cool_downs: .*, seconds: [1-9].*, baselines: 0}'
 
 # Hot each time that a round of the final is tried: it is kept, with a flag.
 sed 's/, 96x128//; s/, all//' "$dir/config.yaml" >"$dir/short.yaml"

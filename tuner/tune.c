@@ -319,7 +319,7 @@ static void fill_contest(struct run *run)
 		options->sustained_s >= 0 ? options->sustained_s : run->device.sustained_s;
 	if (run->device.thermal_gate)
 		run->contest.gate = gate_open(run->session, run->journal, run->device.name,
-					      &run->show, &run->record);
+					      options->seconds, &run->show, &run->record);
 	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
 	 */
 	run->contest.cold_bytes =
