@@ -211,7 +211,7 @@ has cool/r.journal '"question":"baseline t1 1","answer":"ns=50000000"'
 
 # In the middle of everything, and it cools down: no sample of a hot device is left.
 hot warm FAKE_HOT_AFTER=200 FAKE_COOL=2
-has warm/out '^fake is hot: 1.50 times its best time on t[12]; cooling down'
+has warm/out '^fake is hot or busy: 1.50 times its best time on t[12]; cooling down'
 has warm/r.yaml '^  thermal: {cool_downs: [1-6], seconds: .*, baselines: 0}'
 has warm/r.journal 'hot1'
 [ "$(values warm)" = "$(values calm)" ] || fail 'warm: a hot sample was kept'

@@ -240,7 +240,7 @@ static int cool(struct gate *gate, const struct session_case *place, double ns,
 	double begin = process_now();
 	int status = 0, is_steady;
 
-	show_say(gate->show, "%s is hot: %.2f times its best time on %s; cooling down",
+	show_say(gate->show, "%s is hot or busy: %.2f times its best time on %s; cooling down",
 		 gate->device, ns / baseline->ns, place->target);
 	while (verdict->cool_downs < N_COOL_DOWNS && ns > COOL * baseline->ns && !status) {
 		status = rest(gate, ++verdict->cool_downs, error);
