@@ -164,6 +164,18 @@ wait $!
 tuned stopped
 [ "$(values stopped)" = "$(values two)" ] || fail 'stopped: other winners'
 
+# A class that is gone when the second probe starts.
+cat >"$dir/gone.sh" <<END
+[ ! -e "$dir/gone" ] || FAKE_CORES="cores=4 classes=1 $(cores 0 cortex-a510 0x41d46 0-2,4 2000000)"
+: >"$dir/gone"
+exec "$dir/fake" run "\$1"
+END
+sed "s|^run: .*|run: [sh, '$dir/gone.sh', '{program}']|" "$dir/fake.yaml" >"$dir/second.yaml"
+tune second -d "$dir/second.yaml" && fail 'second: measures on cores that are gone'
+has second/out '^quern: the probe .*: there are no longer 1 cortex-x3 at 3000 MHz; once they are back, the same command goes on'
+tuned second
+[ "$(values second)" = "$(values two)" ] || fail 'second: other winners'
+
 # Classes that are of one kind, and a kind that nobody knows.
 FAKE_CORES="cores=5 classes=2 $big $(cores 1 cortex-x3 0x41d4e 0-3 2000000)"
 tuned like
