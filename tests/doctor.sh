@@ -41,6 +41,8 @@ says 2 "not also at 'b';" doctor a b
 says 2 "unknown option '--jason'" doctor local --jason
 says 2 "unknown option '-x'" doctor local -x
 says 2 "option '--at' needs a value" doctor local --at
+says 2 "option '--at=' needs a value" doctor ssh-aarch64 --at=
+says 2 "option '-w' needs a value" doctor local -w ''
 says 2 "jobs '0' must be 1 to 64" doctor local -j 0
 says 2 "list takes no 'local'" list local
 says 1 'devices/nowhere.yaml' doctor nowhere

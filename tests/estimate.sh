@@ -142,7 +142,9 @@ misuse 'no model of a core .cortex-a9.: must be one of cortex-a53, ' tune -e cor
 misuse 'is for estimates' tune --compiler gcc
 misuse 'must be gcc, clang or both' tune -e cortex-a55 --compiler icc
 misuse 'exclude each other' tune -e cortex-a55 -t 2
+misuse '--at and --estimate exclude each other' tune -e cortex-a55 --at here
 misuse 'name a kernel' cost
+misuse "option '-w' needs a value" cost -w '' x
 misuse 'no model of a core' cost -c pentium x
 "$QUERN" cost -w "$dir/work" 'family=dot format=w4g32 act=a8g32 isa=avx2' >"$dir/misuse" 2>&1 && fail "cost of avx2"
 has "$dir/misuse" 'aarch64 only'

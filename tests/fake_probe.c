@@ -12,7 +12,8 @@
  * are unknown unless FAKE_STATE names a file, in which it is counted what was asked: from the
  * FAKE_HOT_AFTER-th time on the device is hot and takes half as long again for everything, until it
  * was asked FAKE_COOL times for its vitals; the next time makes it hot again, FAKE_AGAIN times.  Work under load (sustain) is an order of its own;
- * FAKE_ENERGY is what it says a call takes.
+ * FAKE_ENERGY is what it says a call takes, FAKE_LIMP names the cores on which it fails, FAKE_WEARY a kernel
+ * that fails after it.
  *
  * Times are a function of kernel and case, so every undisturbed run has the same winners; kernels
  * by clang take half as long.  With FAKE_FAULTS set, one kernel in four does something bad, chosen by
@@ -250,10 +251,14 @@ static void answer_sustain(const char *line)
 {
 	const char *seconds = strstr(line, " seconds="), *energy = getenv("FAKE_ENERGY");
 
+	if (getenv("FAKE_LIMP") && !strcmp(getenv("FAKE_LIMP"), pinned)) {
+		puts("fail crash signal 11");
+		return;
+	}
 	is_loaded = 1;
 	printf("ok calls=1000 ns=%.0f ns_first=1000 ns_last=2000 ",
 	       seconds ? 1e9 * atof(seconds + 9) : 0);
-	if (energy)
+	if (energy && seconds && atof(seconds + 9) >= 10) /* as with a battery */
 		printf("energy_uj=%ld source=fake\n", 1000 * atol(energy));
 	else
 		puts("energy_uj=- source=-");
@@ -272,6 +277,10 @@ static void answer_time(const char *name, long calls)
 		usleep((useconds_t)atoi(delay));
 	if (once) {
 		misbehave(once);
+		return;
+	}
+	if (is_loaded && getenv("FAKE_WEARY") && !strcmp(getenv("FAKE_WEARY"), name)) {
+		puts("fail crash signal 11");
 		return;
 	}
 	us = 100 + (long)(hash(key) % 90);

@@ -68,7 +68,7 @@ sshd_start() {
 	"$sshd" -D -e -f "$ssh_dir/sshd_config" -p "$port" 2>"$ssh_dir/log" &
 	sshd_pid=$!
 	for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-		! grep -q 'Server listening' "$ssh_dir/log" || return 0
+		! grep -qs 'Server listening' "$ssh_dir/log" || return 0
 		kill -0 "$sshd_pid" 2>/dev/null || break
 		sleep 0.1
 	done

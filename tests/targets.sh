@@ -164,11 +164,30 @@ wait $!
 tuned stopped
 [ "$(values stopped)" = "$(values two)" ] || fail 'stopped: other winners'
 
+# A class that is gone when the second probe starts.
+cat >"$dir/gone.sh" <<END
+[ ! -e "$dir/gone" ] || FAKE_CORES="cores=4 classes=1 $(cores 0 cortex-a510 0x41d46 0-2,4 2000000)"
+: >"$dir/gone"
+exec "$dir/fake" run "\$1"
+END
+sed "s|^run: .*|run: [sh, '$dir/gone.sh', '{program}']|" "$dir/fake.yaml" >"$dir/second.yaml"
+tune second -d "$dir/second.yaml" && fail 'second: measures on cores that are gone'
+has second/out '^quern: the probe .*: there are no longer 1 cortex-x3 at 3000 MHz; once they are back, the same command goes on'
+tuned second
+[ "$(values second)" = "$(values two)" ] || fail 'second: other winners'
+
 # Classes that are of one kind, and a kind that nobody knows.
 FAKE_CORES="cores=5 classes=2 $big $(cores 1 cortex-x3 0x41d4e 0-3 2000000)"
 tuned like
 has like/out '^1 thread on cortex-x3 at 2000 MHz: left out, for faster cores of that kind have as many'
 [ "$(grep -c 'core: 0x41d4e' "$dir/like/r.yaml")" -ge 4 ] || fail 'like: winners are missing'
+# A PC's favoured cores are like the others, unless they are asked for.
+FAKE_CORES="cores=5 classes=2 $(cores 0 0xa0670 0xa0670 7 5100000) $(cores 1 0xa0670 0xa0670 0-3 4900000)"
+tuned pc
+lacks pc/r.yaml ' core: \|core_name'
+[ "$(grep -c '^  threads: 5$' "$dir/pc/r.yaml")" = 2 ] || fail 'pc: not 2 winners for all its cores'
+tuned favoured --cores fastest
+[ "$(grep -c '^  core: 0xa0670$' "$dir/favoured/r.yaml")" = 2 ] || fail 'favoured: not 2 winners'
 FAKE_CORES="cores=5 classes=2 $(cores 0 unknown 0x0 7 0) $(cores 1 unknown 0x0 0-3 0)"
 tuned unknown
 lacks unknown/r.yaml '^  core: '
@@ -193,7 +212,7 @@ hot() {
 	mkdir -p "$dir/$name"
 	FAKE_STATE=$dir/$name/state
 	export FAKE_STATE
-	env "$@" "$QUERN" tune -b 100 -d "$dir/hot.yaml" -o "$dir/$name/r.yaml" -w "$dir/work" \
+	env "$@" "$QUERN" tune -b "${budget-100}" -d "$dir/hot.yaml" -o "$dir/$name/r.yaml" -w "$dir/work" \
 		"$dir/${config-config}.yaml" >>"$dir/$name/out" 2>&1 ||
 		fail "$name: exit $?: $(tail -n 3 "$dir/$name/out")"
 }
@@ -204,7 +223,7 @@ has cool/r.journal '"question":"baseline t1 1","answer":"ns=50000000"'
 
 # In the middle of everything, and it cools down: no sample of a hot device is left.
 hot warm FAKE_HOT_AFTER=200 FAKE_COOL=2
-has warm/out '^fake is hot: 1.50 times its best time on t[12]; cooling down'
+has warm/out '^fake is hot or busy: 1.50 times its best time on t[12]; cooling down'
 has warm/r.yaml '^  thermal: {cool_downs: [1-6], seconds: .*, baselines: 0}'
 has warm/r.journal 'hot1'
 [ "$(values warm)" = "$(values calm)" ] || fail 'warm: a hot sample was kept'
@@ -220,6 +239,13 @@ hot never FAKE_HOT_AFTER=200
 has never/out '^fake does not cool down: from now on 1.50 times its best time counts as normal on t'
 has never/r.yaml '^  thermal: {cool_downs: \(6\|12\), seconds: .*, baselines: [12]}'
 grep -q '^complete: true' "$dir/never/r.yaml" || fail 'never: not complete'
+
+# It cools down and is hot again at once, without end: pauses have one.
+budget=1
+hot again QUERN_COOL_SECONDS=0.02 FAKE_HOT_AFTER=100 FAKE_COOL=2 FAKE_AGAIN=1000000
+unset budget
+has again/out '^fake gets hot again and again: from now on that does not count$'
+has again/r.yaml '^  thermal: {cool_downs: .*, seconds: [1-9].*, baselines: 0}'
 
 # Hot each time that a round of the final is tried: it is kept, with a flag.
 sed 's/, 96x128//; s/, all//' "$dir/config.yaml" >"$dir/short.yaml"
@@ -289,15 +315,32 @@ load load FAKE_ENERGY=8 -- --sustained 12 || fail "load: exit $? when everything
 [ "$lines" = "$(wc -l <"$dir/load/r.journal")" ] || fail 'load: asks again'
 [ "$(grep -v '^  seconds: ' "$dir/load/first.yaml")" = "$(grep -v '^  seconds: ' "$dir/load/r.yaml")" ] ||
 	fail 'load: other results when everything is known'
+load load FAKE_ENERGY=7 -- --sustained 13 || fail "load: exit $? for another load"
+has load/r.yaml '^  sustained: 13$'
+[ "$(grep -c ' sustained 12 s 4"' "$dir/load/r.journal")" = "$(grep -c ' sustained 13 s 4"' "$dir/load/r.journal")" ] ||
+	fail 'load: samples of 12 seconds count for 13'
 
 # Half of it is known: the rest comes to the same end.
 mkdir "$dir/half"
-at=$(grep -n 'sustained 4"' "$dir/load/r.journal" | sed -n '2s/:.*//p')
+at=$(grep -n 'sustained 12 s 4"' "$dir/load/r.journal" | sed -n '2s/:.*//p')
 head -n "$at" "$dir/load/r.journal" >"$dir/half/r.journal"
 load half FAKE_ENERGY=7 -- --sustained 12 || fail "half: exit $?: $(tail -n 3 "$dir/half/out")"
 has half/out '^taking up '
-[ "$(grep -v '^  seconds: ' "$dir/load/r.yaml")" = "$(grep -v '^  seconds: ' "$dir/half/r.yaml")" ] ||
+[ "$(grep -v '^  seconds: ' "$dir/load/first.yaml")" = "$(grep -v '^  seconds: ' "$dir/half/r.yaml")" ] ||
 	fail 'half: other results than at once'
+
+# Cores that cannot stand it: the others are raced all the same.
+load limp FAKE_LIMP=cortex-x3 -- --sustained 12 || fail "limp: exit $?: $(tail -n 3 "$dir/limp/out")"
+has limp/out '^t1@cortex-x3 cannot be put under load: crash signal 11$'
+has limp/r.yaml '^  sustained: 12$'
+[ "$(grep -c '^  sustained_us: ' "$dir/limp/r.yaml")" = 4 ] || fail 'limp: not 4 times under load'
+
+# A winner that fails under load is none.
+winner=$(awk '$1 == "kernel:" { k = $2 } $1 == "default_kernel:" && $2 != k { print k; exit }' "$dir/burst/r.yaml")
+load weary FAKE_WEARY="$winner" -- --sustained 12 || fail "weary: exit $?: $(tail -n 3 "$dir/weary/out")"
+has weary/out ": under load $winner fails and .* takes its place$"
+has weary/r.yaml "^  burst_kernel: $winner$"
+lacks weary/r.yaml "^  kernel: $winner$"
 
 # No meter: nothing is said of energy.
 load unmetered A=1 -- --sustained 1 || fail "unmetered: exit $?"

@@ -60,6 +60,12 @@ static void test_facts(void)
 			 "governor0=- clock_ns=-5 paranoid=- battery=- sensors=- zones=-",
 			 &err) == 0);
 	CHECK(!*facts.governor && !*facts.battery && !*facts.energy && facts.clock_ns == 0);
+	CHECK(facts_take(
+		      &facts,
+		      "protocol=1 cpu=A%1b%5b2J%0aB kernel=- arch=x features=- cores=1 "
+		      "classes=1 l1d_bytes=1 l2_bytes=1 llc_bytes=1 counters=none why=- events=-",
+		      "", &err) == 0);
+	CHECK(!strcmp(facts.cpu, "A?[2J?B"));
 	CHECK(facts_take(&facts, "protocol=2", doctor, &err) < 0);
 	CHECK_SAYS(err.text, "another protocol");
 }

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "scratch.h"
+#include "tuner/command.h"
 #include "tuner/compile.h"
 #include "tuner/device.h"
 #include "tuner/probe.h"
@@ -97,7 +98,7 @@ static void test_device_files(void)
 	CHECK(device_read(&device, home, "fake.yaml", &err) < 0);
 	CHECK_SAYS(err.text, "'compiler' is missing");
 	CHECK(device_read(&device, home, "no-such-device", &err) < 0);
-	CHECK_SAYS(err.text, "no-such-device.yaml");
+	CHECK_SAYS(err.text, "there is no device 'no-such-device' (");
 	for (int i = 0; i < 4; i++) {
 		static const char *const names[] = {"local", "qemu-aarch64", "ssh-aarch64",
 						    "adb-aarch64"};
@@ -385,6 +386,31 @@ static void test_fingerprint(void)
 	      compile_fingerprint(c, "dot_bb", "family=dot isa=x KU=2"));
 }
 
+/* Of a log, what helps. */
+static void test_logs(void)
+{
+	static const struct {
+		const char *log, *says;
+	} logs[] = {
+		{"a.c: In function 'f':\na.c:1: error: no\nb.c:1: error: yes\n",
+		 "x: error: no (see a.log)"},
+		{"ld: a.o: in function `f':\na.c:1: undefined reference to `g'\n"
+		 "collect2: error: ld returned 1 exit status\n",
+		 "x: undefined reference to `g' (see a.log)"},
+		{"nobody: Permission denied\n", "x: nobody: Permission denied (see a.log)"},
+		{"", "x (see a.log)"},
+	};
+
+	for (size_t i = 0; i < sizeof(logs) / sizeof(*logs); i++) {
+		char *text;
+
+		scratch_write_text("a.log", logs[i].log);
+		text = command_explain("x", "a.log");
+		check_that(!strcmp(text, logs[i].says), __FILE__, __LINE__, text);
+		free(text);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char work[64];
@@ -400,6 +426,7 @@ int main(int argc, char **argv)
 	test_device_files();
 	test_device_clang();
 	test_device_links();
+	test_logs();
 	test_conversation();
 	test_values();
 	test_compile();

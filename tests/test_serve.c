@@ -247,9 +247,10 @@ static void test_ends(void)
 	unsetenv("QUERN_IDLE_SECONDS");
 	pid = server_pid("d");
 	open_relay(&relay, "d");
-	ask(&relay, "1 5 say ok one", "1 = ok one");
+	ask(&relay, "1 5 slow", "1 = ok n=1"); /* longer than that */
+	ask(&relay, "2 5 say ok two", "2 = ok two");
 	CHECK(ends(pid));
-	ask(&relay, "2 5 say ok two", "2 ? ");
+	ask(&relay, "3 5 say ok three", "3 ? ");
 	close_relay(&relay);
 	scratch_remove_tree("d");
 }

@@ -79,7 +79,9 @@ static void put_phone(void)
 		"gpuss-0-usr\n", THERMAL "thermal_zone3/temp", "70000\n",
 		THERMAL "thermal_zone4/type", "cpu-off\n", THERMAL "thermal_zone4/temp",
 		"-273000\n", THERMAL "thermal_zone10/type", "old cpu\n",
-		THERMAL "thermal_zone10/temp", "38\n", THERMAL "cooling_device0/type",
+		THERMAL "thermal_zone10/temp", "38\n", THERMAL "thermal_zone11/type", "soc\n",
+		THERMAL "thermal_zone11/temp", "87\n", THERMAL "thermal_zone12/type", "socd\n",
+		THERMAL "thermal_zone12/temp", "93\n", THERMAL "cooling_device0/type",
 		"thermal-cpufreq-0\n", THERMAL "cooling_device0/cur_state", "0\n",
 		THERMAL "cooling_device1/type", "panel0-backlight\n",
 		THERMAL "cooling_device1/cur_state", "3\n", NULL);

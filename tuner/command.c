@@ -127,6 +127,8 @@ char *command_explain(const char *what, const char *log_path)
 	while (rest && (line = strsep(&rest, "\n"))) {
 		const char *error = strstr(line, "error:");
 
+		if (!error) /* a linker's last word is an error, but not which */
+			error = strstr(line, "undefined reference");
 		if (error || !*best)
 			best = error ? error : line;
 		if (error)

@@ -6,6 +6,8 @@
 #include "device.h"
 #include "fail.h"
 
+#define ALIKE 0.85 /* of the frequency, and of one kind */
+
 /* "0-3,7" -> 5; -1: this is no such list. */
 static long count_cpus(const char *list)
 {
@@ -98,6 +100,21 @@ char *cores_speed(const struct cores_class *one, char *text, size_t n_bytes)
 	if (one->max_khz > 0)
 		snprintf(text, n_bytes, " at %ld MHz", one->max_khz / 1000);
 	return text;
+}
+
+int cores_differ(const struct cores *cores)
+{
+	const struct cores_class *first = &cores->list[0];
+
+	for (int i = 1; i < cores->n; i++) {
+		const struct cores_class *one = &cores->list[i];
+
+		if (!one->kind || one->kind != first->kind || one->max_khz <= 0 ||
+		    (double)one->max_khz < ALIKE * (double)first->max_khz ||
+		    (double)first->max_khz < ALIKE * (double)one->max_khz)
+			return 1;
+	}
+	return 0;
 }
 
 const struct cores_class *cores_find(const struct cores *cores, const struct cores_class *like)

@@ -30,6 +30,12 @@ int cores_read(struct cores *cores, const char *hello, struct gen_error *err);
 /* " at 3000 MHz", or nothing where that is not known; returns text. */
 char *cores_speed(const struct cores_class *one, char *text, size_t n_bytes);
 
+/*
+ * Is it worth while to tune classes apart?  Not where all are of one known kind and within 15 % of
+ * the fastest: PCs let a few of their cores, which are like the others, clock higher.
+ */
+int cores_differ(const struct cores *cores);
+
 /* The class of the list that is like this one, or NULL. */
 const struct cores_class *cores_find(const struct cores *cores, const struct cores_class *like);
 

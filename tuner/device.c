@@ -2,6 +2,7 @@
  * device.c: device files.
  */
 #include <ctype.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "device.h"
@@ -336,6 +337,11 @@ int device_read(struct device *device, const char *home, const char *name, struc
 	device->connect_time_out_s = 20;
 	device->retries = 10;
 	yaml = yaml_read(path, err);
+	if (!yaml && !is_path && access(path, F_OK) < 0)
+		fail_set(err,
+			 "there is no device '%.60s' (%s): 'quern device list' shows those there "
+			 "are, a file of your own has a / in its name",
+			 name, path);
 	free(path);
 	if (!yaml)
 		return -1;

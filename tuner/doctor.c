@@ -85,6 +85,9 @@ static int read_options(struct visit *visit, int argc, char **argv)
 	opterr = 0;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, ":w:j:h", options, NULL)) != -1) {
+		if (optarg && !*optarg) /* --work '' or --work= ? */
+			return misuse("option '%s' needs a value",
+				      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
 		switch (option) {
 		case 'a': visit->at = optarg; break;
 		case 'J': visit->is_json = 1; break;

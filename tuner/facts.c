@@ -103,6 +103,9 @@ static int take_hello(struct facts *facts, const char *answer, struct gen_error 
 			return fail_set(err, "the probe's hello has no '%s'", texts[i].key);
 		if (!strcmp(texts[i].text, "-"))
 			*texts[i].text = 0;
+		/* A terminal gets to see these. */
+		for (char *p = texts[i].text; *p; p++)
+			*p = iscntrl((unsigned char)*p) ? '?' : *p;
 	}
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
 		if (device_value_long(answer, numbers[i].key, &value) < 0 || value < 0 ||

@@ -17,6 +17,7 @@
 #define N_COOL_DOWNS 6
 #define MOST_BASELINES 3 /* that heat has brought; then there is no hope for the rest of the run */
 #define COOL_S 20.0      /* of one; QUERN_COOL_SECONDS says otherwise */
+#define MOST_PAUSES 30   /* of full length, in a run; or as long as its budget */
 #define FALL_DEGREES 3   /* after which it is worth a try */
 
 struct baseline {
@@ -31,7 +32,7 @@ struct gate {
 	const char *device;
 	struct show *show;
 	struct record *record;
-	double cool_s;
+	double cool_s, most_s; /* of a pause, of all */
 	int is_off, is_warm;
 	struct baseline *baselines;
 	size_t n_baselines;
@@ -49,7 +50,7 @@ static double read_cool_seconds(void)
 static int warm_up(void *context, const struct session_case *place, struct session_error *error);
 
 struct gate *gate_open(struct session *session, struct journal *journal, const char *device,
-		       struct show *show, struct record *record)
+		       double budget_s, struct show *show, struct record *record)
 {
 	struct gate *gate = fail_alloc(1, sizeof(*gate));
 
@@ -59,6 +60,7 @@ struct gate *gate_open(struct session *session, struct journal *journal, const c
 	gate->show = show;
 	gate->record = record;
 	gate->cool_s = read_cool_seconds();
+	gate->most_s = fmax(budget_s, MOST_PAUSES * gate->cool_s);
 	session_set_before(session, warm_up, gate);
 	return gate;
 }
@@ -238,7 +240,7 @@ static int cool(struct gate *gate, const struct session_case *place, double ns,
 	double begin = process_now();
 	int status = 0, is_steady;
 
-	show_say(gate->show, "%s is hot: %.2f times its best time on %s; cooling down",
+	show_say(gate->show, "%s is hot or busy: %.2f times its best time on %s; cooling down",
 		 gate->device, ns / baseline->ns, place->target);
 	while (verdict->cool_downs < N_COOL_DOWNS && ns > COOL * baseline->ns && !status) {
 		status = rest(gate, ++verdict->cool_downs, error);
@@ -325,7 +327,8 @@ int gate_judge(struct gate *gate, const struct session_case *place, const char *
 	record->protocol.thermal.seconds += verdict.seconds;
 	record->protocol.thermal.baselines += verdict.baselines;
 	record->protocol.thermal.is_gated |= !gate->is_off;
-	if (!gate->is_off && record->protocol.thermal.baselines >= MOST_BASELINES) {
+	if (!gate->is_off && (record->protocol.thermal.baselines >= MOST_BASELINES ||
+			      record->protocol.thermal.seconds >= gate->most_s)) {
 		gate->is_off = 1;
 		show_say(gate->show, "%s gets hot again and again: from now on that does not count",
 			 gate->device);

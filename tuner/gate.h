@@ -4,7 +4,8 @@
  * A canary, a fixed amount of work, tells how fast the device is at the moment.  Before a batch of
  * samples it is asked until it is steady; the best it ever was on a target is the baseline.  After
  * every round it is asked again: slower than 1.10 times the baseline, and the device is left alone
- * until it is within 1.03 times, or until there is no hope, when a new baseline is taken.
+ * until it is within 1.03 times, or until there is no hope, when a new baseline is taken.  A device that
+ * gets hot again and again is measured as it is in the end.
  *
  * Verdicts and baselines are kept in the journal, so that a run that is taken up takes the same
  * way.  A gate of NULL lets everything pass, as does one whose probe has no canary.
@@ -19,9 +20,12 @@
 
 struct gate;
 
-/* What it did is added to the record. */
+/*
+ * What it did is added to the record.  budget_s: seconds that pauses may take in all, if that is more than
+ * the least (10 minutes).
+ */
 struct gate *gate_open(struct session *session, struct journal *journal, const char *device,
-		       struct show *show, struct record *record);
+		       double budget_s, struct show *show, struct record *record);
 void gate_close(struct gate *gate);
 
 /* A batch of samples begins: the first that the device is asked for comes after a warm-up. */

@@ -208,9 +208,11 @@ int options_read(struct options *options, int argc, char **argv)
 		return misuse("%s",
 			      "--threads and --estimate exclude each other: an estimate is of "
 			      "one thread");
-	if (options->core && (options->cores || options->sustained_s >= 0))
+	if (options->core && (options->at || options->cores || options->sustained_s >= 0))
 		return misuse("%s and --estimate exclude each other: nothing runs for an estimate",
-			      options->cores ? "--cores" : "--sustained");
+			      options->at      ? "--at"
+			      : options->cores ? "--cores"
+					       : "--sustained");
 	if (!options->device) /* estimates need no more than the compilers of this one */
 		options->device = options->core ? "qemu-aarch64" : "local";
 	if (options->model && options->shapes)

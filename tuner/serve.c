@@ -184,6 +184,7 @@ static void finish(struct server *server, char sign, const char *text)
 	/* Should there be no room, the answer is still in memory and the next request refused. */
 	append(server, server->last, strlen(server->last));
 	server->is_busy = 0;
+	server->asked = now_s(); /* the next request has all its time, however long this one took */
 	send_client(server, server->last);
 }
 

@@ -19,7 +19,7 @@
  *
  * In the folder: `server` (one line: boot_id, socket and pid), `journal` (lines "NUMBER > SECONDS
  * REQUEST" and answers as they were sent).  A server ends with `quit`, which empties and removes
- * the folder, within about a second when somebody else removes it, and when nobody has asked for
+ * the folder, within about a second when somebody else removes it, and when it has been idle for
  * ten minutes (or the seconds in QUERN_IDLE_SECONDS).
  */
 #ifndef TUNER_SERVE_H

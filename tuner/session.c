@@ -187,9 +187,13 @@ static enum device_outcome open_engine(struct session *session, const struct ses
 	if (pinned) {
 		now = cores_find(&session->cores, pinned);
 		if (!now) {
+			char speed[40];
+
 			snprintf(answer, PROBE_LINE,
-				 "of class %s, %ld cores at %ld kHz, nothing is there now",
-				 pinned->name, pinned->n_cpus, pinned->max_khz);
+				 "there are no longer %ld %s%s; once they are back, the same "
+				 "command goes on",
+				 pinned->n_cpus, pinned->name,
+				 cores_speed(pinned, speed, sizeof(speed)));
 			return DEVICE_ERROR;
 		}
 		snprintf(cpus, sizeof(cpus), "class:%d", now->index);

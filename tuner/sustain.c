@@ -8,7 +8,7 @@
 #include "sustain.h"
 
 #define LOAD_S 5.0    /* of one request */
-#define ENERGY_S 10.0 /* of a kernel, for its energy: meters are slow */
+#define ENERGY_S 10.0 /* of a kernel, for its energy: the least that meter.h believes a battery */
 
 /* A final that is run again. */
 struct heat {
@@ -100,18 +100,21 @@ static int take_sample(void *context, int id, int round, double *ns)
 	struct heat *heat = context;
 	const struct contest_final *final = heat->final;
 	const char *name = final->list[id].entry.kernel;
+	const double seconds = heat->contest->sustained_s;
 	const int is_warm = round < 0;
 	struct session_sample sample = {0};
 	struct session_error error;
 	int status = 0;
 
 	for (int again = 0; again < 3; again++) {
-		char stage[64] = "sustained", what[32];
+		char stage[64], what[32];
 
-		if (is_warm)
-			strcpy(stage, "sustained warm");
-		else if (again)
-			snprintf(stage, sizeof(stage), "sustained again%d", again);
+		/* Samples after another load are others. */
+		if (again)
+			snprintf(stage, sizeof(stage), "sustained %g s again%d", seconds, again);
+		else
+			snprintf(stage, sizeof(stage), "sustained %g s%s", seconds,
+				 is_warm ? " warm" : "");
 		status = session_time(heat->contest->session, &final->place, name, stage,
 				      is_warm ? -1 - round : round, is_warm ? 1 : final->calls,
 				      &sample, &error);
@@ -186,7 +189,7 @@ static void conclude(struct heat *heat, const struct race_runner *runners, size_
 
 	while (winner < n && runners[winner].id)
 		winner++;
-	if (winner < n) { /* it has not failed */
+	if (winner < n) {
 		double ignored;
 
 		burst = summarise(&runners[winner], &ignored, &ignored);
@@ -200,9 +203,12 @@ static void conclude(struct heat *heat, const struct race_runner *runners, size_
 			 "its place",
 			 where, heat->final->list[runners[best].id].entry.kernel, entry->kernel,
 			 1e-3 * ns, 1e-3 * burst);
-		replace(heat, runners, verdicts, n, best);
-		entry->sustained_us = 1e-3 * ns;
+	} else {
+		show_say(contest->show, "%s: under load %s fails and %s takes its place", where,
+			 entry->kernel, heat->final->list[runners[best].id].entry.kernel);
 	}
+	replace(heat, runners, verdicts, n, best);
+	entry->sustained_us = 1e-3 * ns;
 	free(where);
 }
 
@@ -245,31 +251,26 @@ static int race_again(struct contest *contest, struct contest_final *final, stru
 
 /* ---- energy ---- */
 
-/* Of one call of the entry's kernel.  0; 1 when the device does not tell; -1. */
+/*
+ * Of one call of the entry's kernel, in one request: a battery's gauge wants all of its time.  0; 1 when the
+ * device does not tell; -1.
+ */
 static int weigh(struct contest *contest, const struct contest_final *final,
 		 struct session_error *error)
 {
 	struct record_entry *entry = &contest->record->entries[final->entry];
-	const double seconds = fmin(ENERGY_S, contest->sustained_s);
-	const int n = (int)ceil(seconds / LOAD_S);
-	double energy = 0, calls = 0;
 	struct session_load load;
+	char number[32];
+	int status;
 
-	for (int i = 0; i < n; i++) {
-		char number[32];
-		int status;
-
-		snprintf(number, sizeof(number), "energy %d", i);
-		status = session_sustain(contest->session, &final->place, entry->kernel,
-					 seconds / n, number, &load, error);
-		if (status)
-			return status;
-		if (!(load.energy_uj > 0))
-			return 1;
-		energy += load.energy_uj;
-		calls += (double)load.calls;
-	}
-	entry->energy_uj = energy / calls;
+	snprintf(number, sizeof(number), "energy %g s", contest->sustained_s);
+	status = session_sustain(contest->session, &final->place, entry->kernel,
+				 fmin(ENERGY_S, contest->sustained_s), number, &load, error);
+	if (status)
+		return status;
+	if (!(load.energy_uj > 0))
+		return 1;
+	entry->energy_uj = load.energy_uj / (double)load.calls;
 	strcpy(entry->energy_source, load.source);
 	return 0;
 }
@@ -280,7 +281,7 @@ static int weigh(struct contest *contest, const struct contest_final *final,
 static int run_target(struct contest *contest, size_t first, struct gen_error *err)
 {
 	const char *target = contest->finals[first].place.target;
-	char *question = fail_text("sustained %s %g s", target, contest->sustained_s);
+	char *question = fail_text("under load %s %g s", target, contest->sustained_s);
 	int is_done = journal_find(contest->journal, question) != NULL, status = 0, tells = 1;
 	struct session_error error;
 
@@ -330,18 +331,20 @@ double sustain_seconds(const struct contest *contest)
 
 int sustain_run(struct contest *contest, struct gen_error *err)
 {
-	int status = 0;
+	int status = 0, n_done = 0;
 
 	if (!contest->n_finals)
 		return 0;
 	session_set_before(contest->session, NULL, NULL); /* nothing cools down from here on */
 	if (link_finals(contest, err) < 0)
 		return -1;
-	for (size_t i = 0; i < contest->n_finals && !status; i++) {
-		if (is_first(contest, i))
-			status = run_target(contest, i, err);
+	for (size_t i = 0; i < contest->n_finals && status >= 0; i++) {
+		if (!is_first(contest, i))
+			continue;
+		status = run_target(contest, i, err);
+		n_done += !status;
 	}
-	if (!status)
+	if (status >= 0 && n_done)
 		contest->record->protocol.sustained = contest->sustained_s;
 	return status < 0 ? -1 : 0;
 }

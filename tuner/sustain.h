@@ -4,8 +4,8 @@
  * After all finals every target (cores and threads) is put under load, and then each case's
  * winner, those as good as it and the default run against each other again, round by round without
  * a pause.  Where another one is faster now, beyond the interval of its median, it takes the
- * winner's place.  The journal keeps the samples; a target that is taken up half done is put under
- * load once more.
+ * winner's place; so does the best when the winner fails.  The journal keeps the samples; a target
+ * that is taken up half done is put under load once more.
  */
 #ifndef TUNER_SUSTAIN_H
 #define TUNER_SUSTAIN_H

@@ -99,6 +99,9 @@ static int set_option(struct table *table, int option, char **argv)
 {
 	long number;
 
+	if (optarg && !*optarg) /* --work '' or --work= ? */
+		return misuse("option '%s' needs a value",
+			      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
 	switch (option) {
 	case 'c': return set_cores(table, optarg);
 	case 'C':

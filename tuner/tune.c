@@ -152,7 +152,7 @@ static void list_class_threads(struct run *run, const struct cores_class *cores)
 static int list_targets(struct run *run, struct gen_error *err)
 {
 	const char *from = run->options->cores ? "--cores" : "the config's cores";
-	const int differ = run->cores.n > 1 || (run->cores.n && run->device.pin);
+	const int n = run->cores.n, differ = cores_differ(&run->cores) || (n && run->device.pin);
 
 	if (*run->cores_error.text)
 		return fail_set(err, "%s", run->cores_error.text);
@@ -160,7 +160,7 @@ static int list_targets(struct run *run, struct gen_error *err)
 		run->is_misused = run->options->cores != NULL;
 		return -1;
 	}
-	if (!differ)
+	if (!differ && run->cores.n == n) /* none was left out? */
 		return list_threads(run, err);
 	for (int i = 0; i < run->cores.n; i++)
 		list_class_threads(run, &run->cores.list[i]);
@@ -319,7 +319,7 @@ static void fill_contest(struct run *run)
 		options->sustained_s >= 0 ? options->sustained_s : run->device.sustained_s;
 	if (run->device.thermal_gate)
 		run->contest.gate = gate_open(run->session, run->journal, run->device.name,
-					      &run->show, &run->record);
+					      options->seconds, &run->show, &run->record);
 	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
 	 */
 	run->contest.cold_bytes =

@@ -37,13 +37,16 @@ static int is_cpu_name(const char *name)
 
 /*
  * In 1/1000 degree; kernels of old phones give whole degrees.  What is off reads 0 or below; what is
- * between the two units is neither.
+ * between the two units is neither.  A Snapdragon's zones soc and socd are what is left in its battery
+ * and what is gone, in percent.
  */
-static int64_t read_temperature(const char *root, const char *folder, const char *file)
+static int64_t read_temperature(const char *root, const char *folder, const char *file,
+				const char *name)
 {
 	int64_t value = sysfs_number(1, 150000, "%s/sys/class/%s/%s", root, folder, file);
 
-	if (value == SYSFS_ABSENT || (value > 150 && value < 1000))
+	if (value == SYSFS_ABSENT || (value > 150 && value < 1000) ||
+	    (value <= 150 && (!strcmp(name, "soc") || !strcmp(name, "socd"))))
 		return SYSFS_ABSENT;
 	return value <= 150 ? 1000 * value : value;
 }
@@ -81,14 +84,15 @@ int vitals_read_zones(const char *root, struct vitals_zone zones[VITALS_ZONES])
 	for (int i = 0; i < n_names; i++) {
 		snprintf(folder, sizeof(folder), "thermal/%.47s", names[i]);
 		sysfs_text(text, sizeof(text), "%s/sys/class/%s/type", root, folder);
-		add_zone(zones, &n, text, read_temperature(root, folder, "temp"));
+		add_zone(zones, &n, text, read_temperature(root, folder, "temp", text));
 	}
 	n_names = sysfs_list(names, MAX_ENTRIES, root, "sys/class/hwmon", "hwmon");
 	for (int i = 0; i < n_names; i++) {
 		snprintf(folder, sizeof(folder), "hwmon/%.47s", names[i]);
 		sysfs_text(text, sizeof(text), "%s/sys/class/%s/name", root, folder);
 		if (has_word(text, chips))
-			add_zone(zones, &n, text, read_temperature(root, folder, "temp1_input"));
+			add_zone(zones, &n, text,
+				 read_temperature(root, folder, "temp1_input", text));
 	}
 	qsort(zones, (size_t)n, sizeof(*zones), compare_zones);
 	return n;
