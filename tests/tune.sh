@@ -172,6 +172,11 @@ done
 same_winners stopped
 asked_once stopped 0
 nothing_left stopped
+(tune stopped --fresh) &
+sleep 2
+kill -INT $!
+wait $!
+same_winners stopped
 
 # ---- kill -9 of the probe ----
 

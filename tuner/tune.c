@@ -459,32 +459,47 @@ static void finish_record(struct run *run, int complete)
 	run->record.protocol.seconds = journal_elapsed(run->journal);
 }
 
+/* What an unfinished run knows goes into the results file, but not in the place of a complete one. */
+static void keep_finished(struct run *run, struct gen_error *why)
+{
+	struct gen_error failed;
+	const size_t n = run->record.n_entries;
+
+	if (!n)
+		return;
+	if (run->earlier.complete) {
+		show_say(&run->show,
+			 "%s stays as it was; the journal beside it has the %zu finished cases",
+			 run->output, n);
+	} else if (record_write(&run->record, run->output, &failed) < 0) {
+		char *both = fail_text("%s; and %s", why->text, failed.text);
+
+		fail_set(why, "%s", both);
+		free(both);
+	} else {
+		show_say(&run->show, "%zu finished cases are in %s", n, run->output);
+	}
+}
+
 static int run_all(struct run *run, struct gen_error *err)
 {
-	struct gen_error why, ignored;
 	int status;
 
 	describe(run);
-	status = run_formats(run, &why);
+	status = run_formats(run, err);
 	if (!status)
-		status = sustain_run(&run->contest, &why);
+		status = sustain_run(&run->contest, err);
 	finish_record(run, !status);
 	if (!status && !run->record.n_entries)
-		status = fail_set(&why, "nothing could be measured: %s",
+		status = fail_set(err, "nothing could be measured: %s",
 				  run->record.protocol.n_failed
 					  ? run->record.protocol.failed[0].reason
 					  : "there are no cases");
-	if (run->record.n_entries &&
-	    record_write(&run->record, run->output, status ? &ignored : err) < 0)
-		return status ? fail_set(err, "%s; and %s", why.text, ignored.text) : -1;
 	show_clear(&run->show);
-	if (status) {
-		if (run->record.n_entries)
-			show_say(&run->show, "%zu finished cases are in %s", run->record.n_entries,
-				 run->output);
-		*err = why;
+	if (status)
+		keep_finished(run, err);
+	if (status || record_write(&run->record, run->output, err) < 0)
 		return -1;
-	}
 	show_record(stdout, &run->record);
 	printf("%ld legal points; winners are in %s\n", run->contest.n_legal, run->output);
 	return 0;
