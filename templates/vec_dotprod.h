@@ -16,6 +16,11 @@ static inline vn vn_dot(vn sum, vb codes, vb x)
 }
 static inline vw vn_sum(vn sum, int start) { (void)start; return sum; }
 #define vw_dot vn_dot
+/* The same with two vectors of unsigned bytes. */
+static inline vn vn_dot_unsigned(vn sum, vb a, vb b)
+{
+	return vreinterpretq_s32_u32(vdotq_u32(vreinterpretq_u32_s32(sum), a, b));
+}
 /* The same with the 4 activations of one 32-bit lane of x. */
 #define vn_dot_lane(sum, codes, x, lane) \
 	vdotq_laneq_s32(sum, vreinterpretq_s8_u8(codes), vreinterpretq_s8_u8(x), lane)
@@ -31,5 +36,38 @@ static inline vw vw_load_anew(const int32_t *p)
 	__asm__ volatile("ldr %q0, %1" : "=w"(start) : "m"(*(const vw *)p));
 	return start;
 }
+/* Two vectors of zeros, from memory for the same reason. */
+#define vw_zero_anew(a, b) __asm__ volatile("ldp %q0, %q1, %2" : "=w"(a), "=w"(b) : "Q"(v_zeros))
+static const struct { vw two[2]; } v_zeros __attribute__((aligned(32)));
+
+/* Each byte, as a signed one, shifted. */
+#define vb_shift_signed(a, n) vreinterpretq_u8_s8(vshrq_n_s8(vreinterpretq_s8_u8(a), n))
+
+/* The low 16 bits of each 32-bit lane of a and of b in turn; of each 16-bit lane the low bytes, the high bytes. */
+static inline vh vh_low(vw a, vw b) { return vtrn1q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)); }
+static inline vb vb_evens(vh a, vh b) { return vtrn1q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
+static inline vb vb_odds(vh a, vh b) { return vtrn2q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
+
+/* a - b, a - n * b */
+static inline vh vh_sub(vh a, vh b) { return vsubq_s16(a, b); }
+static inline vh vh_minus(vh a, vh b, int n) { return vmlsq_n_s16(a, b, (int16_t)n); }
+static inline vh vh_load(const int16_t *p) { return vld1q_s16(p); }
+static inline vh vh_even_bytes(vb a) { return vandq_s16(vreinterpretq_s16_u8(a), vdupq_n_s16(0xff)); }
+static inline vh vh_odd_bytes(vb a) { return vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_u8(a), 8)); }
+/* Products of the first or last four lanes. */
+static inline vw vw_mul_wide(vh a, vh b, int half)
+{
+	return half ? vmull_high_s16(a, b) : vmull_s16(vget_low_s16(a), vget_low_s16(b));
+}
+static inline vw vw_fma_wide(vh a, vh b, vw sum, int half)
+{
+	return half ? vmlal_high_s16(sum, a, b) : vmlal_s16(sum, vget_low_s16(a), vget_low_s16(b));
+}
+
+/* The float of a sum in units of 2^-n. */
+#define vf_convert_units(a, n) vcvtq_n_f32_s32(a, n)
+/* Two floats in turn; sums of neighbours. */
+static inline vf vf_turns(const float *p) { return vreinterpretq_f32_f64(vld1q_dup_f64((const double *)(const void *)p)); }
+static inline vf vf_add_pairs(vf a, vf b) { return vpaddq_f32(a, b); }
 
 #endif
