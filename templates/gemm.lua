@@ -74,6 +74,7 @@ gemm.rules = {
     end
   end,
   panel.needed_unpack,
+  panel.four_vectors,
 }
 
 gemm.is_lossy = panel.is_lossy

@@ -40,6 +40,7 @@ static inline vw vw_load_anew(const int32_t *p)
 #define vw_zero_anew(a, b) __asm__ volatile("ldp %q0, %q1, %2" : "=w"(a), "=w"(b) : "Q"(v_zeros))
 static const struct { vw two[2]; } v_zeros __attribute__((aligned(32)));
 
+static inline vb vb_flip(vb a, int bits) { return veorq_u8(a, vb_set(bits)); }
 /* Each byte, as a signed one, shifted. */
 #define vb_shift_signed(a, n) vreinterpretq_u8_s8(vshrq_n_s8(vreinterpretq_s8_u8(a), n))
 
@@ -48,12 +49,19 @@ static inline vh vh_low(vw a, vw b) { return vtrn1q_s16(vreinterpretq_s16_s32(a)
 static inline vb vb_evens(vh a, vh b) { return vtrn1q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
 static inline vb vb_odds(vh a, vh b) { return vtrn2q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
 
-/* a - b, a - n * b */
+/* a - b, a - b * lane of n */
 static inline vh vh_sub(vh a, vh b) { return vsubq_s16(a, b); }
-static inline vh vh_minus(vh a, vh b, int n) { return vmlsq_n_s16(a, b, (int16_t)n); }
+#define vh_minus_lane(a, b, n, lane) vmlsq_laneq_s16(a, b, n, lane)
 static inline vh vh_load(const int16_t *p) { return vld1q_s16(p); }
 static inline vh vh_even_bytes(vb a) { return vandq_s16(vreinterpretq_s16_u8(a), vdupq_n_s16(0xff)); }
 static inline vh vh_odd_bytes(vb a) { return vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_u8(a), 8)); }
+/* The 4 bits of each lane that lie in 16 bytes from bit `at` on. */
+static inline vw vw_nibbles(const uint8_t *p, int at)
+{
+	const uint32x4_t a = vreinterpretq_u32_u8(vld1q_u8(p));
+
+	return vreinterpretq_s32_u32(vandq_u32(vshlq_u32(a, vdupq_n_s32(-at)), vdupq_n_u32(15)));
+}
 /* Products of the first or last four lanes. */
 static inline vw vw_mul_wide(vh a, vh b, int half)
 {
