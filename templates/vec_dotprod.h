@@ -41,6 +41,9 @@ static inline vw vw_load_anew(const int32_t *p)
 static const struct { vw two[2]; } v_zeros __attribute__((aligned(32)));
 
 static inline vb vb_flip(vb a, int bits) { return veorq_u8(a, vb_set(bits)); }
+/* Four vectors are to be there before zeros are loaded again: compilers would put off more than registers hold. */
+#define v_finish4(a) __asm__ volatile("" : : "w"((a)[0]), "w"((a)[1]), "w"((a)[2]), "w"((a)[3]))
+
 /* Each byte, as a signed one, shifted. */
 #define vb_shift_signed(a, n) vreinterpretq_u8_s8(vshrq_n_s8(vreinterpretq_s8_u8(a), n))
 
