@@ -36,11 +36,11 @@ static inline vw vw_load_anew(const int32_t *p)
 	__asm__ volatile("ldr %q0, %1" : "=w"(start) : "m"(*(const vw *)p));
 	return start;
 }
-/* Two vectors of zeros, from memory for the same reason. */
-#define vw_zero_anew(a, b) __asm__ volatile("ldp %q0, %q1, %2" : "=w"(a), "=w"(b) : "Q"(v_zeros))
-static const struct { vw two[2]; } v_zeros __attribute__((aligned(32)));
+/* Two vectors at p for the same reason: of zeros; of 16 bits, 16 and 4. */
+#define v_two_anew(a, b, p) __asm__ volatile("ldp %q0, %q1, %2" : "=w"(a), "=w"(b) : "Q"(p))
+static const int32_t v_zeros[8] __attribute__((aligned(32)));
+static const int16_t v_units[16] __attribute__((aligned(32))) = { 16, 16, 16, 16, 16, 16, 16, 16, 4, 4, 4, 4, 4, 4, 4, 4 };
 
-static inline vb vb_flip(vb a, int bits) { return veorq_u8(a, vb_set(bits)); }
 /* Four vectors are to be there before zeros are loaded again: compilers would put off more than registers hold. */
 #define v_finish4(a) __asm__ volatile("" : : "w"((a)[0]), "w"((a)[1]), "w"((a)[2]), "w"((a)[3]))
 
@@ -52,9 +52,9 @@ static inline vh vh_low(vw a, vw b) { return vtrn1q_s16(vreinterpretq_s16_s32(a)
 static inline vb vb_evens(vh a, vh b) { return vtrn1q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
 static inline vb vb_odds(vh a, vh b) { return vtrn2q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
 
-/* a - b, a - b * lane of n */
+/* a - b, a - b * c */
 static inline vh vh_sub(vh a, vh b) { return vsubq_s16(a, b); }
-#define vh_minus_lane(a, b, n, lane) vmlsq_laneq_s16(a, b, n, lane)
+static inline vh vh_minus(vh a, vh b, vh c) { return vmlsq_s16(a, b, c); }
 static inline vh vh_load(const int16_t *p) { return vld1q_s16(p); }
 static inline vh vh_even_bytes(vb a) { return vandq_s16(vreinterpretq_s16_u8(a), vdupq_n_s16(0xff)); }
 static inline vh vh_odd_bytes(vb a) { return vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_u8(a), 8)); }
