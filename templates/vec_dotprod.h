@@ -52,9 +52,9 @@ static inline vh vh_low(vw a, vw b) { return vtrn1q_s16(vreinterpretq_s16_s32(a)
 static inline vb vb_evens(vh a, vh b) { return vtrn1q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
 static inline vb vb_odds(vh a, vh b) { return vtrn2q_u8(vreinterpretq_u8_s16(a), vreinterpretq_u8_s16(b)); }
 
-/* a - b, a - b * c */
 static inline vh vh_sub(vh a, vh b) { return vsubq_s16(a, b); }
-static inline vh vh_minus(vh a, vh b, vh c) { return vmlsq_s16(a, b, c); }
+/* a -= b * c, in the order that is written: compilers add first or, where b changes, copy it. */
+#define vh_take(a, b, c) __asm__ volatile("mls %0.8h, %1.8h, %2.8h" : "+w"(a) : "w"(b), "w"(c))
 static inline vh vh_load(const int16_t *p) { return vld1q_s16(p); }
 static inline vh vh_even_bytes(vb a) { return vandq_s16(vreinterpretq_s16_u8(a), vdupq_n_s16(0xff)); }
 static inline vh vh_odd_bytes(vb a) { return vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_u8(a), 8)); }
