@@ -44,6 +44,7 @@ static const int16_t v_units[16] __attribute__((aligned(32))) = { 16, 16, 16, 16
 /* Four vectors are to be there before zeros are loaded again: compilers would put off more than registers hold. */
 #define v_finish4(a) __asm__ volatile("" : : "w"((a)[0]), "w"((a)[1]), "w"((a)[2]), "w"((a)[3]))
 
+static inline vb vb_flip(vb a, int bits) { return veorq_u8(a, vb_set(bits)); }
 /* Each byte, as a signed one, shifted. */
 #define vb_shift_signed(a, n) vreinterpretq_u8_s8(vshrq_n_s8(vreinterpretq_s8_u8(a), n))
 
