@@ -57,8 +57,9 @@ static inline vh vh_sub(vh a, vh b) { return vsubq_s16(a, b); }
 /* a -= b * c, in the order that is written: compilers add first or, where b changes, copy it. */
 #define vh_take(a, b, c) __asm__ volatile("mls %0.8h, %1.8h, %2.8h" : "+w"(a) : "w"(b), "w"(c))
 static inline vh vh_load(const int16_t *p) { return vld1q_s16(p); }
-static inline vh vh_even_bytes(vb a) { return vandq_s16(vreinterpretq_s16_u8(a), vdupq_n_s16(0xff)); }
-static inline vh vh_odd_bytes(vb a) { return vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_u8(a), 8)); }
+/* The 4 bits of each 16-bit lane from bit `at` on. */
+#define vh_nibbles(a, at) vreinterpretq_s16_u16((at) == 12 ? vshrq_n_u16(vreinterpretq_u16_u8(a), 12) : vandq_u16( \
+	(at) == 0 ? vreinterpretq_u16_u8(a) : vshrq_n_u16(vreinterpretq_u16_u8(a), (at) == 0 ? 1 : (at)), vdupq_n_u16(15)))
 /* The 4 bits of each lane that lie in 16 bytes from bit `at` on. */
 static inline vw vw_nibbles(const uint8_t *p, int at)
 {
