@@ -39,7 +39,8 @@ static inline vw vw_load_anew(const int32_t *p)
 /* Two vectors at p for the same reason: of zeros; of 16 bits, 16 and 4. */
 #define v_two_anew(a, b, p) __asm__ volatile("ldp %q0, %q1, %2" : "=w"(a), "=w"(b) : "Q"(p))
 static const int32_t v_zeros[8] __attribute__((aligned(32)));
-static const int16_t v_units[16] __attribute__((aligned(32))) = { 16, 16, 16, 16, 16, 16, 16, 16, 4, 4, 4, 4, 4, 4, 4, 4 };
+static const int32_t v_float_starts[8] __attribute__((aligned(32))) = { [0 ... 7] = V_FLOAT_START };
+static const int16_t v_units[16] __attribute__((aligned(32))) = { [0 ... 7] = 16, [8 ... 15] = 4 };
 
 /* Four vectors are to be there before zeros are loaded again: compilers would put off more than registers hold. */
 #define v_finish4(a) __asm__ volatile("" : : "w"((a)[0]), "w"((a)[1]), "w"((a)[2]), "w"((a)[3]))
@@ -77,8 +78,6 @@ static inline vw vw_fma_wide(vh a, vh b, vw sum, int half)
 	return half ? vmlal_high_s16(sum, a, b) : vmlal_s16(sum, vget_low_s16(a), vget_low_s16(b));
 }
 
-/* The float of a sum in units of 2^-n. */
-#define vf_convert_units(a, n) vcvtq_n_f32_s32(a, n)
 /* Two floats in turn; sums of neighbours. */
 static inline vf vf_turns(const float *p) { return vreinterpretq_f32_f64(vld1q_dup_f64((const double *)(const void *)p)); }
 static inline vf vf_add_pairs(vf a, vf b) { return vpaddq_f32(a, b); }
