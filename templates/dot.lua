@@ -7,6 +7,10 @@
 -- Where products choose their activations from a vector (isa.lanes) vector instructions are what is short, and three
 -- things save some: fields of 2 bits are only masked, in place, and their sums shifted (exps); sums start from memory;
 -- and they start so that they are floats already (V_FLOAT_START).  With one scale a token sums go on over a weight's group.
+--
+-- With PACK=rows a byte has the codes of four rows (dot_rows.c.tmpl): a vector of them serves four products without
+-- shifts and masks for each.  Sums over 16 k are narrowed to 16 bits or split into bytes, which sub-scales multiply eight or
+-- sixteen at a time.  KU then counts 64 k.
 
 local panel = require("panel")
 

@@ -68,16 +68,13 @@ static inline vw vw_nibbles(const uint8_t *p, int at)
 
 	return vreinterpretq_s32_u32(vandq_u32(vshlq_u32(a, vdupq_n_s32(-at)), vdupq_n_u32(15)));
 }
-/* Products of the first or last four lanes. */
-static inline vw vw_mul_wide(vh a, vh b, int half)
-{
-	return half ? vmull_high_s16(a, b) : vmull_s16(vget_low_s16(a), vget_low_s16(b));
-}
+/* sum + products of the first or last four lanes */
 static inline vw vw_fma_wide(vh a, vh b, vw sum, int half)
 {
 	return half ? vmlal_high_s16(sum, a, b) : vmlal_s16(sum, vget_low_s16(a), vget_low_s16(b));
 }
 
+static inline vf vf_convert_quarters(vw a) { return vcvtq_n_f32_s32(a, 2); }
 /* Two floats in turn; sums of neighbours. */
 static inline vf vf_turns(const float *p) { return vreinterpretq_f32_f64(vld1q_dup_f64((const double *)(const void *)p)); }
 static inline vf vf_add_pairs(vf a, vf b) { return vpaddq_f32(a, b); }
