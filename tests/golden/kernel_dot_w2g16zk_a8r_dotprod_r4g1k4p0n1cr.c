@@ -108,8 +108,6 @@ static inline __attribute__((always_inline)) void dot_step(const uint8_t *w, con
 /* Sums of sub-minima times the digits that sums of activations were prepared as. */
 static inline __attribute__((always_inline)) void dot_minima(const uint8_t *subs, const uint8_t *digits, vw *m)
 {
-	vb x;
-
 	const vb pair0_0 = vb_load(subs + 0);
 	const vb pair0_2 = vb_load(subs + 16);
 	const vb pair1_0 = vb_load(subs + 32);
@@ -118,6 +116,8 @@ static inline __attribute__((always_inline)) void dot_minima(const uint8_t *subs
 	const vb pair2_2 = vb_load(subs + 80);
 	const vb pair3_0 = vb_load(subs + 96);
 	const vb pair3_2 = vb_load(subs + 112);
+	vb x;
+
 	v_two_anew(m[0], m[1], v_zeros);
 	v_two_anew(m[2], m[3], v_zeros);
 	x = vb_load(digits + 16);
