@@ -37,6 +37,7 @@ function emit.isa(name)
   return template.render("isa.c.tmpl", {
     isa = row.name, registers = row.registers, tables = row.tables, needs = isa.needs(row), rank = row.rank,
     VB = row.vector_bytes, VL = row.vector_bytes // 4, lanes = row.lanes or false, mmla = row.mmla or false,
+    split = row.split or false,
   })
 end
 

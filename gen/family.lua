@@ -42,15 +42,16 @@ function family.check_act(act)
 end
 
 -- The parameters that this family has for a format and ISA, each {name, tile, values, ordered, usual}; values may
--- be a function of the two, nil where there is nothing to choose.  A value that is the usual one is not spelled
+-- be a function of the two, usual one of the format; nil where there is nothing to choose.  A value that is the usual one is not spelled
 -- in keys and names, so that a parameter may come later than results that know nothing of it.
 local function parameters(fam, fmt, row)
   local list = {}
   for _, p in ipairs(fam.parameters) do
-    local values = p.values
+    local values, usual = p.values, p.usual
     if type(values) == "function" then values = values(fmt, row) end
+    if type(usual) == "function" then usual = usual(fmt) end
     if values then
-      list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered, usual = p.usual }
+      list[#list + 1] = { name = p.name, tile = p.tile, values = values, ordered = p.ordered, usual = usual }
     end
   end
   list[#list + 1] = compilers(row)

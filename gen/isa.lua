@@ -17,6 +17,7 @@ local isa = {}
 --   lanes         activations of products, 4 each, that one vector has side by side, for products that choose
 --                 one of them: vn_dot_lane and vw_load_anew are words of such an ISA
 --   mmla          products of 2 rows of 8 codes with 2 tokens' activations: vn_mmla, vb_zip and others
+--   split         words that take sums apart into bytes, which are multiplied again: vh_low, vb_evens and others
 local avx2 = "-mavx2 -mfma -mf16c"
 local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
 -- SVE with vectors of so many bits: packed panels want them fixed.
@@ -57,12 +58,12 @@ local rows = {
   {
     name = "dotprod", arch = "aarch64", features = "neon dotprod", replaces = "neon", flags = "-march=armv8.2-a+dotprod",
     rank = 2, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed", tables = { 1, 2 }, unpack = { "shift" },
-    lanes = 4,
+    lanes = 4, split = true,
   },
   {
     name = "i8mm", arch = "aarch64", features = "neon dotprod i8mm", replaces = "dotprod",
     flags = "-march=armv8.2-a+dotprod+i8mm", rank = 4, vector_bytes = 16, registers = 32, pairs = 0, codes8 = "signed",
-    tables = { 1, 2 }, unpack = { "shift" }, lanes = 4, mmla = true,
+    tables = { 1, 2 }, unpack = { "shift" }, lanes = 4, mmla = true, split = true,
   },
   sve(128, 3), sve(256, 5), sve(512, 6),
 }

@@ -113,8 +113,14 @@ enum {
  *
  * With QN_PLANE_PAIRS, for codes of two bits, fields are those of QN_PLANES.  Lanes 4 r .. 4 r + 3 of vector j belong to
  * row r; field f of them holds units 4 j + 2 f and 4 j + 2 f + 1 of the low bit plane, then of the high one.
+ *
+ * With QN_ROWS, for codes of two bits and panels of four vectors of rows, four rows share a byte: codes are, for every
+ * 32 k, 8 vectors.  Byte i of vector j holds the codes at k = 4 j + i % 4 of row i / 4 of each of the four vectors, the first
+ * in the lowest bits; the top bit is flipped.  Instead of the bytes of every group there are all sub-scales of a
+ * block, then all sub-minima: for every 64 k, for every two vectors of rows, a vector whose byte i belongs to the
+ * 16 k from 16 (i % 4) on of row i / 4, of the first vector of rows in the low nibble, of the second in the high one.
  */
-enum qn_order { QN_CODES, QN_PLANES, QN_TRITS, QN_PLANE_PAIRS };
+enum qn_order { QN_CODES, QN_PLANES, QN_TRITS, QN_PLANE_PAIRS, QN_ROWS };
 
 struct qn_layout {
 	uint8_t order;        /* enum qn_order */

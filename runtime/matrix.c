@@ -300,6 +300,46 @@ static uint8_t *pack_trits(const struct quern_matrix *matrix, const uint8_t *cod
 	return out;
 }
 
+/* 32 k of all rows of a panel, four rows to a byte; returns the end of what it wrote. */
+static uint8_t *pack_rows(const struct qn_layout *layout, const uint8_t *codes, long code_stride,
+			  uint8_t *out)
+{
+	const int vector_rows = layout->vector_bytes / layout->adjacent;
+
+	for (int j = 0; j < 8; j++) {
+		for (int i = 0; i < layout->vector_bytes; i++) {
+			const uint8_t *c = codes + i / 4 * code_stride + 4 * j + i % 4;
+			unsigned byte = 0x80;
+
+			for (int v = 0; v < 4; v++)
+				byte ^= (unsigned)c[v * vector_rows * code_stride] << 2 * v;
+			*out++ = (uint8_t)byte;
+		}
+	}
+	return out;
+}
+
+/*
+ * Sub-scales or sub-minima of the groups of a block for QN_ROWS, [row][stride] of them; returns the
+ * end of what it wrote.
+ */
+static uint8_t *pack_row_subs(const struct qn_layout *layout, const uint8_t *subs, long stride,
+			      long n_groups, uint8_t *out)
+{
+	const int vector_rows = layout->vector_bytes / layout->adjacent;
+
+	for (long g = 0; g < n_groups; g += 4) {
+		for (int first = 0; first < layout->panel_rows; first += 2 * vector_rows) {
+			for (int i = 0; i < layout->vector_bytes; i++) {
+				const uint8_t *s = subs + (first + i / 4) * stride + g + i % 4;
+
+				*out++ = (uint8_t)(s[0] | s[vector_rows * stride] << 4);
+			}
+		}
+	}
+	return out;
+}
+
 static uint8_t *put_half(float x, uint8_t *out)
 {
 	const uint16_t half = qn_format_float_to_half(x);
@@ -309,15 +349,24 @@ static uint8_t *put_half(float x, uint8_t *out)
 }
 
 /* Scales of block b of all rows; returns the end of what it wrote. */
-static uint8_t *pack_scales(const struct qn_format *format, const struct qn_rows *rows, int n_rows,
-			    long b, uint8_t *out)
+static uint8_t *pack_scales(const struct qn_kernel *kernel, const struct qn_rows *rows, long b,
+			    uint8_t *out)
 {
+	const struct qn_format *format = &qn_formats[kernel->format];
+	const int n_rows = kernel->layout.panel_rows;
 	const long n_groups = format->super ? format->super / format->group : 0;
 
 	for (int r = 0; r < n_rows; r++)
 		out = put_half(rows->scales[r * rows->n_scales + b], out);
 	for (int r = 0; r < n_rows && format->has_min; r++)
 		out = put_half(rows->mins[r * rows->n_scales + b], out);
+	if (kernel->layout.order == QN_ROWS) {
+		out = pack_row_subs(&kernel->layout,
+				    (const uint8_t *)rows->sub_scales + b * n_groups, rows->n_subs,
+				    n_groups, out);
+		return pack_row_subs(&kernel->layout, rows->sub_mins + b * n_groups, rows->n_subs,
+				     n_groups, out);
+	}
 	for (long g = b * n_groups; g < (b + 1) * n_groups; g++) {
 		const int8_t *sub_scales = rows->sub_scales + g;
 		const uint8_t *sub_mins = rows->sub_mins + g;
@@ -351,12 +400,17 @@ void qn_matrix_pack_panel(const struct quern_matrix *matrix, const struct qn_row
 	}
 	for (long b = 0; b < matrix->n_blocks; b++) {
 		if (format->group)
-			panel = pack_scales(format, rows, n_rows, b, panel);
+			panel = pack_scales(kernel, rows, b, panel);
 		if (kernel->layout.order == QN_TRITS) {
 			panel = pack_trits(matrix, rows->codes + b * each, rows->k, panel);
 			continue;
 		}
-		for (long k = b * each; k < (b + 1) * each; k += QN_GROUP)
-			panel = pack_step(matrix, parts, n_parts, rows->codes + k, rows->k, panel);
+		for (long k = b * each; k < (b + 1) * each; k += QN_GROUP) {
+			const uint8_t *codes = rows->codes + k;
+
+			panel = kernel->layout.order == QN_ROWS
+					? pack_rows(&kernel->layout, codes, rows->k, panel)
+					: pack_step(matrix, parts, n_parts, codes, rows->k, panel);
+		}
 	}
 }

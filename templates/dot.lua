@@ -7,6 +7,10 @@
 -- Where products choose their activations from a vector (isa.lanes) vector instructions are what is short, and three
 -- things save some: fields of 2 bits are only masked, in place, and their sums shifted (exps); sums start from memory;
 -- and they start so that they are floats already (V_FLOAT_START).  With one scale a token sums go on over a weight's group.
+--
+-- With PACK=rows a byte has the codes of four rows (dot_rows.c.tmpl): a vector of them serves four products without
+-- shifts and masks for each.  Sums over 16 k are narrowed to 16 bits or split into bytes, which sub-scales multiply eight or
+-- sixteen at a time.  KU then counts 64 k.
 
 local panel = require("panel")
 
@@ -22,7 +26,7 @@ local dot = {
     { name = "NT", tile = "n", values = { 1, 2, 3, 4, 6, 8 }, ordered = true },
     { name = "UNPACK", tile = "u", values = function(_, isa) return isa.unpack end },
     { name = "XB", tile = "x", values = panel.act_bits, usual = 8 },
-    { name = "PACK", tile = "c", values = panel.packs },
+    { name = "PACK", tile = "c", values = panel.packs, usual = panel.usual_pack },
   },
 }
 
@@ -43,6 +47,10 @@ dot.rules = {
   function(p)
     if p.PACK == "trits" and p.KU > 1 then return "KU has no meaning with PACK=trits" end
   end,
+  panel.four_vectors,
+  function(p)
+    if p.PACK == "rows" and (p.RG > 1 or p.NT > 1) then return "PACK=rows has RG=1 and NT=1" end
+  end,
   panel.whole_blocks,
   panel.needed_unpack,
 }
@@ -51,10 +59,12 @@ dot.is_lossy = panel.is_lossy
 
 function dot.default(format, isa)
   local wide = isa.registers == 32
-  return {
+  local point = {
     RV = wide and 4 or 2, RG = 1, KU = 1, PF = isa.name == "scalar" and 0 or 4096, NT = 1, UNPACK = "shift",
     PACK = panel.packs(format, isa) and "bits" or nil,
   }
+  if panel.has_rows(format, isa) then point.PACK, point.KU = "rows", 4 end
+  return point
 end
 
 -- Whether a point is worth trying for n tokens.
@@ -83,7 +93,10 @@ end
 function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa)
   vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
-  if isa.lanes and not vars.trits then
+  if vars.by_rows then
+    vars.step_k = 64
+    vars.prepared_bytes, vars.prepare = 24, "qn_half_sums_" .. isa.name
+  elseif isa.lanes and not vars.trits then
     local step_scale = format.super > 0 or format.group == 16 or format.group == 32
     vars.carried = act == "a8r" and not step_scale
     if format.bits == 2 then mask_in_place(vars) end

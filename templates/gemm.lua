@@ -65,6 +65,11 @@ gemm.rules = {
         isa.name, isa.registers)
     end
   end,
+  function(p, format, isa, act)
+    if p.FOLD == 1 and act == "a8r" and isa.lanes and format.has_min and format.halves == 2 then
+      return "FOLD=1 has one start for 256 k, the minima want sums over 16"
+    end
+  end,
   function(p, _, isa)
     if isa.mmla and p.NT % 2 == 1 then return "matrix products take two tokens at a time" end
   end,
@@ -74,6 +79,7 @@ gemm.rules = {
     end
   end,
   panel.needed_unpack,
+  panel.four_vectors,
 }
 
 gemm.is_lossy = panel.is_lossy

@@ -38,10 +38,22 @@ function panel.needed_unpack(p, format)
   end
 end
 
--- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes, so no SDOT.
+-- Whether codes of four vectors of rows can share bytes.
+function panel.has_rows(format, row)
+  return row.split and format.bits == 2 and format.sub_bits == 4 or false
+end
+
+-- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes, so no SDOT; codes of 2 bits with
+-- two levels and 16 weights a group as bit fields, or those of four vectors of rows in a byte.
 function panel.packs(format, row)
+  if panel.has_rows(format, row) then return { "bits", "rows" } end
   if format.n_codes ~= 3 or format.group > 0 or row.pairs > 0 then return nil end
   return row.lanes and row.codes8 == "signed" and { "bits" } or { "bits", "trits" }
+end
+
+-- What dot kernels of before that there was a choice took.
+function panel.usual_pack(format)
+  return format.super > 0 and "bits" or nil
 end
 
 -- Where kernels for many tokens can also read the bit planes of lookups with tables side by side.
@@ -52,6 +64,11 @@ function panel.packs_decoded(format, row)
   if tables == 4 and format.bits == 1 or tables == 2 and format.bits <= 3 then list[#list + 1] = "planes" end
   if tables == 2 and format.bits == 2 then list[#list + 1] = "pairs" end
   return #list > 1 and list or nil
+end
+
+-- A rule of a family: four vectors of rows share bytes.
+function panel.four_vectors(p)
+  if p.PACK == "rows" and p.RV ~= 4 then return "PACK=rows is for RV=4" end
 end
 
 -- Bits of the activations, fewer than 8 where more products of them fit 16 bits then; nil where nothing is gained.
@@ -115,11 +132,11 @@ function panel.merged(exps, sum, at)
   return all
 end
 
--- What templates of kernels with QN_CODES or QN_TRITS layouts want to know.
+-- What templates of kernels want to know of layouts.
 function panel.vars(point, format, row)
   local signed = panel.is_signed(format, row)
   local pack = point.PACK or "bits"
-  local trits, pairs = pack == "trits", pack == "pairs"
+  local trits, pairs, by_rows = pack == "trits", pack == "pairs", pack == "rows"
   local planes = pairs or pack == "planes"
   local adjacent = pack == "planes" and row.tables[#row.tables] or 4
   local rows = point.RV * row.vector_bytes // 4
@@ -129,8 +146,8 @@ function panel.vars(point, format, row)
   for i, level in ipairs(format.codebook or {}) do table_of[i] = signed and level & 255 or level + format.sub end
   return {
     adjacent = adjacent, signed_codes = signed and format.bits == 8 and 1 or 0,
-    order = trits and "QN_TRITS" or pairs and "QN_PLANE_PAIRS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
-    planes = planes, plane_pairs = pairs,
+    order = trits and "QN_TRITS" or by_rows and "QN_ROWS" or pairs and "QN_PLANE_PAIRS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
+    planes = planes, plane_pairs = pairs, by_rows = by_rows,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
     step_k = 32, unrolls = row.lanes ~= nil, lanes = row.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false, start_k = 0, scaled_sums = false,
     signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top, act_top) or 8,

@@ -5,6 +5,8 @@
 #include "kernel.h"
 
 extern const struct qn_kernel qn_kernel_dot_w1g128_a8g32_scalar_r2g1k1p0n1;
+extern const struct qn_kernel qn_kernel_dot_w2g16zk_a8r_dotprod_r4g1k4p0n1cr;
+extern const struct qn_kernel qn_kernel_dot_w2g16zk_a8r_scalar_r2g1k1p0n1;
 extern const struct qn_kernel qn_kernel_dot_w3g128_a8g32_scalar_r2g1k1p0n1;
 extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_avx512_r4g2k1p4096n1us;
 extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_scalar_r2g1k1p0n1;
@@ -20,12 +22,15 @@ extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1;
 
 static const struct qn_isa *const isas[] = {
 	&qn_isa_avx512,
+	&qn_isa_dotprod,
 	&qn_isa_neon,
 	&qn_isa_scalar,
 };
 
 static const struct qn_kernel *const kernels[] = {
 	&qn_kernel_dot_w1g128_a8g32_scalar_r2g1k1p0n1,
+	&qn_kernel_dot_w2g16zk_a8r_dotprod_r4g1k4p0n1cr,
+	&qn_kernel_dot_w2g16zk_a8r_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_w3g128_a8g32_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_w4g32_a8g32_avx512_r4g2k1p4096n1us,
 	&qn_kernel_dot_w4g32_a8g32_scalar_r2g1k1p0n1,
@@ -43,26 +48,28 @@ static const struct qn_kernel *const kernels[] = {
 /* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels, activations, NMSE of a lossy one, kind of core (0: any) */
 static const struct qn_choice choices[] = {
 	{ QN_W1G128, 0, 0, 1, 0, 0, QN_A8G32, 0, 0 },
-	{ QN_W1G128, 0, 0, 1, 0, 10, QN_A8G32, 0, 0 },
-	{ QN_W1G128, 3200, 8640, 1, 2, 11, QN_A8G32, 7e-05, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 6, QN_A8G32, 0, 0 },
-	{ QN_WTGR, 3200, 8640, 1, 2, 12, QN_A8G32, 0, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 7, QN_A8R, 0, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 8, QN_A8R, 0, 0 },
-	{ QN_W3G128, 0, 0, 1, 0, 1, QN_A8G32, 0, 0 },
-	{ QN_W3G128, 0, 0, 32, 0, 9, QN_A8G32, 0, 0 },
-	{ QN_W4G32, 0, 0, 1, 0, 2, QN_A8G32, 0, 0 },
-	{ QN_W4G32, 0, 0, 1, 0, 3, QN_A8G32, 0, 0 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 4, QN_A8G32, 0, 0 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 5, QN_A8G32, 0, 0 },
+	{ QN_W1G128, 0, 0, 1, 0, 12, QN_A8G32, 0, 0 },
+	{ QN_W1G128, 3200, 8640, 1, 2, 13, QN_A8G32, 7e-05, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 8, QN_A8G32, 0, 0 },
+	{ QN_WTGR, 3200, 8640, 1, 2, 14, QN_A8G32, 0, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 9, QN_A8R, 0, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 10, QN_A8R, 0, 0 },
+	{ QN_W2G16ZK, 0, 0, 1, 0, 1, QN_A8R, 0, 0 },
+	{ QN_W2G16ZK, 0, 0, 1, 0, 2, QN_A8R, 0, 0 },
+	{ QN_W3G128, 0, 0, 1, 0, 3, QN_A8G32, 0, 0 },
+	{ QN_W3G128, 0, 0, 32, 0, 11, QN_A8G32, 0, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 4, QN_A8G32, 0, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 5, QN_A8G32, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 6, QN_A8G32, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 7, QN_A8G32, 0, 0 },
 };
 
 const struct qn_registry qn_registry = {
 	.isas = isas,
 	.kernels = kernels,
 	.choices = choices,
-	.n_isas = 3,
-	.n_kernels = 13,
-	.n_choices = 13,
+	.n_isas = 4,
+	.n_kernels = 15,
+	.n_choices = 15,
 	.origin = "golden.yaml"
 };
