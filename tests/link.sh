@@ -253,6 +253,16 @@ done
 grep -q 'was lost\|no link' "$dir/faults/out" && fail "faults: the device is blamed: $(cat "$dir/faults/out")"
 nothing_left faults
 
+# ---- its folder is another user's ----
+
+near foreign
+mkdir -p "$dir/foreign/device"
+if [ "$(id -u)" -eq 0 ] && chown nobody "$dir/foreign/device"; then
+	(tune foreign) && fail "foreign: runs in another user's folder"
+	grep -q "^quern: .*/device is another user's; remove it" "$dir/foreign/out" ||
+		fail "foreign: says: $(last_words foreign)"
+fi
+
 # ---- its disk is full ----
 
 # No room for the journal: a server that may not write longer files.

@@ -346,6 +346,11 @@ static int start_server(struct remote *remote, const struct program *program, st
 	put_folder(out, remote);
 	fputs(" && cd ", out);
 	put_folder(out, remote);
+	/* Who owns the folder above could put another program in the place of ours. */
+	fprintf(out,
+		" && { [ -O .. ] || { echo \"%s is another user's; remove it, or name another 'work' in a "
+		"copy of the device file\"; exit 1; }; }",
+		remote->device->work);
 	fprintf(out, " && if is_right new; then chmod 700 new && mv new %s; fi || exit 1\n",
 		remote->program);
 	fprintf(out, "is_right %s || { rm -rf ./* && df -kP . && exit %d; }\n", remote->program,
