@@ -139,6 +139,8 @@ static int ask_canary(struct gate *gate, const struct session_case *place, doubl
 {
 	int status = session_canary(gate->session, place, ns, error);
 
+	if (status > 0) /* a probe that died may do better once more */
+		status = session_canary(gate->session, place, ns, error);
 	if (status > 0)
 		turn_off(gate, error->why);
 	return status;

@@ -3,9 +3,9 @@
 
 #include "facts.h"
 #include "fail.h"
-#include "heat.h"
 #include "process.h"
 #include "rank.h"
+#include "ranking.h"
 #include "request.h"
 #include "gen/folder.h"
 #include "runtime/quern.h"
@@ -30,8 +30,8 @@ static int run_formats(struct rank *rank, struct gen_error *err)
 	for (size_t f = 0; f < config->formats.n; f++) {
 		for (size_t a = 0; a < config->acts.n && has_shape(config, f); a++) {
 			for (size_t n = 0; n < config->tokens.n && !status; n++)
-				status = heat_run(rank, f, config->acts.list[a],
-						  config->tokens.list[n], err);
+				status = ranking_run(rank, f, config->acts.list[a],
+						     config->tokens.list[n], err);
 		}
 	}
 	return status;

@@ -1,9 +1,9 @@
 /*
- * heat.h: one search of an estimate (rank.h): the cheapest kernel of a format, its activations and a number
+ * ranking.h: one search of an estimate (rank.h): the cheapest kernel of a format, its activations and a number
  * of tokens.
  */
-#ifndef TUNER_HEAT_H
-#define TUNER_HEAT_H
+#ifndef TUNER_RANKING_H
+#define TUNER_RANKING_H
 
 #include "journal.h"
 #include "mca.h"
@@ -41,7 +41,7 @@ struct rank {
  * Searches for formats.list[format] of the config and adds an entry of the winner to the record for each shape
  * that has the format, or a failure when nothing could be estimated.
  */
-int heat_run(struct rank *rank, size_t format, const char *act, long n_tokens,
-	     struct gen_error *err);
+int ranking_run(struct rank *rank, size_t format, const char *act, long n_tokens,
+		struct gen_error *err);
 
 #endif

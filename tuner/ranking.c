@@ -1,7 +1,7 @@
-/* heat.c: one search of an estimate: candidates, their costs by llvm-mca, and the winner. */
+/* ranking.c: one search of an estimate: candidates, their costs by llvm-mca, and the winner. */
 #include "cost.h"
 #include "fail.h"
-#include "heat.h"
+#include "ranking.h"
 #include "known.h"
 
 #define CHUNK 32   /* candidates between two looks at the journal */
@@ -10,7 +10,7 @@
 #define MAX_OWN 32 /* families times ISAs */
 
 /* One format, its activations and a number of tokens. */
-struct heat {
+struct ranking {
 	struct rank *rank;
 	const char *format, *act;
 	long n_tokens;
@@ -26,10 +26,10 @@ struct heat {
 
 /* ---- costs ---- */
 
-static char *question_of(const struct heat *heat, size_t i)
+static char *question_of(const struct ranking *ranking, size_t i)
 {
-	return fail_text("cost %s n%ld", search_candidate(heat->search, i)->point.name,
-			 heat->n_tokens);
+	return fail_text("cost %s n%ld", search_candidate(ranking->search, i)->point.name,
+			 ranking->n_tokens);
 }
 
 static char *answer_of(const struct cost *cost)
@@ -40,10 +40,10 @@ static char *answer_of(const struct cost *cost)
 }
 
 /* A candidate gets what was answered, the same from the journal as from llvm-mca. */
-static void take_answer(struct heat *heat, size_t i, const char *answer)
+static void take_answer(struct ranking *ranking, size_t i, const char *answer)
 {
-	struct search_candidate *one = search_candidate(heat->search, i);
-	struct standing *standing = &heat->standings[i];
+	struct search_candidate *one = search_candidate(ranking->search, i);
+	struct standing *standing = &ranking->standings[i];
 	struct cost *cost = &standing->cost;
 
 	standing->is_known = 1;
@@ -53,26 +53,26 @@ static void take_answer(struct heat *heat, size_t i, const char *answer)
 	    cost->cycles > 0)
 		return;
 	one->failed = 1;
-	heat->rank->show.invalid++;
+	ranking->rank->show.invalid++;
 	if (!strncmp(answer, "fail ", 5))
 		answer += 5;
 	if (!strncmp(answer, "compile ", 8)) {
-		record_add_failure(&heat->rank->record, one->point.name, answer);
+		record_add_failure(&ranking->rank->record, one->point.name, answer);
 		return;
 	}
-	heat->rank->n_left_out++;
-	free(heat->rank->left_out);
-	heat->rank->left_out = fail_text("%s: %s", one->point.name, answer);
+	ranking->rank->n_left_out++;
+	free(ranking->rank->left_out);
+	ranking->rank->left_out = fail_text("%s: %s", one->point.name, answer);
 }
 
-static int answer(struct heat *heat, size_t i, const char *why, const struct cost *cost)
+static int answer(struct ranking *ranking, size_t i, const char *why, const struct cost *cost)
 {
-	char *question = question_of(heat, i);
+	char *question = question_of(ranking, i);
 	char *text = why ? fail_text("fail %s", why) : answer_of(cost);
-	int status = journal_add(heat->rank->journal, question, text, heat->err);
+	int status = journal_add(ranking->rank->journal, question, text, ranking->err);
 
 	if (!status)
-		take_answer(heat, i, text);
+		take_answer(ranking, i, text);
 	free(question);
 	free(text);
 	return status;
@@ -87,16 +87,16 @@ static void show_modelled(void *context, size_t n_done)
 }
 
 /* Assembly, then costs, of n candidates. */
-static int model(struct heat *heat, const size_t *list, size_t n)
+static int model(struct ranking *ranking, const size_t *list, size_t n)
 {
-	struct rank *rank = heat->rank;
+	struct rank *rank = ranking->rank;
 	struct compile_item *texts = fail_alloc(n, sizeof(*texts));
 	struct cost_item *items = fail_alloc(n, sizeof(*items));
 	size_t *members = fail_alloc(n, sizeof(*members)), n_items = 0;
 	int status;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct search_candidate *one = search_candidate(heat->search, list[i]);
+		const struct search_candidate *one = search_candidate(ranking->search, list[i]);
 
 		texts[i].text = one->text;
 		texts[i].flags = one->isa->info.flags;
@@ -104,14 +104,14 @@ static int model(struct heat *heat, const size_t *list, size_t n)
 	}
 	snprintf(rank->show.what, sizeof(rank->show.what), "compiling %zu kernels", n);
 	show_progress(&rank->show);
-	status = compile_items(rank->compile, texts, n, heat->err);
+	status = compile_items(rank->compile, texts, n, ranking->err);
 	for (size_t i = 0; i < n && !status; i++) {
-		const struct search_candidate *one = search_candidate(heat->search, list[i]);
+		const struct search_candidate *one = search_candidate(ranking->search, list[i]);
 
 		if (texts[i].why) {
 			char *why = fail_text("compile %s", texts[i].why);
 
-			status = answer(heat, list[i], why, NULL);
+			status = answer(ranking, list[i], why, NULL);
 			free(why);
 			continue;
 		}
@@ -119,14 +119,14 @@ static int model(struct heat *heat, const size_t *list, size_t n)
 		items[n_items].object = texts[i].object;
 		items[n_items].name = one->point.name;
 		items[n_items].pass_tokens = one->point.n_tokens;
-		items[n_items++].n_tokens = heat->n_tokens;
+		items[n_items++].n_tokens = ranking->n_tokens;
 	}
 	if (!status)
 		status = cost_items(rank->compile, &rank->mca, rank->model, items, n_items,
-				    show_modelled, rank, heat->err);
+				    show_modelled, rank, ranking->err);
 	for (size_t i = 0; i < n_items; i++) {
 		if (!status)
-			status = answer(heat, members[i], items[i].why, &items[i].cost);
+			status = answer(ranking, members[i], items[i].why, &items[i].cost);
 		free(items[i].why);
 	}
 	for (size_t i = 0; i < n; i++)
@@ -138,36 +138,36 @@ static int model(struct heat *heat, const size_t *list, size_t n)
 }
 
 /* Costs of all candidates from first on. */
-static int model_new(struct heat *heat, size_t first)
+static int model_new(struct ranking *ranking, size_t first)
 {
-	struct rank *rank = heat->rank;
-	size_t list[CHUNK], n = 0, n_all = search_n(heat->search);
+	struct rank *rank = ranking->rank;
+	size_t list[CHUNK], n = 0, n_all = search_n(ranking->search);
 	int status = 0;
 
-	heat->standings =
-		fail_check(realloc(heat->standings, (n_all + 1) * sizeof(struct standing)));
-	memset(heat->standings + heat->n_standings, 0,
-	       (n_all + 1 - heat->n_standings) * sizeof(struct standing));
-	heat->n_standings = n_all;
+	ranking->standings =
+		fail_check(realloc(ranking->standings, (n_all + 1) * sizeof(struct standing)));
+	memset(ranking->standings + ranking->n_standings, 0,
+	       (n_all + 1 - ranking->n_standings) * sizeof(struct standing));
+	ranking->n_standings = n_all;
 	for (size_t i = first; i < n_all && !status; i++) {
-		char *question = question_of(heat, i);
+		char *question = question_of(ranking, i);
 		const char *known = journal_find(rank->journal, question);
 
 		rank->record.protocol.tried++;
 		rank->show.tried++;
 		if (known)
-			take_answer(heat, i, known);
+			take_answer(ranking, i, known);
 		else
 			list[n++] = i;
 		free(question);
 		if (n == CHUNK || i + 1 == n_all) {
 			if (n)
-				status = model(heat, list, n);
+				status = model(ranking, list, n);
 			n = 0;
 		}
 	}
 	for (size_t i = first; i < n_all; i++) {
-		struct search_candidate *one = search_candidate(heat->search, i);
+		struct search_candidate *one = search_candidate(ranking->search, i);
 
 		free(one->text);
 		one->text = NULL;
@@ -191,39 +191,40 @@ static int is_chosen(const struct record *record, const char *name)
  * compiler, then one that won another case, then the cheaper one; the first where all is equal,
  * which is a default when there is one.
  */
-static int is_preferred(const struct heat *heat, size_t a, size_t b)
+static int is_preferred(const struct ranking *ranking, size_t a, size_t b)
 {
-	const struct search_candidate *x = search_candidate(heat->search, a);
-	const struct search_candidate *y = search_candidate(heat->search, b);
-	const struct record *record = &heat->rank->record;
+	const struct search_candidate *x = search_candidate(ranking->search, a);
+	const struct search_candidate *y = search_candidate(ranking->search, b);
+	const struct record *record = &ranking->rank->record;
 	int better = (int)y->point.compiler - (int)x->point.compiler;
 
 	if (!better)
 		better = is_chosen(record, x->point.name) - is_chosen(record, y->point.name);
-	if (!better && heat->standings[a].cost.cycles != heat->standings[b].cost.cycles)
-		better = heat->standings[a].cost.cycles < heat->standings[b].cost.cycles ? 1 : -1;
+	if (!better && ranking->standings[a].cost.cycles != ranking->standings[b].cost.cycles)
+		better = ranking->standings[a].cost.cycles < ranking->standings[b].cost.cycles ? 1
+											       : -1;
 	return better ? better > 0 : a < b;
 }
 
 /* The least cycles; SIZE_MAX when no candidate is any good.  but: one to leave out. */
-static size_t find_best(const struct heat *heat, size_t but)
+static size_t find_best(const struct ranking *ranking, size_t but)
 {
 	size_t best = SIZE_MAX;
 
-	for (size_t i = 0; i < heat->n_standings; i++) {
-		if (i != but && !search_candidate(heat->search, i)->failed &&
+	for (size_t i = 0; i < ranking->n_standings; i++) {
+		if (i != but && !search_candidate(ranking->search, i)->failed &&
 		    (best == SIZE_MAX ||
-		     heat->standings[i].cost.cycles < heat->standings[best].cost.cycles))
+		     ranking->standings[i].cost.cycles < ranking->standings[best].cost.cycles))
 			best = i;
 	}
 	return best;
 }
 
 /* What each family takes on each ISA when nothing was measured. */
-static size_t add_own(const struct heat *heat, struct gen_point own[MAX_OWN], const char **keys,
-		      size_t n)
+static size_t add_own(const struct ranking *ranking, struct gen_point own[MAX_OWN],
+		      const char **keys, size_t n)
 {
-	const struct rank *rank = heat->rank;
+	const struct rank *rank = ranking->rank;
 	size_t n_own = 0;
 
 	for (size_t i = 0; i < rank->n_isas; i++) {
@@ -231,8 +232,8 @@ static size_t add_own(const struct heat *heat, struct gen_point own[MAX_OWN], co
 			continue;
 		for (size_t f = 0; f < rank->config.families.n && n_own < MAX_OWN; f++) {
 			char *key = fail_text("family=%s format=%s act=%s isa=%s",
-					      rank->config.families.list[f], heat->format,
-					      heat->act, rank->isas[i].info.name);
+					      rank->config.families.list[f], ranking->format,
+					      ranking->act, rank->isas[i].info.name);
 			struct gen_error ignored; /* there is no such kernel */
 
 			if (gen_complete(rank->gen, key, &own[n_own], &ignored) == 0)
@@ -243,13 +244,13 @@ static size_t add_own(const struct heat *heat, struct gen_point own[MAX_OWN], co
 	return n;
 }
 
-static int start(struct heat *heat)
+static int start(struct ranking *ranking)
 {
-	struct rank *rank = heat->rank;
+	struct rank *rank = ranking->rank;
 	const struct known_place place = {
-		.format = heat->format,
-		.act = heat->act,
-		.n_tokens = heat->n_tokens,
+		.format = ranking->format,
+		.act = ranking->act,
+		.n_tokens = ranking->n_tokens,
 		.isas = rank->isas,
 		.n_isas = rank->n_isas,
 	};
@@ -257,70 +258,72 @@ static int start(struct heat *heat)
 	const char *keys[32 + MAX_OWN + 64];
 	size_t n_defaults = known_collect(&place, &rank->defaults, keys, 0, 32, 1), n;
 
-	n_defaults = add_own(heat, own, keys, n_defaults);
+	n_defaults = add_own(ranking, own, keys, n_defaults);
 	n = known_collect(&place, &rank->earlier, keys, n_defaults, n_defaults + 64, 0);
-	if (search_start(heat->search, keys, n, rank->max_candidates / 3, heat->err) < 0 ||
-	    model_new(heat, 0) < 0)
+	if (search_start(ranking->search, keys, n, rank->max_candidates / 3, ranking->err) < 0 ||
+	    model_new(ranking, 0) < 0)
 		return -1;
-	heat->base = SIZE_MAX;
-	for (size_t i = 0; i < heat->n_standings && n_defaults && heat->base == SIZE_MAX; i++) {
-		if (!search_candidate(heat->search, i)->failed)
-			heat->base = i;
+	ranking->base = SIZE_MAX;
+	for (size_t i = 0; i < ranking->n_standings && n_defaults && ranking->base == SIZE_MAX;
+	     i++) {
+		if (!search_candidate(ranking->search, i)->failed)
+			ranking->base = i;
 	}
 	return 0;
 }
 
 /* Neighbours of the two best until there are no new ones, or enough. */
-static int improve(struct heat *heat)
+static int improve(struct ranking *ranking)
 {
-	struct rank *rank = heat->rank;
+	struct rank *rank = ranking->rank;
 
 	for (int batch = 1;; batch++) {
-		const size_t first = search_n(heat->search);
+		const size_t first = search_n(ranking->search);
 		const long room = rank->max_candidates - (long)first;
 		size_t leaders[2], n = 0;
 
-		leaders[0] = find_best(heat, SIZE_MAX);
+		leaders[0] = find_best(ranking, SIZE_MAX);
 		if (leaders[0] == SIZE_MAX || room <= 0)
 			return 0;
-		leaders[1] = find_best(heat, leaders[0]);
+		leaders[1] = find_best(ranking, leaders[0]);
 		n = leaders[1] == SIZE_MAX ? 1 : 2;
-		if (search_grow(heat->search, batch, leaders, n, room < 24 ? room : 24, heat->err) <
-		    0)
+		if (search_grow(ranking->search, batch, leaders, n, room < 24 ? room : 24,
+				ranking->err) < 0)
 			return -1;
-		if (search_n(heat->search) == first)
+		if (search_n(ranking->search) == first)
 			return 0;
-		if (model_new(heat, first) < 0)
+		if (model_new(ranking, first) < 0)
 			return -1;
-		leaders[0] = find_best(heat, SIZE_MAX);
+		leaders[0] = find_best(ranking, SIZE_MAX);
 		snprintf(rank->show.best, sizeof(rank->show.best), "%s %.4f cycles",
-			 search_candidate(heat->search, leaders[0])->point.name,
-			 heat->standings[leaders[0]].cost.cycles);
+			 search_candidate(ranking->search, leaders[0])->point.name,
+			 ranking->standings[leaders[0]].cost.cycles);
 	}
 }
 
 /* ---- results ---- */
 
-static void fill_entry(const struct heat *heat, const struct config_shape *shape, size_t winner,
-		       size_t best)
+static void fill_entry(const struct ranking *ranking, const struct config_shape *shape,
+		       size_t winner, size_t best)
 {
-	struct record_entry *entry = record_add_entry(&heat->rank->record);
-	const struct search_candidate *one = search_candidate(heat->search, winner);
-	const struct cost *cost = &heat->standings[winner].cost;
-	const double limit = CLOSE * heat->standings[best].cost.cycles;
+	struct record_entry *entry = record_add_entry(&ranking->rank->record);
+	const struct search_candidate *one = search_candidate(ranking->search, winner);
+	const struct cost *cost = &ranking->standings[winner].cost;
+	const double limit = CLOSE * ranking->standings[best].cost.cycles;
 
-	snprintf(entry->format, sizeof(entry->format), "%s", heat->format);
+	snprintf(entry->format, sizeof(entry->format), "%s", ranking->format);
 	entry->is_estimated = 1;
 	entry->m = shape->m;
 	entry->k = shape->k;
-	entry->n = heat->n_tokens;
+	entry->n = ranking->n_tokens;
 	entry->threads = 1;
 	snprintf(entry->kernel, sizeof(entry->kernel), "%s", one->point.name);
 	snprintf(entry->key, sizeof(entry->key), "%s", one->point.key);
-	if (heat->base != SIZE_MAX) {
+	if (ranking->base != SIZE_MAX) {
 		snprintf(entry->default_kernel, sizeof(entry->default_kernel), "%s",
-			 search_candidate(heat->search, heat->base)->point.name);
-		entry->estimate.default_cycles_per_weight = heat->standings[heat->base].cost.cycles;
+			 search_candidate(ranking->search, ranking->base)->point.name);
+		entry->estimate.default_cycles_per_weight =
+			ranking->standings[ranking->base].cost.cycles;
 	}
 	entry->estimate.cycles_per_weight = cost->cycles;
 	entry->estimate.instructions_per_weight = cost->instructions;
@@ -328,23 +331,24 @@ static void fill_entry(const struct heat *heat, const struct config_shape *shape
 	entry->estimate.spills = cost->spills;
 	snprintf(entry->estimate.bottleneck, sizeof(entry->estimate.bottleneck), "%s",
 		 cost->bottleneck);
-	for (size_t i = 0; i < heat->n_standings && entry->n_equivalent < MAX_EQUIVALENT; i++) {
-		const struct search_candidate *other = search_candidate(heat->search, i);
+	for (size_t i = 0; i < ranking->n_standings && entry->n_equivalent < MAX_EQUIVALENT; i++) {
+		const struct search_candidate *other = search_candidate(ranking->search, i);
 
-		if (i != winner && !other->failed && heat->standings[i].cost.cycles <= limit)
+		if (i != winner && !other->failed && ranking->standings[i].cost.cycles <= limit)
 			record_add_equivalent(entry, other->point.name);
 	}
 }
 
 /* The same winner for all shapes that have the format. */
-static void finish(struct heat *heat, size_t format)
+static void finish(struct ranking *ranking, size_t format)
 {
-	struct rank *rank = heat->rank;
-	const size_t best = find_best(heat, SIZE_MAX);
+	struct rank *rank = ranking->rank;
+	const size_t best = find_best(ranking, SIZE_MAX);
 	size_t winner = best;
 
 	if (best == SIZE_MAX) {
-		char *where = fail_text("%s %s n%ld", heat->format, heat->act, heat->n_tokens);
+		char *where =
+			fail_text("%s %s n%ld", ranking->format, ranking->act, ranking->n_tokens);
 		char *why =
 			fail_text("no candidate could be estimated%s%s", rank->left_out ? "; " : "",
 				  rank->left_out ? rank->left_out : "");
@@ -354,27 +358,28 @@ static void finish(struct heat *heat, size_t format)
 		free(where);
 		return;
 	}
-	for (size_t i = 0; i < heat->n_standings; i++) {
-		if (!search_candidate(heat->search, i)->failed &&
-		    heat->standings[i].cost.cycles <= CLOSE * heat->standings[best].cost.cycles &&
-		    is_preferred(heat, i, winner))
+	for (size_t i = 0; i < ranking->n_standings; i++) {
+		if (!search_candidate(ranking->search, i)->failed &&
+		    ranking->standings[i].cost.cycles <=
+			    CLOSE * ranking->standings[best].cost.cycles &&
+		    is_preferred(ranking, i, winner))
 			winner = i;
 	}
 	for (size_t i = 0; i < rank->config.n_shapes; i++) {
 		if (rank->config.shapes[i].formats >> format & 1)
-			fill_entry(heat, &rank->config.shapes[i], winner, best);
+			fill_entry(ranking, &rank->config.shapes[i], winner, best);
 	}
 	if (!rank->show.is_terminal)
-		show_say(&rank->show, "%s %s n%ld: %s %.4f cycles per weight", heat->format,
-			 heat->act, heat->n_tokens,
-			 search_candidate(heat->search, winner)->point.name,
-			 heat->standings[winner].cost.cycles);
+		show_say(&rank->show, "%s %s n%ld: %s %.4f cycles per weight", ranking->format,
+			 ranking->act, ranking->n_tokens,
+			 search_candidate(ranking->search, winner)->point.name,
+			 ranking->standings[winner].cost.cycles);
 }
 
-int heat_run(struct rank *rank, size_t format, const char *act, long n_tokens,
-	     struct gen_error *err)
+int ranking_run(struct rank *rank, size_t format, const char *act, long n_tokens,
+		struct gen_error *err)
 {
-	struct heat heat = {
+	struct ranking ranking = {
 		.rank = rank,
 		.format = rank->config.formats.list[format],
 		.act = act,
@@ -383,22 +388,22 @@ int heat_run(struct rank *rank, size_t format, const char *act, long n_tokens,
 	};
 	int status = -1;
 
-	snprintf(rank->show.place, sizeof(rank->show.place), "%s %s n%ld", heat.format, act,
+	snprintf(rank->show.place, sizeof(rank->show.place), "%s %s n%ld", ranking.format, act,
 		 n_tokens);
 	*rank->show.best = 0;
-	heat.search = search_open(rank->gen, &rank->config, heat.format, act, n_tokens, rank->isas,
-				  rank->n_isas, rank->with_clang, NULL, rank->journal,
-				  rank->options->seed, err);
-	if (!heat.search)
+	ranking.search = search_open(rank->gen, &rank->config, ranking.format, act, n_tokens,
+				     rank->isas, rank->n_isas, rank->with_clang, NULL,
+				     rank->journal, rank->options->seed, err);
+	if (!ranking.search)
 		return -1;
-	search_fix(heat.search, "PF");
-	rank->n_legal += search_n_legal(heat.search);
-	if (start(&heat) == 0 && improve(&heat) == 0) {
-		finish(&heat, format);
+	search_fix(ranking.search, "PF");
+	rank->n_legal += search_n_legal(ranking.search);
+	if (start(&ranking) == 0 && improve(&ranking) == 0) {
+		finish(&ranking, format);
 		status = 0;
 	}
-	search_close(heat.search);
-	free(heat.standings);
+	search_close(ranking.search);
+	free(ranking.standings);
 	rank->show.cases_done++;
 	return status;
 }
