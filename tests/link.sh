@@ -253,6 +253,13 @@ done
 grep -q 'was lost\|no link' "$dir/faults/out" && fail "faults: the device is blamed: $(cat "$dir/faults/out")"
 nothing_left faults
 
+# ---- there is a link, but no tool to copy with ----
+
+device scp 's|^run: .*|run: [sh, -c, "{command}", "{at}"]|; s|^copy: .*|copy: [/no/scp, "{file}", "{path}"]|'
+echo 'retries: 1' >>"$dir/scp.yaml"
+(tune scp) && fail 'scp: succeeds without a copy'
+grep -q '^quern: there is no copy of the probe on scp: .*/no/scp' "$dir/scp/out" || fail "scp: says: $(last_words scp)"
+
 # ---- its folder is another user's ----
 
 near foreign

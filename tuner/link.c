@@ -220,7 +220,7 @@ char link_ask(struct link *link, double seconds, const char *request, char *text
 			sign = exchange(link, seconds, request, text, &why);
 		if (sign)
 			return sign;
-		if (remote_wait(link->remote, try, why.text, &err) < 0) {
+		if (remote_wait(link->remote, try, "no link to", why.text, &err) < 0) {
 			snprintf(text, SERVE_LINE, "%s", err.text);
 			return '%';
 		}

@@ -190,7 +190,7 @@ static int run_script(struct remote *remote, char *script, char **output, struct
 		status = text ? take_status(text) : -1;
 		if (status < 0 && !ran)
 			fail_set(&why, "the shell there said nothing (see %s)", remote->log_path);
-		if (status < 0 && remote_wait(remote, try, why.text, err) < 0)
+		if (status < 0 && remote_wait(remote, try, "no link to", why.text, err) < 0)
 			break;
 	}
 	remote->is_reached |= status >= 0;
@@ -202,7 +202,8 @@ static int run_script(struct remote *remote, char *script, char **output, struct
 	return status;
 }
 
-int remote_wait(const struct remote *remote, long try, const char *why, struct gen_error *err)
+int remote_wait(const struct remote *remote, long try, const char *what, const char *why,
+		struct gen_error *err)
 {
 	const struct device *device = remote->device;
 	/* A name that is wrong from the start gets no better. */
@@ -214,13 +215,12 @@ int remote_wait(const struct remote *remote, long try, const char *why, struct g
 		return fail_set(err, "stopped by the user");
 	if (try >= most)
 		return fail_set(err,
-				"there is no link to %s: %.600s; once there is, the same command "
-				"goes on",
-				device->name, why);
+				"there is %s %s: %.600s; once there is, the same command goes on",
+				what, device->name, why);
 	if (device->say) {
 		const char *end_of_why = strstr(why, " (see ");
 		int n = end_of_why ? (int)(end_of_why - why) : (int)strlen(why);
-		char *text = fail_text("no link to %s: %.*s; trying again in %g s (%ld of %ld)",
+		char *text = fail_text("%s %s: %.*s; trying again in %g s (%ld of %ld)", what,
 				       device->name, n, why, pause, try + 1, most);
 
 		device->say(device->context, text);
@@ -402,7 +402,9 @@ int remote_start(struct remote *remote, const char *path, const char *log_path,
 		status = start_server(remote, &program, err);
 		if (status <= 0)
 			break;
-		status = try < 0 ? 0 : remote_wait(remote, try, why.text, err);
+		status = try < 0 ? 0
+				 : remote_wait(remote, try, "no copy of the probe on", why.text,
+					       err);
 	}
 	command_free(&copy);
 	free(to);

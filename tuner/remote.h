@@ -35,9 +35,10 @@ int remote_start(struct remote *remote, const char *program, const char *log_pat
 void remote_attach(const struct remote *remote, struct command *command);
 
 /*
- * After attempt number try, from 0 on, failed: says so and waits.  0: try again; -1 with a sentence
+ * After attempt number try, from 0 on, failed: says what there is not ("no link to") and waits.  0: try again; -1 with a sentence
  * when that was the last one or the user stops.
  */
-int remote_wait(const struct remote *remote, long try, const char *why, struct gen_error *err);
+int remote_wait(const struct remote *remote, long try, const char *what, const char *why,
+		struct gen_error *err);
 
 #endif
