@@ -488,7 +488,7 @@ static void test_energy(void)
 {
 	static const char *const folders[] = {"sys", "sys/class", "sys/class/hwmon",
 					      "sys/class/hwmon/hwmon0"};
-	const char *answer;
+	const char *answer = "";
 	struct session s;
 	char root[64];
 
@@ -506,7 +506,12 @@ static void test_energy(void)
 		   " battery=- sensors=ina226.power1 zones=-");
 	ask(&s, "ok threads=1", "engine threads=1 cpus=-");
 	ask(&s, "ok", "case format=w8g32 m=100 k=320 n=1 cold_bytes=1048576");
-	answer = ask(&s, "ok calls=", "sustain i=%d seconds=2", BAD_RIGHT4);
+	/* Where other work lets it read the power too seldom there is no sum. */
+	for (int try = 0; try < 5; try++) {
+		answer = ask(&s, "ok calls=", "sustain i=%d seconds=2", BAD_RIGHT4);
+		if (strstr(answer, " source=ina226.power1"))
+			break;
+	}
 	CHECK_SAYS(answer, " source=ina226.power1");
 	CHECK(value_of(answer, "energy_uj") >= 5999000);
 	CHECK(close_session(&s) == 0);
