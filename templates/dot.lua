@@ -60,7 +60,7 @@ dot.is_lossy = panel.is_lossy
 function dot.default(format, isa)
   local wide = isa.registers == 32
   local point = {
-    RV = wide and 4 or 2, RG = 1, KU = 1, PF = isa.name == "scalar" and 0 or 4096, NT = 1, UNPACK = "shift",
+    RV = wide and 4 or 2, RG = 1, KU = 1, PF = panel.prefetch(isa), NT = 1, UNPACK = "shift",
     PACK = panel.packs(format, isa) and "bits" or nil,
   }
   if panel.has_rows(format, isa) then point.PACK, point.KU = "rows", 4 end

@@ -81,7 +81,7 @@ end
 function lut.default(format, isa)
   local adj = isa.tables[#isa.tables]
   return {
-    RV = adj > 1 and 4 or 1, KU = 1, PF = isa.name == "scalar" and 0 or 4096, NT = 1, ADJ = adj,
+    RV = adj > 1 and 4 or 1, KU = 1, PF = panel.prefetch(isa), NT = 1, ADJ = adj,
   }
 end
 

@@ -38,6 +38,11 @@ function panel.needed_unpack(p, format)
   end
 end
 
+-- Bytes to prefetch ahead where nothing was measured: none on cores with SDOT, whose own prefetchers know streams.
+function panel.prefetch(isa)
+  return (isa.name == "scalar" or isa.lanes) and 0 or 4096
+end
+
 -- Whether codes of four vectors of rows can share bytes.
 function panel.has_rows(format, row)
   return row.split and format.bits == 2 and format.sub_bits == 4 or false
