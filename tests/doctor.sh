@@ -15,6 +15,8 @@ sshd_pid=
 trap 'sshd_stop; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 failures=0
+# In a cross build CC is not a compiler of this machine.
+[ -z "${RUN-}" ] || unset CC
 
 fail() {
 	echo "doctor.sh: $*"
