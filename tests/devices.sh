@@ -99,6 +99,11 @@ if command -v adb >/dev/null; then
 	grep -q "^quern: there is no link to adb-aarch64: .*device 'PHONE2' not found" "$dir/x.out" ||
 		fail "adb: says: $(tail -n 1 "$dir/x.out")"
 	! grep -q 'still on' "$dir/x.out" || fail 'adb: names files of a phone that is not there'
+	"$QUERN" device doctor "$dir/adb-aarch64-device.yaml" --at PHONE1 -w "$dir/work" >"$dir/doctor.out" 2>&1 ||
+		fail "adb: doctor: exit $?: $(tail -n 1 "$dir/doctor.out")"
+	grep -q '^features  *neon' "$dir/doctor.out" || fail "adb: doctor says: $(head -n 3 "$dir/doctor.out")"
+	left=$(find "$dir/device" -mindepth 1 2>/dev/null | head -n 3)
+	[ -z "$left" ] || fail "adb: doctor leaves $left on the device"
 else
 	skipped='no adb'
 fi
