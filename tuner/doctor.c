@@ -13,6 +13,7 @@
 #include "command.h"
 #include "doctor.h"
 #include "fail.h"
+#include "options.h"
 #include "probe.h"
 #include "process.h"
 
@@ -44,10 +45,7 @@ struct visit {
 
 static int misuse(const char *format, const char *word)
 {
-	fputs("quern: device: ", stderr);
-	fprintf(stderr, format, word);
-	fputs("; see quern device --help\n", stderr);
-	return -1;
+	return options_misuse("device", format, word);
 }
 
 /* One line that is drawn over; on a terminal only.  NULL removes it. */
@@ -85,9 +83,8 @@ static int read_options(struct visit *visit, int argc, char **argv)
 	opterr = 0;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, ":w:j:h", options, NULL)) != -1) {
-		if (optarg && !*optarg) /* --work '' or --work= ? */
-			return misuse("option '%s' needs a value",
-				      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
+		if (options_empty(argv))
+			return misuse("option '%s' needs a value", options_empty(argv));
 		switch (option) {
 		case 'a': visit->at = optarg; break;
 		case 'J': visit->is_json = 1; break;

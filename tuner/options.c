@@ -76,12 +76,24 @@ static int set_budget(struct options *options, const char *text)
 	return 0;
 }
 
+int options_misuse(const char *command, const char *format, const char *word)
+{
+	fprintf(stderr, "quern: %s: ", command);
+	fprintf(stderr, format, word);
+	fprintf(stderr, "; see quern %s --help\n", command);
+	return -1;
+}
+
+const char *options_empty(char **argv)
+{
+	if (!optarg || *optarg)
+		return NULL;
+	return argv[optind - (optarg == argv[optind - 1] ? 2 : 1)];
+}
+
 static int misuse(const char *format, const char *word)
 {
-	fputs("quern: tune: ", stderr);
-	fprintf(stderr, format, word);
-	fputs("; see quern tune --help\n", stderr);
-	return -1;
+	return options_misuse("tune", format, word);
 }
 
 static int set_number(unsigned long long *number, const char *text, unsigned long long max)
@@ -122,9 +134,8 @@ static int set_option(struct options *options, int option, char **argv)
 {
 	unsigned long long number;
 
-	if (optarg && !*optarg) /* --output '' or --output= ? */
-		return misuse("option '%s' needs a value",
-			      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
+	if (options_empty(argv))
+		return misuse("option '%s' needs a value", options_empty(argv));
 	switch (option) {
 	case 'b':
 		return set_budget(options, optarg) < 0

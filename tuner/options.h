@@ -20,6 +20,12 @@ struct options {
 	long max_candidates;   /* of one search of estimates; 0: as the budget says */
 };
 
+/* Complains of words after `quern command` and returns -1.  format has one %s. */
+int options_misuse(const char *command, const char *format, const char *word);
+
+/* After getopt: the option whose value is there but empty, as of --work '' and --work=, or NULL. */
+const char *options_empty(char **argv);
+
 /* 0; 1 when help was asked for and printed; -1 after a complaint on standard error. */
 int options_read(struct options *options, int argc, char **argv);
 

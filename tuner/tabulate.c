@@ -8,6 +8,7 @@
 #include "fail.h"
 #include "mca.h"
 #include "models.h"
+#include "options.h"
 #include "process.h"
 #include "record.h"
 #include "tabulate.h"
@@ -54,10 +55,7 @@ struct table {
 
 static int misuse(const char *format, const char *word)
 {
-	fputs("quern: cost: ", stderr);
-	fprintf(stderr, format, word);
-	fputs("; see quern cost --help\n", stderr);
-	return -1;
+	return options_misuse("cost", format, word);
 }
 
 /* ---- options ---- */
@@ -99,9 +97,8 @@ static int set_option(struct table *table, int option, char **argv)
 {
 	long number;
 
-	if (optarg && !*optarg) /* --work '' or --work= ? */
-		return misuse("option '%s' needs a value",
-			      argv[optind - (optarg == argv[optind - 1] ? 2 : 1)]);
+	if (options_empty(argv))
+		return misuse("option '%s' needs a value", options_empty(argv));
 	switch (option) {
 	case 'c': return set_cores(table, optarg);
 	case 'C':
