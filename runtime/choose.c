@@ -136,16 +136,13 @@ static int similar_tokens(long a, long b)
 	return (a == 1) == (b == 1) && a <= 4 * b && b <= 4 * a;
 }
 
-/*
- * Distance of a default, which is for so many tokens and more.  The wider ISA goes first unless its kernel is for
- * far more tokens: an ISA may have nothing of its own for one (i8mm has matrix products alone).
- */
+/* Distance of a default.  The wider ISA goes first. */
 static double default_distance(const struct qn_choice *c, const struct qn_case *what,
 			       const struct qn_kernel *kernel)
 {
-	const double many = c->n_tokens >= 4 * what->n_tokens ? 1e6 : 0;
+	const double far_more = qn_is_for_far_more(c->n_tokens, what->n_tokens) ? 1e6 : 0;
 
-	return many + fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
+	return far_more + fabs(log((double)c->n_tokens / (double)what->n_tokens)) +
 	       padding(kernel, what->m) - 100.0 * kernel->isa->rank;
 }
 

@@ -53,4 +53,13 @@ const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t 
 const struct qn_kernel *qn_choose_by_name(const struct qn_registry *registry, const char *name,
 					  size_t n_bytes);
 
+/*
+ * Is a default that is for n tokens and more for far more than n_tokens?  Then it goes behind all that are not,
+ * of whatever ISA: one may have nothing of its own for one token (i8mm has matrix products alone).
+ */
+static inline int qn_is_for_far_more(long n, long n_tokens)
+{
+	return n >= 4 * n_tokens;
+}
+
 #endif

@@ -1,9 +1,9 @@
 /* known.c: entries that fit a place. */
-#include <limits.h>
 #include <math.h>
 
 #include "fail.h"
 #include "known.h"
+#include "runtime/choose.h"
 
 /* How much the ISA of a key needs, from 1; 0: the device does not have it. */
 static int isa_width(const struct known_place *place, const char *key)
@@ -33,13 +33,14 @@ size_t known_collect(const struct known_place *place, const struct record *recor
 		     const char **keys, size_t n, size_t max, int to_front)
 {
 	double nearest = 0;
-	int widest = INT_MIN;
+	int widest = 0, is_far = 1;
 
 	for (size_t i = 0; record && i < record->n_entries && n < max; i++) {
 		const struct record_entry *entry = &record->entries[i];
-		int width = isa_width(place, entry->key), rank;
-		double far =
-			fabs(log((double)(entry->n > 0 ? entry->n : 1) / (double)place->n_tokens));
+		const long n_tokens = entry->n > 0 ? entry->n : 1;
+		const int width = isa_width(place, entry->key);
+		const int far_more = qn_is_for_far_more(n_tokens, place->n_tokens);
+		const double far = fabs(log((double)n_tokens / (double)place->n_tokens));
 		size_t j = 0;
 
 		if (place->core && entry->core && entry->core != place->core)
@@ -52,11 +53,13 @@ size_t known_collect(const struct known_place *place, const struct record *recor
 		if (j < n)
 			continue;
 		keys[n++] = entry->key;
-		rank = entry->n >= 4 * place->n_tokens ? width - 1000 : width;
-		if (to_front && (rank > widest || (rank == widest && far < nearest))) {
+		if (to_front && (far_more < is_far ||
+				 (far_more == is_far &&
+				  (width > widest || (width == widest && far < nearest))))) {
 			keys[n - 1] = keys[0];
 			keys[0] = entry->key;
-			widest = rank;
+			is_far = far_more;
+			widest = width;
 			nearest = far;
 		}
 	}

@@ -17,8 +17,8 @@ struct known_place {
 
 /*
  * Adds keys of the record's entries for this place to a list of n, each once, up to max; returns how
- * many there are then.  to_front: the widest ISA's first one for the nearest number of tokens, but
- * not for 4 times as many or more, comes to the front; it is what an untuned library takes.  Keys belong to the record.
+ * many there are then.  to_front: what an untuned library takes comes to the front, the widest ISA's
+ * first one for the nearest number of tokens, as qn_choose has it.  Keys belong to the record.
  */
 size_t known_collect(const struct known_place *place, const struct record *record,
 		     const char **keys, size_t n, size_t max, int to_front);
