@@ -42,8 +42,9 @@ function family.check_act(act)
 end
 
 -- The parameters that this family has for a format and ISA, each {name, tile, values, ordered, usual}; values may
--- be a function of the two, usual one of the format; nil where there is nothing to choose.  A value that is the usual one is not spelled
--- in keys and names, so that a parameter may come later than results that know nothing of it.
+-- be a function of the two, nil where there is nothing to choose, and usual one of the format.  A value that is
+-- the usual one is not spelled in keys and names, so that a parameter may come later than results that know
+-- nothing of it.
 local function parameters(fam, fmt, row)
   local list = {}
   for _, p in ipairs(fam.parameters) do

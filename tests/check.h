@@ -48,4 +48,10 @@ static inline uint64_t check_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
+/* From -1 to 1. */
+static inline float check_float(uint64_t *state)
+{
+	return (float)((double)(check_random(state) >> 11) * 0x1p-52 - 1);
+}
+
 #endif

@@ -11,11 +11,6 @@
 #include "kernel.h"
 #include "quern.h"
 
-static float next_float(uint64_t *seed)
-{
-	return (float)((double)(check_random(seed) >> 11) * 0x1p-52 - 1);
-}
-
 #define M1 100
 #define M2 33
 #define K 172
@@ -31,11 +26,11 @@ static void fill_product(struct product *p)
 
 	for (int r = 0; r < M1 + M2; r++) {
 		for (int k = 0; k < K; k++)
-			p->w[r][k] = next_float(&seed);
+			p->w[r][k] = check_float(&seed);
 	}
 	for (int t = 0; t < N; t++) {
 		for (int k = 0; k < K; k++)
-			p->x[t][k] = next_float(&seed) * 3;
+			p->x[t][k] = check_float(&seed) * 3;
 	}
 }
 
@@ -197,7 +192,7 @@ static void test_type(struct quern_engine *engine, int i, const char *act, long 
 	quern_type_block(type, &block, &n_bytes);
 	fill_blocks(i, data, m * k / block, n_bytes, &seed);
 	for (int t = 0; t < n * k; t++)
-		x[t / k][t % k] = next_float(&seed);
+		x[t / k][t % k] = check_float(&seed);
 	if (!CHECK(!quern_pack(engine, &matrix, &weights, &err)) ||
 	    !CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&matrix, 1, x[0], n,
 				   k, &out, &stride, &err)))
