@@ -100,7 +100,7 @@ lossy() {
 	sed "\$a max_nmse: $2" "$dir/config.yaml" >"$dir/$1/c.yaml"
 	"$QUERN" tune -b 100 -d "$dir/fake.yaml" -o "$dir/$1/r.yaml" "$dir/$1/c.yaml" \
 		>"$dir/$1/out" 2>&1 || fail "$1: exit $?: $(tail -n 3 "$dir/$1/out")"
-	n_lossy=$(grep -c 'point:.* ADDS: ' "$dir/$1/r.yaml")
+	n_lossy=$(grep -c '^  point:.* ADDS: ' "$dir/$1/r.yaml")
 	n_all=$(grep -c '^  kernel: ' "$dir/$1/r.yaml")
 }
 lossy rough 1e-4

@@ -78,6 +78,30 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 	return status < 0 ? -1 : 0;
 }
 
+/* Those that did not win, each with its time over the winner's. */
+static void list_finalists(struct pass *pass, const struct race_runner *runners,
+			   const struct race_verdict *verdicts, size_t n, size_t winner,
+			   struct record_entry *entry)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct race_runner *one = &runners[i];
+		double ratios[RACE_MAX_ROUNDS];
+		struct record_finalist *finalist;
+
+		if (i == winner)
+			continue;
+		for (int round = 0; round < one->n; round++)
+			ratios[round] = exp(one->log_ns[round] - runners[winner].log_ns[round]);
+		finalist = record_add_finalist(entry);
+		strcpy(finalist->kernel, pass_name(pass, one));
+		strcpy(finalist->key, search_candidate(pass->search, (size_t)one->id)->point.key);
+		stats_interval(ratios, (size_t)one->n, 0.05, &finalist->ratio_low,
+			       &finalist->ratio_high);
+		finalist->ratio = stats_median(ratios, (size_t)one->n);
+		finalist->is_equivalent = verdicts[i].is_equivalent;
+	}
+}
+
 /* The entry of a runner as the winner. */
 static int fill_entry(struct pass *pass, const struct race_runner *runners,
 		      const struct race_verdict *verdicts, size_t n, size_t winner, size_t base,
@@ -122,6 +146,7 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 		if (i != winner && verdicts[i].is_equivalent)
 			record_add_equivalent(entry, pass_name(pass, &runners[i]));
 	}
+	list_finalists(pass, runners, verdicts, n, winner, entry);
 	return 0;
 }
 

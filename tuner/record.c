@@ -24,6 +24,10 @@
 	{ \
 		name, RECORD_##kind, offsetof(struct type, path), RECORD_##needs, 1 \
 	}
+#define FINALIST(kind, name, path) \
+	{ \
+		name, RECORD_##kind, offsetof(struct record_finalist, path), 0, 0 \
+	}
 #define ESTIMATE(kind, name) \
 	{ \
 #name, RECORD_##kind, offsetof(struct record_estimate, name), 0, 0 \
@@ -116,6 +120,15 @@ const struct record_field record_entry_fields[] = {
 	{0},
 };
 
+const struct record_field record_finalist_fields[] = {
+	FINALIST(NAME, "kernel", kernel),
+	FINALIST(DOUBLE, "ratio", ratio),
+	FINALIST(DOUBLE, "low", ratio_low),
+	FINALIST(DOUBLE, "high", ratio_high),
+	FINALIST(BOOL, "equivalent", is_equivalent),
+	{0},
+};
+
 const struct record_field record_estimate_fields[] = {
 	ESTIMATE(DOUBLE, cycles_per_weight),
 	ESTIMATE(DOUBLE, default_cycles_per_weight),
@@ -168,6 +181,14 @@ void record_add_equivalent(struct record_entry *entry, const char *name)
 	entry->equivalent[entry->n_equivalent++] = fail_text("%s", name);
 }
 
+struct record_finalist *record_add_finalist(struct record_entry *entry)
+{
+	entry->finalists =
+		fail_grow(entry->finalists, entry->n_finalists, sizeof(*entry->finalists));
+	memset(&entry->finalists[entry->n_finalists], 0, sizeof(*entry->finalists));
+	return &entry->finalists[entry->n_finalists++];
+}
+
 void record_add_counter(struct record_entry *entry, const char *name, double value)
 {
 	entry->counters = fail_grow(entry->counters, entry->n_counters, sizeof(*entry->counters));
@@ -195,6 +216,7 @@ void record_clear_entry(struct record_entry *entry)
 	for (size_t j = 0; j < entry->n_equivalent; j++)
 		free(entry->equivalent[j]);
 	free(entry->equivalent);
+	free(entry->finalists);
 	for (size_t j = 0; j < entry->n_counters; j++)
 		free(entry->counters[j].name);
 	free(entry->counters);
@@ -339,6 +361,17 @@ static void write_entry(struct yaml_out *out, const struct record_entry *entry)
 		yaml_out_list(out, 1);
 		for (size_t i = 0; i < entry->n_equivalent; i++)
 			yaml_out_text(out, entry->equivalent[i]);
+		yaml_out_end_list(out);
+	}
+	if (entry->n_finalists) {
+		yaml_out_text(out, "finalists");
+		yaml_out_list(out, 0);
+		for (size_t i = 0; i < entry->n_finalists; i++) {
+			yaml_out_map(out, 1);
+			write_fields(out, record_finalist_fields, &entry->finalists[i], 0);
+			write_point(out, entry->finalists[i].key);
+			yaml_out_end_map(out);
+		}
 		yaml_out_end_list(out);
 	}
 	if (entry->n_counters) {

@@ -13,6 +13,9 @@
  * What the thermal gate did is in the protocol: `thermal: {cool_downs: 3, seconds: 41,
  * baselines: 1}`.
  *
+ * `finalists` are the others of the final, each with its time over the winner's, so that what is
+ * chosen for several cases at once (choice of few kernels) needs no new measurement.
+ *
  * Where nothing was measured but estimated (quern tune --estimate) the file and each such entry say
  * so, the entry in the place of all that a measured one has:
  *
@@ -43,6 +46,14 @@ struct record_estimate {
 	char bottleneck[128];
 };
 
+/* One that took part in the final of an entry and did not win it. */
+struct record_finalist {
+	char kernel[64];
+	char key[512];
+	double ratio, ratio_low, ratio_high; /* its time over the winner's, paired; 95 % interval */
+	int is_equivalent;                   /* shown to be as good: within 1.5 % of the best */
+};
+
 struct record_entry {
 	char format[32];
 	int is_default;   /* no shape and no measurements */
@@ -64,6 +75,8 @@ struct record_entry {
 	long samples, flagged;
 	char **equivalent; /* names, without the winner's */
 	size_t n_equivalent;
+	struct record_finalist *finalists; /* without the winner */
+	size_t n_finalists;
 	struct record_value *counters; /* of one call */
 	size_t n_counters;
 };
@@ -135,6 +148,7 @@ struct record_entry *record_add_entry(struct record *record);
 struct record_ceiling *record_add_ceiling(struct record *record);
 void record_add_failure(struct record *record, const char *point, const char *reason);
 void record_add_equivalent(struct record_entry *entry, const char *name);
+struct record_finalist *record_add_finalist(struct record_entry *entry);
 void record_add_counter(struct record_entry *entry, const char *name, double value);
 
 #endif

@@ -176,6 +176,34 @@ static int read_point(const struct reader *in, const struct yaml_node *node, cha
 	return 0;
 }
 
+static int read_finalist_more(const struct reader *in, const char *key,
+			      const struct yaml_node *node, void *base)
+{
+	struct record_finalist *finalist = base;
+
+	if (strcmp(key, "point"))
+		return 0;
+	return read_point(in, node, finalist->key, sizeof(finalist->key)) < 0 ? -1 : 1;
+}
+
+static int read_finalists(const struct reader *in, const struct yaml_node *node,
+			  struct record_entry *entry)
+{
+	if (node->kind != YAML_SEQUENCE)
+		return yaml_complain(in->yaml, node, in->err, "'finalists' must be a list");
+	for (size_t i = 0; i < node->n; i++) {
+		struct record_finalist *one = record_add_finalist(entry);
+
+		if (read_mapping(in, node->items[i], "a finalist", record_finalist_fields,
+				 read_finalist_more, one) < 0)
+			return -1;
+		if (!*one->kernel || !*one->key || !(one->ratio > 0))
+			return yaml_complain(in->yaml, node->items[i], in->err,
+					     "a finalist needs kernel, point and a ratio above 0");
+	}
+	return 0;
+}
+
 static int read_entry_more(const struct reader *in, const char *key, const struct yaml_node *node,
 			   void *base)
 {
@@ -202,6 +230,8 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 	}
 	if (!strcmp(key, "point"))
 		return read_point(in, node, entry->key, sizeof(entry->key)) < 0 ? -1 : 1;
+	if (!strcmp(key, "finalists"))
+		return read_finalists(in, node, entry) < 0 ? -1 : 1;
 	if (!strcmp(key, "equivalent")) {
 		if (node->kind != YAML_SEQUENCE)
 			return yaml_complain(in->yaml, node, in->err,
