@@ -258,6 +258,21 @@ function space:count()
   return #self.points, self.n_default
 end
 
+-- All points as a text, for whoever looks at many.  First the parameters, those with ordered values with a "+":
+-- "RV+ UNPACK COMPILER"; then for each point whether it is exact or lossy and its values, the usual ones, too:
+-- "exact 4 shift default".
+function space:table()
+  local lines, words = {}, {}
+  for _, p in ipairs(self.params) do words[#words + 1] = p.name .. (p.ordered and "+" or "") end
+  lines[1] = table.concat(words, " ")
+  for _, point in ipairs(self.points) do
+    words = { family.is_lossy(self.family, point) and "lossy" or "exact" }
+    for _, p in ipairs(self.params) do words[#words + 1] = tostring(point[p.name]) end
+    lines[#lines + 1] = table.concat(words, " ")
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
 -- Name, key, whether it is lossy, what compiles it, and the tokens of a pass.
 function space:point(i)
   local point = self.points[i]

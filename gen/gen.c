@@ -223,6 +223,7 @@ struct space_call {
 	long index; /* in and out, from 0 */
 	struct gen_point *point;
 	long *indices, max, n;
+	char *text;
 };
 
 /* Pushes the space's method and the space. */
@@ -388,6 +389,23 @@ int gen_space_point(struct gen_space *space, long index, struct gen_point *point
 	if (check_range(space, index, err) < 0)
 		return -1;
 	return state_call(space->gen->state, point_body, &args, err);
+}
+
+static int table_body(lua_State *lua)
+{
+	struct space_call *args = lua_touserdata(lua, 1);
+
+	push_method(lua, args->space, "table");
+	lua_call(lua, 1, 1);
+	args->text = duplicate_text(lua, -1, "the table of a space");
+	return 0;
+}
+
+char *gen_space_table(struct gen_space *space, struct gen_error *err)
+{
+	struct space_call args = {.space = space};
+
+	return state_call(space->gen->state, table_body, &args, err) < 0 ? NULL : args.text;
 }
 
 static int neighbours_body(lua_State *lua)

@@ -54,6 +54,12 @@ long gen_space_count_default(const struct gen_space *space);
 int gen_space_point(struct gen_space *space, long index, struct gen_point *point,
 		    struct gen_error *err);
 /*
+ * All points as a text, malloc'ed: a line with the names of the parameters, "+" after those whose
+ * values have an order ("RV+ UNPACK COMPILER"), then a line for each point, whether it is exact or
+ * lossy and its values ("exact 4 shift default").
+ */
+char *gen_space_table(struct gen_space *space, struct gen_error *err);
+/*
  * Indices of legal points that differ in one parameter; for ordered parameters the next value on
  * either side only; first the same kernel by the other compiler.  Returns how many, at most max.
  */

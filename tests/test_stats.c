@@ -6,6 +6,8 @@
 #include "tuner/race.h"
 #include "tuner/stats.h"
 
+#define MARGINS {0.30, 0.15, 0.10, 0.07, 0.05}, 5
+
 static void test_median(void)
 {
 	double odd[] = {5, 1, 3}, even[] = {4, 1, 3, 2}, one[] = {7};
@@ -126,7 +128,8 @@ static void test_race(uint64_t seed)
 		if (runners[i].id == 11)
 			CHECK(runners[i].out);
 	}
-	left = race_run(runners, 40, 5, 8, seed, sample, NULL, &track);
+	left = race_run(runners, 40, &(struct race_rules){5, 8, MARGINS}, seed, sample, NULL,
+			&track);
 	CHECK(left >= 8 && left < 20);
 	for (long i = 0; i < left; i++) {
 		CHECK(!runners[i].out && runners[i].n == 5);
@@ -154,7 +157,7 @@ static void test_kinds(void)
 	enter(runners, 20);
 	for (int i = 0; i < 20; i++)
 		runners[i].kind = i % 2;
-	left = race_run(runners, 20, 5, 2, 9, sample, NULL, &track);
+	left = race_run(runners, 20, &(struct race_rules){5, 2, MARGINS}, 9, sample, NULL, &track);
 	CHECK(left > 0);
 	for (long i = 0; i < left; i++) {
 		n[runners[i].kind]++;
@@ -180,7 +183,8 @@ static void test_repeat(void)
 		struct race_runner *runners = turn ? b : a;
 
 		enter(runners, 12);
-		race_run(runners, 12, 4, 8, 77, sample, NULL, &track);
+		race_run(runners, 12, &(struct race_rules){4, 8, MARGINS}, 77, sample, NULL,
+			 &track);
 	}
 	for (int i = 0; i < 12; i++)
 		CHECK(a[i].id == b[i].id && a[i].n == b[i].n && a[i].score == b[i].score);
@@ -200,7 +204,8 @@ static int run_final(uint64_t seed, int n_rounds, int *n_equivalent)
 	int wrong = 0;
 
 	enter(runners, 9);
-	CHECK(race_run(runners, 9, n_rounds, 9, seed, sample, NULL, &track) == 9);
+	CHECK(race_run(runners, 9, &(struct race_rules){.n_rounds = n_rounds}, seed, sample, NULL,
+		       &track) == 9);
 	while (runners[base].id != 0)
 		base++;
 	best = race_judge(runners, 9, base, verdicts);

@@ -23,10 +23,11 @@
 
 /* How much to do; from --budget. */
 struct contest_effort {
-	long n_random;     /* random candidates of a format */
-	int n_generations; /* races with neighbours */
-	int n_carry;       /* candidates that every case gets */
-	int first_rounds, case_rounds, final_rounds, least_rounds;
+	long n_random; /* random candidates of a search's first race */
+	int n_carry;   /* candidates that every case gets */
+	int case_rounds, final_rounds, least_rounds;
+	int n_llc;        /* cold weights: how often the last-level cache */
+	long n_estimates; /* candidates of a search, where nothing is measured */
 };
 
 /* One reading of the ceilings. */
@@ -57,6 +58,11 @@ struct contest_final {
 	size_t n;
 };
 
+enum contest_strategy {
+	CONTEST_RACE,      /* races of random points and of what is near the leaders */
+	CONTEST_EXHAUSTIVE /* every legal point, 30 samples each */
+};
+
 struct contest {
 	struct gen *gen;
 	const struct config *config;
@@ -72,7 +78,9 @@ struct contest {
 	unsigned long long seed;
 	long long cold_bytes;
 	struct contest_effort effort;
-	double deadline;             /* in seconds of journal_elapsed */
+	enum contest_strategy strategy;
+	const char *spaces; /* a folder for what the exhaustive strategy measures; NULL: none */
+	double deadline;    /* in seconds of journal_elapsed */
 	struct contest_cores *cores; /* fastest first */
 	size_t n_cores;
 	struct gate *gate;          /* NULL: none */

@@ -6,6 +6,7 @@
 #include "fail.h"
 #include "final.h"
 #include "stats.h"
+#include "strategy.h"
 
 #define N_ELITES 8
 
@@ -30,22 +31,27 @@ static int prefer(const struct pass *pass, const struct race_runner *a, const st
 		better = (int)y->point.compiler - (int)x->point.compiler;
 	if (!better)
 		better = is_chosen(record, x->point.name) - is_chosen(record, y->point.name);
+	if (!better)
+		better = (y->n_text > x->n_text) - (y->n_text < x->n_text);
 	return better ? better : strcmp(y->point.name, x->point.name);
 }
 
 /*
- * Among those that are as good as the best and not behind the default: one of the widest instruction
- * set, whose layout kernels for more tokens can read as well; then one that needs no second compiler;
- * then a kernel that won another case, then the first by name, so that winners are few and do not
- * change from run to run.
+ * The default where it is as good as the best or none is shown to be faster.  Else, among those that
+ * are shown to be as good as the best and to beat the default: one of the widest instruction set, whose
+ * layout kernels for more tokens can read as well; then one that needs no second compiler; then a kernel
+ * that won another case, then the shorter one, then the first by name, so that winners are few and do
+ * not change from run to run.
  */
 static size_t choose(const struct pass *pass, const struct race_runner *runners,
-		     const struct race_verdict *verdicts, size_t n, size_t best, size_t base)
+		     const struct race_verdict *verdicts, size_t n, size_t base)
 {
-	size_t winner = verdicts[best].over_base > 1 && base < n ? base : best;
+	size_t winner = race_choose(verdicts, n, base);
 
+	if (base < n && (winner == base || verdicts[base].is_equivalent))
+		return base;
 	for (size_t i = 0; i < n; i++) {
-		if (verdicts[i].is_equivalent && verdicts[i].over_base <= 1 &&
+		if (verdicts[i].is_equivalent && (base >= n || verdicts[i].beats_base) &&
 		    prefer(pass, &runners[i], &runners[winner]) > 0)
 			winner = i;
 	}
@@ -78,28 +84,21 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 	return status < 0 ? -1 : 0;
 }
 
-/* Those that did not win, each with its time over the winner's. */
-static void list_finalists(struct pass *pass, const struct race_runner *runners,
-			   const struct race_verdict *verdicts, size_t n, size_t winner,
-			   struct record_entry *entry)
+/* One that did not win, with its time over the winner's in the rounds that both ran. */
+static void add_finalist(struct pass *pass, const struct race_runner *one,
+			 const struct race_runner *winner, int is_equivalent,
+			 struct record_entry *entry)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct race_runner *one = &runners[i];
-		double ratios[RACE_MAX_ROUNDS];
-		struct record_finalist *finalist;
+	struct record_finalist *finalist = record_add_finalist(entry);
+	double ratios[RACE_MAX_ROUNDS];
 
-		if (i == winner)
-			continue;
-		for (int round = 0; round < one->n; round++)
-			ratios[round] = exp(one->log_ns[round] - runners[winner].log_ns[round]);
-		finalist = record_add_finalist(entry);
-		strcpy(finalist->kernel, pass_name(pass, one));
-		strcpy(finalist->key, search_candidate(pass->search, (size_t)one->id)->point.key);
-		stats_interval(ratios, (size_t)one->n, 0.05, &finalist->ratio_low,
-			       &finalist->ratio_high);
-		finalist->ratio = stats_median(ratios, (size_t)one->n);
-		finalist->is_equivalent = verdicts[i].is_equivalent;
-	}
+	for (int round = 0; round < one->n; round++)
+		ratios[round] = exp(one->log_ns[round] - winner->log_ns[round]);
+	strcpy(finalist->kernel, pass_name(pass, one));
+	strcpy(finalist->key, search_candidate(pass->search, (size_t)one->id)->point.key);
+	stats_interval(ratios, (size_t)one->n, 0.05, &finalist->ratio_low, &finalist->ratio_high);
+	finalist->ratio = stats_median(ratios, (size_t)one->n);
+	finalist->is_equivalent = is_equivalent;
 }
 
 /* The entry of a runner as the winner. */
@@ -145,8 +144,9 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 	for (size_t i = 0; i < n; i++) {
 		if (i != winner && verdicts[i].is_equivalent)
 			record_add_equivalent(entry, pass_name(pass, &runners[i]));
+		if (i != winner)
+			add_finalist(pass, &runners[i], one, verdicts[i].is_equivalent, entry);
 	}
-	list_finalists(pass, runners, verdicts, n, winner, entry);
 	return 0;
 }
 
@@ -166,6 +166,11 @@ static long final_rounds(const struct pass *pass, size_t n, size_t n_cases_left)
 /* Sorted by the case's own race: at most N_ELITES of a kind and the default are left. */
 static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 {
+	struct race_rules rules = {
+		.n_elites = N_ELITES,
+		.margins = {0.30, 0.15, 0.10, 0.07, 0.05},
+		.n_margins = 5,
+	};
 	size_t left = 0, kept = 0, n_kind[RACE_KINDS] = {0};
 	long rounds;
 	char what[192];
@@ -177,8 +182,8 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 			&rounds) < 0)
 		return -1;
 	pass->stage = "race";
-	if (race_run(runners, n, (int)rounds, N_ELITES, pass_seed(pass, "race"), pass_sample,
-		     pass_over, pass) < 0)
+	rules.n_rounds = (int)rounds;
+	if (race_run(runners, n, &rules, pass_seed(pass, "race"), pass_sample, pass_over, pass) < 0)
 		return -1;
 	while (left < n && !runners[left].out)
 		left++;
@@ -236,16 +241,25 @@ static int keep_final(struct pass *pass, const struct race_runner *runners,
 	return 0;
 }
 
-/* The entry of the best of n runners, which all are of one kind; base may lie behind them. */
-static int finish_kind(struct pass *pass, const struct race_runner *runners, size_t n, size_t base)
+/*
+ * The entry of the best of n runners, which all are of one kind; base may lie behind them.  dropped: of
+ * all kinds, by the final.
+ */
+static int finish_kind(struct pass *pass, const struct race_runner *runners, size_t n, size_t base,
+		       const struct race_runner *dropped, size_t n_dropped)
 {
 	struct contest *contest = pass->contest;
 	struct race_verdict verdicts[PASS_MAX_CARRY + 1];
-	size_t best = race_judge(runners, n, base, verdicts);
-	size_t winner = choose(pass, runners, verdicts, n, best, base);
+	size_t winner;
 	struct record_entry *entries[PASS_MAX_CARRY + 1] = {0}, *entry;
 
+	race_judge(runners, n, base, verdicts);
+	winner = choose(pass, runners, verdicts, n, base);
 	entry = entries[winner] = record_add_entry(contest->record);
+	for (size_t i = 0; i < n_dropped; i++) {
+		if (dropped[i].kind == runners[winner].kind && dropped[i].n > 0)
+			add_finalist(pass, &dropped[i], &runners[winner], 0, entry);
+	}
 	if (fill_entry(pass, runners, verdicts, n, winner, base, entry) < 0 ||
 	    (contest->sustained_s > 0 &&
 	     keep_final(pass, runners, verdicts, n, winner, base, entries) < 0) ||
@@ -269,39 +283,44 @@ static int by_kind(const void *a, const void *b)
 }
 
 /* An entry for the best exact kernel and, where lossy ones ran beside, one for the best of them. */
-static int finish_case(struct pass *pass, struct race_runner *runners, size_t n)
+static int finish_case(struct pass *pass, struct race_runner *runners, size_t n, size_t n_all)
 {
+	const struct race_runner *dropped = runners + n;
+	const size_t n_dropped = n_all - n;
 	size_t n_lossy = 0, base;
 
 	qsort(runners, n, sizeof(*runners), by_kind);
 	while (n_lossy < n && runners[n_lossy].kind)
 		n_lossy++;
 	base = find_base(runners, n, pass->base, n_lossy);
-	if (n_lossy < n && finish_kind(pass, runners + n_lossy, n - n_lossy, base - n_lossy) < 0)
+	if (n_lossy < n && finish_kind(pass, runners + n_lossy, n - n_lossy, base - n_lossy,
+				       dropped, n_dropped) < 0)
 		return -1;
-	return n_lossy ? finish_kind(pass, runners, n_lossy, base) : 0;
+	return n_lossy ? finish_kind(pass, runners, n_lossy, base, dropped, n_dropped) : 0;
 }
 
 int final_run(struct pass *pass, size_t n_cases_left)
 {
 	struct race_runner runners[PASS_MAX_CARRY + 1];
 	size_t n = pass_enter(pass, runners, search_n(pass->search));
+	struct race_rules rules = strategy_final;
 	char what[192];
-	long left, rounds;
+	long n_in, left, rounds;
 	int status;
 
-	if (pass_line_up(pass, runners, n) < 0 || (left = race_case(pass, runners, n)) < 0)
+	if (pass_line_up(pass, runners, n) < 0 || (n_in = race_case(pass, runners, n)) < 0)
 		return -1;
 	snprintf(what, sizeof(what), "final %ldx%ld n%ld %s", pass->place.m, pass->place.k,
 		 pass->place.n, pass->place.target);
-	if (pass_decide(pass, what, final_rounds(pass, (size_t)left, n_cases_left), &rounds) < 0)
+	if (pass_decide(pass, what, final_rounds(pass, (size_t)n_in, n_cases_left), &rounds) < 0)
 		return -1;
 	pass->stage = "final";
 	pass->n_flagged = fail_alloc(search_n(pass->search), sizeof(*pass->n_flagged));
 	pass->is_flagged = fail_alloc(search_n(pass->search), 1);
-	left = race_run(runners, (size_t)left, (int)rounds, (size_t)left, pass_seed(pass, "final"),
-			pass_sample, pass_over, pass);
-	status = left > 0 ? finish_case(pass, runners, (size_t)left) : (int)left;
+	rules.n_rounds = (int)rounds;
+	left = race_run(runners, (size_t)n_in, &rules, pass_seed(pass, "final"), pass_sample,
+			pass_over, pass);
+	status = left > 0 ? finish_case(pass, runners, (size_t)left, (size_t)n_in) : (int)left;
 	free(pass->n_flagged);
 	free(pass->is_flagged);
 	pass->n_flagged = NULL;

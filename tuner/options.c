@@ -37,21 +37,21 @@ static const char usage[] =
 
 static const struct contest_effort quick = {
 	.n_random = 26,
-	.n_generations = 1,
 	.n_carry = 12,
-	.first_rounds = 4,
 	.case_rounds = 3,
 	.final_rounds = 25,
 	.least_rounds = 9,
+	.n_llc = 2,
+	.n_estimates = 100,
 };
 static const struct contest_effort normal = {
 	.n_random = 64,
-	.n_generations = 8,
 	.n_carry = 24,
-	.first_rounds = 5,
 	.case_rounds = 5,
-	.final_rounds = 25,
+	.final_rounds = 61,
 	.least_rounds = 15,
+	.n_llc = 4,
+	.n_estimates = 500,
 };
 
 static int set_budget(struct options *options, const char *text)
@@ -74,6 +74,19 @@ static int set_budget(struct options *options, const char *text)
 	}
 	snprintf(options->budget, sizeof(options->budget), "%s", text);
 	return 0;
+}
+
+static int set_strategy(struct options *options, const char *text)
+{
+	static const char *const names[] = {"race", "exhaustive"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!strcmp(text, names[i])) {
+			options->strategy = (enum contest_strategy)i;
+			return 0;
+		}
+	}
+	return -1;
 }
 
 int options_misuse(const char *command, const char *format, const char *word)
@@ -105,11 +118,24 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
 }
 
-enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES, AT, CORES, SUSTAINED };
+enum {
+	SEED = 256,
+	STRATEGY,
+	SPACES,
+	FRESH,
+	SEED_FROM,
+	COMPILER,
+	MAX_CANDIDATES,
+	AT,
+	CORES,
+	SUSTAINED
+};
 
 static const struct option long_options[] = {
 	{"budget", required_argument, NULL, 'b'},
 	{"seed", required_argument, NULL, SEED},
+	{"strategy", required_argument, NULL, STRATEGY},
+	{"spaces", required_argument, NULL, SPACES},
 	{"threads", required_argument, NULL, 't'},
 	{"cores", required_argument, NULL, CORES},
 	{"sustained", required_argument, NULL, SUSTAINED},
@@ -151,6 +177,11 @@ static int set_option(struct options *options, int option, char **argv)
 			return misuse("--jobs '%s' must be 1 to 64", optarg);
 		options->jobs = (int)number;
 		return 0;
+	case STRATEGY:
+		return set_strategy(options, optarg) < 0
+			       ? misuse("--strategy '%s' must be race or exhaustive", optarg)
+			       : 0;
+	case SPACES: options->spaces = optarg; return 0;
 	case 't': options->threads = optarg; return 0;
 	case CORES: options->cores = optarg; return 0;
 	case SUSTAINED:

@@ -14,6 +14,8 @@ struct options {
 	struct contest_effort effort;
 	unsigned long long seed;
 	int jobs, fresh;
+	enum contest_strategy strategy;
+	const char *spaces;    /* a folder for space files */
 	const char *seed_from; /* a results file whose winners go first */
 	const char *core;      /* to estimate for; NULL: a device is measured */
 	const char *compiler;  /* for estimates: "gcc", "clang" or "both" */

@@ -9,8 +9,6 @@
 #define MARGIN_EQUIVALENT 0.015
 #define ALPHA 0.05
 
-static const double margins[] = {0.30, 0.15, 0.10, 0.07, 0.05};
-
 int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, void *context)
 {
 	double best = INFINITY;
@@ -54,12 +52,17 @@ static int by_score(const void *a, const void *b)
 	return x->id - y->id;
 }
 
-static void shuffle(size_t *order, size_t n, uint64_t *state)
+void race_sort(struct race_runner *runners, size_t n)
+{
+	qsort(runners, n, sizeof(*runners), by_score);
+}
+
+void race_order(size_t *order, size_t n, uint64_t seed)
 {
 	for (size_t i = 0; i < n; i++)
 		order[i] = i;
 	for (size_t i = n; i > 1; i--) {
-		size_t j = (size_t)hash_below(state, (long)i), t = order[i - 1];
+		size_t j = (size_t)hash_below(&seed, (long)i), t = order[i - 1];
 
 		order[i - 1] = order[j];
 		order[j] = t;
@@ -75,14 +78,16 @@ static void set_score(struct race_runner *runner)
 }
 
 /* Sorts, drops; returns how many are left. */
-static size_t eliminate(struct race_runner *runners, size_t n, int round, size_t n_elites)
+static size_t eliminate(struct race_runner *runners, size_t n, int round,
+			const struct race_rules *rules)
 {
-	int last = sizeof(margins) / sizeof(*margins) - 1;
-	const double margin = log1p(margins[round < last ? round : last]);
+	const int last = rules->n_margins - 1;
+	const double margin =
+		last < 0 ? INFINITY : log1p(rules->margins[round < last ? round : last]);
 	const double *leaders[RACE_KINDS] = {0};
 	size_t n_before[RACE_KINDS] = {0}, left = 0;
 
-	qsort(runners, n, sizeof(*runners), by_score);
+	race_sort(runners, n);
 	while (left < n && !runners[left].out)
 		left++;
 	if (!left)
@@ -92,10 +97,10 @@ static size_t eliminate(struct race_runner *runners, size_t n, int round, size_t
 
 		if (!*leader)
 			*leader = &runners[i].score;
-		if (n_before[runners[i].kind]++ >= n_elites)
+		if (n_before[runners[i].kind]++ >= rules->n_elites)
 			runners[i].out = runners[i].score > **leader + margin && !runners[i].keep;
 	}
-	qsort(runners, n, sizeof(*runners), by_score);
+	race_sort(runners, n);
 	while (left && runners[left - 1].out)
 		left--;
 	return left;
@@ -125,7 +130,7 @@ static int run_round(struct race_runner *runners, const size_t *order, size_t n,
 	return 0;
 }
 
-long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
+long race_run(struct race_runner *runners, size_t n, const struct race_rules *rules, uint64_t seed,
 	      race_sample_fn *sample, race_over_fn *over, void *context)
 {
 	size_t *order = fail_alloc(n, sizeof(*order)), left = n;
@@ -133,18 +138,17 @@ long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elit
 
 	for (size_t i = 0; i < n; i++)
 		runners[i].n = 0;
-	for (int round = 0; round < n_rounds && left && status >= 0; round++) {
-		uint64_t state = seed + (uint64_t)round;
+	for (int round = 0; round < rules->n_rounds && left && status >= 0; round++) {
 		int n_before = 0;
 
-		shuffle(order, left, &state);
+		race_order(order, left, seed + (uint64_t)round);
 		do {
 			status = run_round(runners, order, left, round, sample, context);
 			if (!status && over)
 				status = over(context, round, n_before++);
 		} while (status > 0);
 		if (status >= 0)
-			left = eliminate(runners, left, round, n_elites);
+			left = eliminate(runners, left, round, rules);
 	}
 	free(order);
 	return status < 0 ? -1 : (long)left;
@@ -182,31 +186,60 @@ static size_t find_best(const struct race_runner *runners, size_t n)
 	return best;
 }
 
-size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
-		  struct race_verdict *verdicts)
+/* Marks of all but `self` where "not below by limit against other's times" is refuted. */
+static void refute(const struct race_runner *runners, size_t n, size_t self, const double *other,
+		   double limit, unsigned char *marks)
 {
-	size_t best = find_best(runners, n), n_rounds = (size_t)runners[0].n;
-	double *p = fail_alloc(n, sizeof(*p)), limit = log1p(MARGIN_EQUIVALENT);
+	const size_t n_rounds = (size_t)runners[0].n;
+	double *p = fail_alloc(n, sizeof(*p));
 	unsigned char *rejected = fail_alloc(n, 1);
 	size_t n_others = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		const double *mine = runners[i].log_ns;
 		size_t n_below = 0;
 
 		for (size_t round = 0; round < n_rounds; round++)
-			n_below += mine[round] - runners[best].log_ns[round] < limit;
-		verdicts[i].ratio = exp(stats_paired_median(mine, runners[best].log_ns, n_rounds));
-		verdicts[i].over_base =
-			exp(stats_paired_median(mine, runners[base].log_ns, n_rounds));
-		/* "Slower than that by the median" is what has to be refuted. */
-		if (i != best)
+			n_below += runners[i].log_ns[round] - other[round] < limit;
+		if (i != self)
 			p[n_others++] = stats_sign_p(n_below, n_rounds);
 	}
 	stats_holm(p, n_others, ALPHA, rejected);
 	for (size_t i = 0, j = 0; i < n; i++)
-		verdicts[i].is_equivalent = i == best || rejected[j++];
+		marks[i] = i != self && rejected[j++];
 	free(rejected);
 	free(p);
+}
+
+size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
+		  struct race_verdict *verdicts)
+{
+	const size_t best = find_best(runners, n), n_rounds = (size_t)runners[0].n;
+	unsigned char *is_equivalent = fail_alloc(n, 1), *beats_base = fail_alloc(n, 1);
+
+	refute(runners, n, best, runners[best].log_ns, log1p(MARGIN_EQUIVALENT), is_equivalent);
+	refute(runners, n, base, runners[base].log_ns, 0, beats_base);
+	for (size_t i = 0; i < n; i++) {
+		const double *mine = runners[i].log_ns;
+
+		verdicts[i].ratio = exp(stats_paired_median(mine, runners[best].log_ns, n_rounds));
+		verdicts[i].over_base =
+			exp(stats_paired_median(mine, runners[base].log_ns, n_rounds));
+		verdicts[i].is_equivalent = i == best || is_equivalent[i];
+		verdicts[i].beats_base = beats_base[i];
+	}
+	free(beats_base);
+	free(is_equivalent);
 	return best;
+}
+
+size_t race_choose(const struct race_verdict *verdicts, size_t n, size_t base)
+{
+	size_t choice = base;
+
+	for (size_t i = 0; i < n; i++) {
+		if ((verdicts[i].beats_base || base >= n) &&
+		    (choice >= n || verdicts[i].ratio < verdicts[choice].ratio))
+			choice = i;
+	}
+	return choice;
 }

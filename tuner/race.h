@@ -45,17 +45,35 @@ int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, voi
 typedef int race_over_fn(void *context, int round, int n_before);
 
 /*
- * n_rounds rounds; over may be NULL.  After each, those slower than the leader of their kind by more than the
- * margin of the round (30, 15, 10, 7, then 5 %) are out, but never the best n_elites of a kind;
- * n_elites = n drops nobody.  Survivors come first afterwards, by score.  Returns how many, or -1.
+ * How a race goes: rounds, and after each of them by how much of the leader's time a runner may be
+ * behind (the last margin holds for all further rounds); the best n_elites of a kind stay anyway.
  */
-long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
+struct race_rules {
+	int n_rounds;
+	size_t n_elites;
+	double margins[16];
+	int n_margins;
+};
+
+/*
+ * Runs the rounds; over may be NULL.  After each, those slower than the leader of their kind by more
+ * than the round's margin are out.  Survivors come first afterwards, by score.  Returns how many,
+ * or -1.
+ */
+long race_run(struct race_runner *runners, size_t n, const struct race_rules *rules, uint64_t seed,
 	      race_sample_fn *sample, race_over_fn *over, void *context);
+
+/* The order of n in a round: random, and always the same for a seed. */
+void race_order(size_t *order, size_t n, uint64_t seed);
+
+/* Those that are out go behind the others, these by score, equal ones by id. */
+void race_sort(struct race_runner *runners, size_t n);
 
 struct race_verdict {
 	double ratio;      /* median of the time over the best one's, paired by round */
 	int is_equivalent; /* shown to be within 1.5 % of the best (sign test, Holm) */
 	double over_base;  /* like ratio, over the base's time */
+	int beats_base;    /* shown to be faster than the base (sign test, Holm) */
 };
 
 /*
@@ -64,5 +82,11 @@ struct race_verdict {
  */
 size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
 		  struct race_verdict *verdicts);
+
+/*
+ * The one to choose by verdicts alone: the best of those that are shown to beat the base, else the
+ * base.  base = n: it did not take part in this race, any may win.
+ */
+size_t race_choose(const struct race_verdict *verdicts, size_t n, size_t base);
 
 #endif

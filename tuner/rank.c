@@ -182,9 +182,8 @@ static int prepare(struct rank *rank, struct gen_error *err)
 	const struct options *options = rank->options;
 
 	rank->model = models_find(options->core);
-	rank->max_candidates = options->max_candidates             ? options->max_candidates
-			       : options->effort.n_generations > 1 ? 500
-								   : 100;
+	rank->max_candidates = options->max_candidates ? options->max_candidates
+						       : options->effort.n_estimates;
 	rank->gen = gen_open(rank->home, err);
 	if (!rank->gen ||
 	    request_config(options, rank->home, rank->gen, &rank->config, &rank->is_misused, err) <

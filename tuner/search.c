@@ -14,6 +14,7 @@ struct space {
 	long wanted;    /* random points still to be drawn from it */
 	char fixed
 		[32]; /* " PF=4096", what its points have; empty: nothing is fixed, or no point seen */
+	long first; /* of its points in the table of all */
 };
 
 struct search {
@@ -29,6 +30,8 @@ struct search {
 	size_t n_spaces;
 	struct search_candidate *list;
 	size_t n;
+	struct points points; /* empty until asked for */
+	int has_points;
 };
 
 static int open_spaces(struct search *search, const struct config *config, const char *act,
@@ -90,6 +93,7 @@ void search_close(struct search *search)
 		free(search->list[i].text);
 	for (size_t i = 0; i < search->n_spaces; i++)
 		gen_space_close(search->spaces[i].space);
+	points_free(&search->points);
 	free(search->list);
 	free(search->spaces);
 	free(search);
@@ -169,6 +173,7 @@ static int add_point(struct search *search, struct space *space, long index, str
 	one.text = gen_emit(search->gen, one.point.key, err);
 	if (!one.text)
 		return -1;
+	one.n_text = strlen(one.text);
 	one.fingerprint = compile_fingerprint(one.text, one.point.name, one.point.key);
 	for (size_t i = 0; i < search->n; i++) {
 		if (search->list[i].isa == one.isa &&
@@ -183,22 +188,30 @@ static int add_point(struct search *search, struct space *space, long index, str
 	return 1;
 }
 
-/* A key that is of no space here (another ISA) or no longer legal adds nothing. */
-static int add_key(struct search *search, const char *key, struct gen_error *err)
+/* The space and index of a key; NULL: it is of no space here (another ISA), or no longer legal. */
+static struct space *find_key(struct search *search, const char *key, long *index)
 {
 	struct gen_error ignored;
 
 	for (size_t i = 0; i < search->n_spaces; i++) {
 		struct space *space = &search->spaces[i];
 		size_t n = strlen(space->head);
-		long index;
 
 		if (strncmp(key, space->head, n) || (key[n] && key[n] != ' '))
 			continue;
-		index = gen_space_find(space->space, key, &ignored);
-		return index < 0 ? 0 : add_point(search, space, index, err);
+		*index = gen_space_find(space->space, key, &ignored);
+		return *index < 0 ? NULL : space;
 	}
-	return 0;
+	return NULL;
+}
+
+/* A key without a point adds nothing. */
+static int add_key(struct search *search, const char *key, struct gen_error *err)
+{
+	long index;
+	struct space *space = find_key(search, key, &index);
+
+	return space ? add_point(search, space, index, err) : 0;
 }
 
 /* 1: a new exact point; 0: none was found. */
@@ -354,6 +367,79 @@ int search_grow(struct search *search, int batch, const size_t *leaders, size_t 
 		if (!status)
 			status = keep_batch(search, question, first, err);
 	}
+	free(question);
+	return status < 0 ? -1 : 0;
+}
+
+/* ---- all points in one table ---- */
+
+/* How many points of a space, the first ones, may be drawn at random. */
+static long n_drawn(const struct search *search, const struct space *space)
+{
+	if (space->isa->is_replaced)
+		return 0;
+	for (size_t i = 0; i < search->n_spaces && !space->isa->n_features; i++) {
+		if (search->spaces[i].isa->n_features && gen_space_count(search->spaces[i].space))
+			return 0;
+	}
+	return gen_space_count_default(space->space);
+}
+
+const struct points *search_points(struct search *search, struct gen_error *err)
+{
+	if (search->has_points)
+		return &search->points;
+	for (size_t i = 0; i < search->n_spaces; i++) {
+		struct space *space = &search->spaces[i];
+		char *table = gen_space_table(space->space, err), *head;
+		int status;
+
+		if (!table)
+			return NULL;
+		space->first = search->points.n;
+		head = fail_text("FAMILY=%.*s ISA=%s", (int)strcspn(space->head + 7, " "),
+				 space->head + 7, space->isa->info.name);
+		status = points_add(&search->points, head, table, n_drawn(search, space));
+		free(head);
+		free(table);
+		if (status < 0) {
+			fail_set(err, "the table of the space '%s' is none", space->head);
+			return NULL;
+		}
+	}
+	points_finish(&search->points);
+	search->has_points = 1;
+	return &search->points;
+}
+
+long search_find(struct search *search, const char *key)
+{
+	long index;
+	const struct space *space = find_key(search, key, &index);
+
+	return space ? space->first + index : -1;
+}
+
+int search_add(struct search *search, int batch, const long *points, size_t n, long *candidates,
+	       struct gen_error *err)
+{
+	char *question = fail_text("batch %s %s n%ld %d%s", search->format, search->act,
+				   search->n_tokens, batch, search->where);
+	const size_t first = search->n;
+	int status = 0;
+
+	for (size_t i = 0; i < n && status >= 0; i++) {
+		size_t s = search->n_spaces - 1;
+
+		while (search->spaces[s].first > points[i])
+			s--;
+		status = add_point(search, &search->spaces[s], points[i] - search->spaces[s].first,
+				   err);
+		candidates[i] = status > 0 ? (long)search->n - 1 : -1;
+	}
+	/* For who reads the journal: a run that is taken up comes to the same points by itself. */
+	if (status >= 0 && !journal_find(search->journal, question))
+		status = keep_batch(search, question, first, err);
 	free(question);
 	return status < 0 ? -1 : 0;
 }

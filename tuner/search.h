@@ -15,6 +15,7 @@
 #include "config.h"
 #include "gen/gen.h"
 #include "journal.h"
+#include "points.h"
 
 /* An instruction set that the device has. */
 struct search_isa {
@@ -30,6 +31,7 @@ struct search_candidate {
 	long index; /* in its space */
 	const struct search_isa *isa;
 	char *text; /* emitted C; the owner may free it and set NULL */
+	size_t n_text;
 	uint64_t fingerprint;
 	char object[64]; /* of compile.h */
 	int failed;      /* does not compile, verify or run, or errs more than the config allows */
@@ -67,6 +69,23 @@ struct search_candidate *search_candidate(struct search *search, size_t i);
  */
 int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
 		 struct gen_error *err);
+
+/*
+ * All points of all spaces as one table, made when first asked for; NULL: the generator fails.
+ * Random points are to be drawn from what no other ISA replaces; the portable ISA counts where there
+ * is nothing else.
+ */
+const struct points *search_points(struct search *search, struct gen_error *err);
+
+/* The number in that table of a key's point; -1: of no space here, or not legal now. */
+long search_find(struct search *search, const char *key);
+
+/*
+ * Adds points of that table, all of one batch for the journal; candidates[i] becomes the candidate's
+ * index, or -1 where there is a candidate with the same text.
+ */
+int search_add(struct search *search, int batch, const long *points, size_t n, long *candidates,
+	       struct gen_error *err);
 
 /* Later batches: at most max new neighbours of the leaders, indices of candidates. */
 int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,

@@ -241,7 +241,8 @@ static int race_again(struct contest *contest, struct contest_final *final, stru
 	}
 	if (race_warm(runners, n, take_sample, &heat) < 0)
 		return -1;
-	left = race_run(runners, n, n_rounds, n, seed_of(&heat), take_sample, NULL, &heat);
+	left = race_run(runners, n, &(struct race_rules){.n_rounds = n_rounds}, seed_of(&heat),
+			take_sample, NULL, &heat);
 	if (left < 0)
 		return -1;
 	if (left > 0)

@@ -18,7 +18,7 @@
 #include "runtime/quern.h"
 #include "tune.h"
 
-#define PROTOCOL "1" /* of the search; a change makes earlier journals worthless */
+#define PROTOCOL "2" /* of the search; a change makes earlier journals worthless */
 
 /* Everything that a run opens. */
 struct run {
@@ -315,6 +315,8 @@ static void fill_contest(struct run *run)
 	run->contest.events = run->facts.events;
 	run->contest.seed = options->seed;
 	run->contest.effort = options->effort;
+	run->contest.strategy = options->strategy;
+	run->contest.spaces = options->spaces;
 	run->contest.sustained_s =
 		options->sustained_s >= 0 ? options->sustained_s : run->device.sustained_s;
 	if (run->device.thermal_gate)
@@ -322,8 +324,7 @@ static void fill_contest(struct run *run)
 					      options->seconds, &run->show, &run->record);
 	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
 	 */
-	run->contest.cold_bytes =
-		(options->effort.n_generations > 1 ? 4 : 2) * (long long)run->facts.llc_bytes;
+	run->contest.cold_bytes = options->effort.n_llc * (long long)run->facts.llc_bytes;
 }
 
 static void say_compilers(struct run *run)

@@ -1,0 +1,256 @@
+/* find.c: known points, strategies, and what they ask of the device. */
+#include "find.h"
+
+#include "bring.h"
+#include "fail.h"
+#include "known.h"
+#include "strategy.h"
+#include "survey.h"
+
+#define SEARCH_SHARE 0.5 /* of a format's time for finding candidates */
+
+/* Where no default is known, the first legal point of the widest ISA takes its part. */
+static int first_point(struct pass *pass, struct gen_point *point)
+{
+	struct contest *contest = pass->contest;
+	const struct config *config = contest->config;
+	int widest = 0;
+
+	for (size_t i = 0; i < contest->n_isas; i++) {
+		for (size_t f = 0; f < config->families.n; f++) {
+			int width = 1 + contest->isas[i].n_features, status = 0;
+			struct gen_space *space;
+
+			if (width <= widest)
+				continue;
+			space = gen_space_open(contest->gen, config->families.list[f], pass->format,
+					       pass->act, contest->isas[i].info.name, pass->place.n,
+					       0, 0, pass->err);
+			if (!space)
+				return -1;
+			if (gen_space_count(space) > 0) {
+				status = gen_space_point(space, 0, point, pass->err);
+				widest = width;
+			}
+			gen_space_close(space);
+			if (status < 0)
+				return -1;
+		}
+	}
+	return widest ? 0
+		      : fail_set(pass->err,
+				 "%s: no family of the config has a legal point on "
+				 "this device",
+				 pass->format);
+}
+
+#define MAX_KEYS 64
+
+/*
+ * Known good points: defaults, the first of which is what an untuned library takes, then seeds and
+ * earlier winners; how many, or -1.  point: for a key that no record has.
+ */
+static long collect_keys(struct pass *pass, const char **keys, struct gen_point *point)
+{
+	const struct contest *contest = pass->contest;
+	struct known_place place = {
+		.format = pass->format,
+		.act = pass->act,
+		.n_tokens = pass->place.n,
+		.isas = contest->isas,
+		.n_isas = contest->n_isas,
+	};
+	size_t n = known_collect(&place, contest->defaults, keys, 0, 32, 1);
+
+	if (!n) {
+		if (first_point(pass, point) < 0)
+			return -1;
+		keys[n++] = point->key;
+	}
+	n = known_collect(&place, contest->seeds, keys, n, 48, 0);
+	/* An interrupted run has left those of some cores, which others did not begin with. */
+	if (pass->place.cores)
+		place.core = (long)pass->place.cores->kind;
+	return (long)known_collect(&place, contest->earlier, keys, n, MAX_KEYS, 0);
+}
+
+/* The default, or where it fails the next that runs. */
+static void set_base(struct pass *pass)
+{
+	pass->base = 0;
+	while (search_candidate(pass->search, pass->base)->failed)
+		pass->base++;
+}
+
+/*
+ * Their numbers among the points; how many, or -1.  A run that is taken up begins with those of the
+ * journal: results files may have changed since, by this very run.
+ */
+static long list_known(struct pass *pass, long known[MAX_KEYS])
+{
+	const struct cores_class *at = pass->place.cores;
+	struct journal *journal = pass->contest->journal;
+	char *question = fail_text("known %s %s n%ld%s%s", pass->format, pass->act, pass->place.n,
+				   at ? " @" : "", at ? at->name : "");
+	char *text = NULL, *rest, *key;
+	long n = 0, n_keys;
+
+	if (journal_find(journal, question)) {
+		text = fail_text("%s", journal_find(journal, question));
+	} else {
+		const char *keys[MAX_KEYS];
+		struct gen_point point;
+		size_t n_bytes;
+		FILE *out = fail_check(open_memstream(&text, &n_bytes));
+
+		n_keys = collect_keys(pass, keys, &point);
+		for (long i = 0; i < n_keys; i++)
+			fprintf(out, "%s;", keys[i]);
+		fclose(out);
+		if (n_keys < 0 || journal_add(journal, question, text, pass->err) < 0)
+			n = -1;
+	}
+	for (rest = text; n >= 0 && n < MAX_KEYS && (key = strsep(&rest, ";"));) {
+		known[n] = *key ? search_find(pass->search, key) : -1;
+		n += known[n] >= 0;
+	}
+	free(text);
+	free(question);
+	return n;
+}
+
+/* ---- everything ---- */
+
+/* Known points first, then all others that the device has a use for. */
+static int survey_all(struct pass *pass)
+{
+	const struct points *points = search_points(pass->search, pass->err);
+	long known[MAX_KEYS], *list, *candidates, n;
+	int status;
+
+	if (!points || (n = list_known(pass, known)) < 0)
+		return -1;
+	list = fail_alloc((size_t)(n + points->n), sizeof(*list));
+	candidates = fail_alloc((size_t)(n + points->n), sizeof(*candidates));
+	memcpy(list, known, (size_t)n * sizeof(*list));
+	for (long i = 0; i < points->n; i++) {
+		if (points->is_drawn[i])
+			list[n++] = i;
+	}
+	status = search_add(pass->search, 0, list, (size_t)n, candidates, pass->err);
+	free(candidates);
+	free(list);
+	if (status < 0)
+		return -1;
+	status = bring_in(pass, 0);
+	if (status)
+		return status;
+	set_base(pass);
+	return survey_run(pass, pass->contest->spaces);
+}
+
+/* ---- races ---- */
+
+struct find {
+	struct pass *pass;
+	double begin, seconds;
+	long n_brought;
+	char stage[16];
+};
+
+static int bring(void *context, int step, const long *points, size_t n, long *ids)
+{
+	struct find *find = context;
+	struct pass *pass = find->pass;
+	const size_t first = search_n(pass->search);
+
+	if (search_add(pass->search, step, points, n, ids, pass->err) < 0 ||
+	    (search_n(pass->search) > first && bring_in(pass, first) < 0))
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (ids[i] >= 0 && search_candidate(pass->search, (size_t)ids[i])->failed)
+			ids[i] = -1;
+	}
+	find->n_brought += (long)n;
+	return 0;
+}
+
+static int line_up(void *context, int step, struct race_runner *runners, size_t n)
+{
+	struct find *find = context;
+
+	snprintf(find->stage, sizeof(find->stage), "race%d", step);
+	find->pass->stage = find->stage;
+	return pass_line_up(find->pass, runners, n);
+}
+
+static int sample(void *context, int id, int round, double *ns)
+{
+	return pass_sample(((struct find *)context)->pass, id, round, ns);
+}
+
+static int over(void *context, int round, int n_before)
+{
+	return pass_over(((struct find *)context)->pass, round, n_before);
+}
+
+/* By what a point has taken so far, compiling and all. */
+static int afford(void *context, int step, long n_wanted, long *n)
+{
+	struct find *find = context;
+	const struct cores_class *at = find->pass->place.cores;
+	const double now = pass_now(find->pass);
+	const double left = find->begin + SEARCH_SHARE * find->seconds - now;
+	const double each = (now - find->begin) / (double)(find->n_brought ? find->n_brought : 1);
+	char *what = fail_text("newcomers %d%s%s", step, at ? " @" : "", at ? at->name : "");
+	long fit = left <= 0 ? 0 : left > each * (double)n_wanted ? n_wanted : (long)(left / each);
+	int status = pass_decide(find->pass, what, fit, n);
+
+	free(what);
+	return status;
+}
+
+static void tell(void *context, const struct race_runner *runners, size_t n_left)
+{
+	(void)n_left;
+	pass_tell_best(((struct find *)context)->pass, &runners[0]);
+}
+
+static void carry(struct pass *pass, const struct strategy_result *result)
+{
+	pass->base = (size_t)result->base;
+	pass->n_carry = 0;
+	for (int kind = 0; kind < RACE_KINDS; kind++) {
+		for (int i = 0; i < result->n_elites[kind]; i++)
+			pass->carry[pass->n_carry++] = (size_t)result->elites[kind][i].id;
+	}
+}
+
+static int race_all(struct pass *pass, double begin, double seconds)
+{
+	const struct contest_effort *effort = &pass->contest->effort;
+	const struct points *points = search_points(pass->search, pass->err);
+	struct find find = {.pass = pass, .begin = begin, .seconds = seconds};
+	const struct strategy_world world = {&find, bring, line_up, sample, over, afford, tell};
+	struct strategy_constants constants = strategy_constants;
+	struct strategy_result result;
+	long known[MAX_KEYS], n_known;
+
+	if (!points || (n_known = list_known(pass, known)) < 0)
+		return -1;
+	constants.n_start = (int)effort->n_random;
+	if (strategy_run(points, &world, &constants, known, (size_t)n_known, effort->n_carry,
+			 pass_seed(pass, "search"), &result) < 0)
+		return -1;
+	if (result.base < 0)
+		return 1;
+	carry(pass, &result);
+	return 0;
+}
+
+int find_candidates(struct pass *pass, double begin, double seconds)
+{
+	if (pass->contest->strategy == CONTEST_EXHAUSTIVE)
+		return survey_all(pass);
+	return race_all(pass, begin, seconds);
+}
