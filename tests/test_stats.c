@@ -126,7 +126,7 @@ static void test_race(uint64_t seed)
 		if (runners[i].id == 11)
 			CHECK(runners[i].out);
 	}
-	left = race_run(runners, 40, 5, 8, seed, sample, NULL, &track);
+	left = race_run(runners, 40, 5, 8, seed, sample, NULL, NULL, &track);
 	CHECK(left >= 8 && left < 20);
 	for (long i = 0; i < left; i++) {
 		CHECK(!runners[i].out && runners[i].n == 5);
@@ -154,7 +154,7 @@ static void test_kinds(void)
 	enter(runners, 20);
 	for (int i = 0; i < 20; i++)
 		runners[i].kind = i % 2;
-	left = race_run(runners, 20, 5, 2, 9, sample, NULL, &track);
+	left = race_run(runners, 20, 5, 2, 9, sample, NULL, NULL, &track);
 	CHECK(left > 0);
 	for (long i = 0; i < left; i++) {
 		n[runners[i].kind]++;
@@ -180,7 +180,7 @@ static void test_repeat(void)
 		struct race_runner *runners = turn ? b : a;
 
 		enter(runners, 12);
-		race_run(runners, 12, 4, 8, 77, sample, NULL, &track);
+		race_run(runners, 12, 4, 8, 77, sample, NULL, NULL, &track);
 	}
 	for (int i = 0; i < 12; i++)
 		CHECK(a[i].id == b[i].id && a[i].n == b[i].n && a[i].score == b[i].score);
@@ -200,7 +200,7 @@ static int run_final(uint64_t seed, int n_rounds, int *n_equivalent)
 	int wrong = 0;
 
 	enter(runners, 9);
-	CHECK(race_run(runners, 9, n_rounds, 9, seed, sample, NULL, &track) == 9);
+	CHECK(race_run(runners, 9, n_rounds, 9, seed, sample, NULL, NULL, &track) == 9);
 	while (runners[base].id != 0)
 		base++;
 	best = race_judge(runners, 9, base, verdicts);

@@ -55,6 +55,8 @@ struct compile {
 	int is_assembly; /* candidates become assembly, not objects */
 	double seconds;
 	long count;
+	void (*idle)(void *context); /* NULL: nobody waits */
+	void *context;
 };
 
 /* Compiles one text that must compile (runtime, registry, ISA); object gets the name. */
@@ -346,6 +348,8 @@ int compile_items(struct compile *compile, struct compile_item *items, size_t n,
 			struct timespec pause = {0, 3000000};
 
 			nanosleep(&pause, NULL);
+			if (compile->idle)
+				compile->idle(compile->context);
 		}
 		if (!status)
 			status = watch_units(&queue, err);
@@ -478,6 +482,12 @@ struct compile *compile_open(const struct device *device, const char *home, cons
 		return compile;
 	free(compile);
 	return NULL;
+}
+
+void compile_set_idle(struct compile *compile, void (*idle)(void *context), void *context)
+{
+	compile->idle = idle;
+	compile->context = context;
 }
 
 void compile_to_assembly(struct compile *compile)

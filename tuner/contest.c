@@ -25,6 +25,7 @@ static int compile_new(struct pass *pass, size_t first)
 		items[i].compiler = one->point.compiler;
 	}
 	pass_show(pass, "compiling %zu kernels", n);
+	show_event_compile(pass->contest->show, pass->format, pass->act, n);
 	status = compile_items(pass->contest->compile, items, n, pass->err);
 	for (size_t i = 0; i < n; i++) {
 		struct search_candidate *one = search_candidate(pass->search, first + i);
@@ -139,7 +140,7 @@ static int race_batch(struct pass *pass, const char *stage, size_t first_new)
 	pass->n_carry = 0;
 	if (pass_line_up(pass, runners, n) == 0)
 		left = race_run(runners, n, effort->first_rounds, (size_t)effort->n_carry,
-				pass_seed(pass, stage), pass_sample, pass_over, pass);
+				pass_seed(pass, stage), pass_sample, pass_over, pass_told, pass);
 	for (long i = 0; i < left; i++) {
 		int *n_kind = &n_carried[runners[i].kind];
 
@@ -376,6 +377,7 @@ static int run_cases(struct pass *pass, size_t format, long n_tokens, size_t *n_
 		set_fractions(pass, n_entries, n_finals);
 		--*n_cases_left;
 		pass->contest->show->cases_done++;
+		pass_tell_entries(pass, n_entries);
 	}
 	return 0;
 }
@@ -400,7 +402,7 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens,
 	int status;
 
 	pass->deadline = begin + share;
-	*contest->show->best = 0;
+	show_forget_best(contest->show);
 	set_place(pass, first_shape(config, format), n_tokens, on->threads.list[0], on->cores);
 	status = find_candidates(pass, begin, share);
 	if (status > 0)

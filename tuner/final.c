@@ -178,7 +178,7 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 		return -1;
 	pass->stage = "race";
 	if (race_run(runners, n, (int)rounds, N_ELITES, pass_seed(pass, "race"), pass_sample,
-		     pass_over, pass) < 0)
+		     pass_over, pass_told, pass) < 0)
 		return -1;
 	while (left < n && !runners[left].out)
 		left++;
@@ -252,10 +252,6 @@ static int finish_kind(struct pass *pass, const struct race_runner *runners, siz
 	    count_events(pass, runners, n, entries) < 0)
 		return -1;
 	pass_tell_best(pass, &runners[winner]);
-	if (!contest->show->is_terminal)
-		show_say(contest->show, "%s %ldx%ld n%ld %s: %s %.1f us, %.1f GB/s, %.2fx",
-			 entry->format, entry->m, entry->k, entry->n, pass->place.target,
-			 entry->kernel, entry->median_us, entry->gbps, entry->speedup);
 	return 0;
 }
 
@@ -300,7 +296,7 @@ int final_run(struct pass *pass, size_t n_cases_left)
 	pass->n_flagged = fail_alloc(search_n(pass->search), sizeof(*pass->n_flagged));
 	pass->is_flagged = fail_alloc(search_n(pass->search), 1);
 	left = race_run(runners, (size_t)left, (int)rounds, (size_t)left, pass_seed(pass, "final"),
-			pass_sample, pass_over, pass);
+			pass_sample, pass_over, pass_told, pass);
 	status = left > 0 ? finish_case(pass, runners, (size_t)left) : (int)left;
 	free(pass->n_flagged);
 	free(pass->is_flagged);

@@ -29,6 +29,7 @@ static const char usage[] =
 	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
 	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
 	"      --fresh           forget what an interrupted run has measured\n"
+	"      --json            events as JSON objects, one a line; quern(1) describes them\n"
 	"      --seed-from FILE  race the winners of this results file first\n"
 	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
 	"      --compiler WHAT   for estimates: gcc (the device's), clang or both (both)\n"
@@ -105,7 +106,7 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
 }
 
-enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES, AT, CORES, SUSTAINED };
+enum { SEED = 256, FRESH, JSON, SEED_FROM, COMPILER, MAX_CANDIDATES, AT, CORES, SUSTAINED };
 
 static const struct option long_options[] = {
 	{"budget", required_argument, NULL, 'b'},
@@ -122,6 +123,7 @@ static const struct option long_options[] = {
 	{"work", required_argument, NULL, 'w'},
 	{"jobs", required_argument, NULL, 'j'},
 	{"fresh", no_argument, NULL, FRESH},
+	{"json", no_argument, NULL, JSON},
 	{"seed-from", required_argument, NULL, SEED_FROM},
 	{"estimate", required_argument, NULL, 'e'},
 	{"compiler", required_argument, NULL, COMPILER},
@@ -166,6 +168,7 @@ static int set_option(struct options *options, int option, char **argv)
 	case 'o': options->output = optarg; return 0;
 	case 'w': options->work = optarg; return 0;
 	case FRESH: options->fresh = 1; return 0;
+	case JSON: options->json = 1; return 0;
 	case SEED_FROM: options->seed_from = optarg; return 0;
 	case 'e': options->core = optarg; return 0;
 	case COMPILER:
@@ -219,11 +222,13 @@ int options_read(struct options *options, int argc, char **argv)
 		return misuse("%s",
 			      "--threads and --estimate exclude each other: an estimate is of "
 			      "one thread");
-	if (options->core && (options->at || options->cores || options->sustained_s >= 0))
+	if (options->core &&
+	    (options->at || options->cores || options->sustained_s >= 0 || options->json))
 		return misuse("%s and --estimate exclude each other: nothing runs for an estimate",
-			      options->at      ? "--at"
-			      : options->cores ? "--cores"
-					       : "--sustained");
+			      options->at                 ? "--at"
+			      : options->cores            ? "--cores"
+			      : options->sustained_s >= 0 ? "--sustained"
+							  : "--json");
 	if (!options->device) /* estimates need no more than the compilers of this one */
 		options->device = options->core ? "qemu-aarch64" : "local";
 	if (options->model && options->shapes)

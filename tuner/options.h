@@ -13,7 +13,7 @@ struct options {
 	double seconds;
 	struct contest_effort effort;
 	unsigned long long seed;
-	int jobs, fresh;
+	int jobs, fresh, json;
 	const char *seed_from; /* a results file whose winners go first */
 	const char *core;      /* to estimate for; NULL: a device is measured */
 	const char *compiler;  /* for estimates: "gcc", "clang" or "both" */

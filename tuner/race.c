@@ -126,7 +126,7 @@ static int run_round(struct race_runner *runners, const size_t *order, size_t n,
 }
 
 long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
-	      race_sample_fn *sample, race_over_fn *over, void *context)
+	      race_sample_fn *sample, race_over_fn *over, race_told_fn *told, void *context)
 {
 	size_t *order = fail_alloc(n, sizeof(*order)), left = n;
 	int status = 0;
@@ -135,6 +135,7 @@ long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elit
 		runners[i].n = 0;
 	for (int round = 0; round < n_rounds && left && status >= 0; round++) {
 		uint64_t state = seed + (uint64_t)round;
+		const size_t n_in = left;
 		int n_before = 0;
 
 		shuffle(order, left, &state);
@@ -145,6 +146,8 @@ long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elit
 		} while (status > 0);
 		if (status >= 0)
 			left = eliminate(runners, left, round, n_elites);
+		if (status >= 0 && told)
+			told(context, round, runners, left, n_in);
 	}
 	free(order);
 	return status < 0 ? -1 : (long)left;

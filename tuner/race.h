@@ -44,13 +44,17 @@ int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, voi
  */
 typedef int race_over_fn(void *context, int round, int n_before);
 
+/* After a round: the survivors, best first, then from n_left to n those who left in it. */
+typedef void race_told_fn(void *context, int round, const struct race_runner *runners,
+			  size_t n_left, size_t n);
+
 /*
- * n_rounds rounds; over may be NULL.  After each, those slower than the leader of their kind by more than the
+ * n_rounds rounds; over and told may be NULL.  After each, those slower than the leader of their kind by more than the
  * margin of the round (30, 15, 10, 7, then 5 %) are out, but never the best n_elites of a kind;
  * n_elites = n drops nobody.  Survivors come first afterwards, by score.  Returns how many, or -1.
  */
 long race_run(struct race_runner *runners, size_t n, int n_rounds, size_t n_elites, uint64_t seed,
-	      race_sample_fn *sample, race_over_fn *over, void *context);
+	      race_sample_fn *sample, race_over_fn *over, race_told_fn *told, void *context);
 
 struct race_verdict {
 	double ratio;      /* median of the time over the best one's, paired by round */

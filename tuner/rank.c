@@ -263,7 +263,7 @@ int rank_main(const struct options *options, const char *home)
 	int status;
 
 	process_catch_signals();
-	show_open(&rank.show, stderr);
+	show_open(&rank.show, stderr, -1);
 	rank.show.left_s = -1;
 	status = prepare(&rank, &err) < 0 || run_all(&rank, &err) < 0;
 	show_clear(&rank.show);

@@ -32,6 +32,7 @@ struct search_candidate {
 	char *text; /* emitted C; the owner may free it and set NULL */
 	uint64_t fingerprint;
 	char object[64]; /* of compile.h */
+	int is_pruned;   /* some race dropped it for being slow */
 	int failed;      /* does not compile, verify or run, or errs more than the config allows */
 	double nmse;
 };
