@@ -72,6 +72,8 @@ struct track {
 	double phase; /* what this round's machine does to everyone */
 	int fails;    /* id that fails in round 1, or -1 */
 	long n_samples;
+	int n_told;    /* rounds */
+	size_t n_gone; /* in these */
 };
 
 static double normal(uint64_t *state)
@@ -100,6 +102,20 @@ static int sample(void *context, int id, int round, double *ns)
 	return 0;
 }
 
+/* Every round, the leader first and who left in it last. */
+static void told(void *context, int round, const struct race_runner *runners, size_t n_left,
+		 size_t n)
+{
+	struct track *track = context;
+
+	CHECK(round == track->n_told++ && n_left && n_left <= n);
+	for (size_t i = 0; i < n; i++) {
+		CHECK(runners[i].out == (i >= n_left));
+		CHECK(i >= n_left || runners[i].score >= runners[0].score);
+	}
+	track->n_gone += n - n_left;
+}
+
 static void enter(struct race_runner *runners, int n)
 {
 	memset(runners, 0, (size_t)n * sizeof(*runners));
@@ -126,8 +142,9 @@ static void test_race(uint64_t seed)
 		if (runners[i].id == 11)
 			CHECK(runners[i].out);
 	}
-	left = race_run(runners, 40, 5, 8, seed, sample, NULL, NULL, &track);
+	left = race_run(runners, 40, 5, 8, seed, sample, NULL, told, &track);
 	CHECK(left >= 8 && left < 20);
+	CHECK(track.n_told == 5 && track.n_gone == 40 - (size_t)left);
 	for (long i = 0; i < left; i++) {
 		CHECK(!runners[i].out && runners[i].n == 5);
 		CHECK(i == 0 || runners[i].score >= runners[i - 1].score);
