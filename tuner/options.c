@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "models.h"
@@ -68,7 +69,8 @@ static int set_budget(struct options *options, const char *text)
 		errno = 0;
 		options->seconds = strtod(text, &end);
 		if (errno || end == text || *end || !(options->seconds >= 1) ||
-		    options->seconds > 1e6 || !isdigit((unsigned char)*text))
+		    options->seconds > 1e6 || !isdigit((unsigned char)*text) ||
+		    text[strspn(text, "0123456789.e")])
 			return -1;
 		if (options->seconds > 300)
 			options->effort = normal;
@@ -104,6 +106,13 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	errno = 0;
 	*number = strtoull(text, &end, 10);
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
+}
+
+static int is_folder(const char *path, int if_absent)
+{
+	struct stat status;
+
+	return stat(path, &status) < 0 ? if_absent : S_ISDIR(status.st_mode);
 }
 
 enum { SEED = 256, FRESH, JSON, SEED_FROM, COMPILER, MAX_CANDIDATES, AT, CORES, SUSTAINED };
@@ -146,7 +155,7 @@ static int set_option(struct options *options, int option, char **argv)
 			       : 0;
 	case SEED:
 		return set_number(&options->seed, optarg, 1ull << 62) < 0
-			       ? misuse("--seed '%s' must be a whole number", optarg)
+			       ? misuse("--seed '%s' must be a whole number from 0 to 2^62", optarg)
 			       : 0;
 	case 'j':
 		if (set_number(&number, optarg, 64) < 0 || !number)
@@ -165,8 +174,16 @@ static int set_option(struct options *options, int option, char **argv)
 	case 'm': options->model = optarg; return 0;
 	case 'd': options->device = optarg; return 0;
 	case AT: options->at = optarg; return 0;
-	case 'o': options->output = optarg; return 0;
-	case 'w': options->work = optarg; return 0;
+	case 'o':
+		options->output = optarg;
+		return is_folder(optarg, 0) || optarg[strlen(optarg) - 1] == '/'
+			       ? misuse("--output '%s' must be a file, not a folder", optarg)
+			       : 0;
+	case 'w':
+		options->work = optarg;
+		return is_folder(optarg, 1)
+			       ? 0
+			       : misuse("--work '%s' must be a folder, not a file", optarg);
 	case FRESH: options->fresh = 1; return 0;
 	case JSON: options->json = 1; return 0;
 	case SEED_FROM: options->seed_from = optarg; return 0;
@@ -182,7 +199,11 @@ static int set_option(struct options *options, int option, char **argv)
 		options->max_candidates = (long)number;
 		return 0;
 	case ':': return misuse("option '%s' needs a value", argv[optind - 1]);
-	default: return misuse("unknown option '%s'", argv[optind - 1]);
+	default:
+		return misuse(strchr(argv[optind - 1], '=') && optopt
+				      ? "option '%s' must have no value"
+				      : "unknown option '%s'",
+			      argv[optind - 1]);
 	}
 }
 

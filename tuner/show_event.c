@@ -98,7 +98,8 @@ static void send(struct show *show, json_t *event)
 
 /* ---- events ---- */
 
-void show_event_start(struct show *show, const struct show_start *start)
+void show_event_start(struct show *show, const struct record *record, const char *results,
+		      double seconds, size_t n_known)
 {
 	json_t *event;
 
@@ -106,17 +107,17 @@ void show_event_start(struct show *show, const struct show_start *start)
 		return;
 	event = begin("start");
 	add(event, "schema", count(1));
-	add(event, "device", text(start->device));
-	add(event, "cpu", text(start->cpu));
-	add(event, "os", text(start->os));
-	add(event, "arch", text(start->arch));
-	add(event, "features", text(start->features));
-	add(event, "cores", json_integer(start->cores));
+	add(event, "device", text(record->device.name));
+	add(event, "cpu", text(record->device.cpu));
+	add(event, "os", text(record->device.os));
+	add(event, "arch", text(record->device.arch));
+	add(event, "features", text(record->device.features));
+	add(event, "cores", json_integer(record->device.cores));
 	add(event, "cases", count(show->n_cases));
-	add(event, "seconds", number(start->seconds));
-	add(event, "seed", count(start->seed));
-	add(event, "known", count(start->n_known));
-	add(event, "results", text(start->results));
+	add(event, "seconds", number(seconds));
+	add(event, "seed", json_integer(record->protocol.seed));
+	add(event, "known", count(n_known));
+	add(event, "results", text(results));
 	send(show, event);
 }
 

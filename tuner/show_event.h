@@ -12,16 +12,9 @@
 
 struct show;
 
-struct show_start {
-	const char *device, *cpu, *os, *arch, *features, *results;
-	long cores;
-	double seconds; /* budget */
-	unsigned long long seed;
-	size_t n_known; /* answers that an earlier run has left */
-};
-
-/* The device is known and the search begins. */
-void show_event_start(struct show *show, const struct show_start *start);
+/* The device is known and the search begins, with a budget and so many answers of earlier runs. */
+void show_event_start(struct show *show, const struct record *record, const char *results,
+		      double seconds, size_t n_known);
 
 /* A sentence for people. */
 void show_event_note(struct show *show, const char *text);

@@ -42,7 +42,7 @@ struct run {
 	struct contest contest;
 	char *output, *work, *templates;
 	char seeded[32]; /* which seeds, or empty */
-	int is_misused;  /* an option has a wrong list */
+	int is_misused;  /* an option has a wrong value */
 	int is_written;  /* the results file, by this run */
 };
 
@@ -364,7 +364,8 @@ static int reach_device(struct run *run, struct gen_error *err)
 	run->device.greet = greet;
 	run->device.context = run;
 	device_set_run(&run->device, run->work);
-	return device_set_at(&run->device, run->options->at, err);
+	run->is_misused = device_set_at(&run->device, run->options->at, err) < 0;
+	return -run->is_misused;
 }
 
 /* While compilers run the progress line goes on. */
@@ -385,8 +386,10 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 
 	run->gen = gen_open(run->home, err);
 	if (!run->gen ||
-	    request_config(options, run->home, run->gen, &run->config, &run->is_misused, err) < 0 ||
-	    device_read(&run->device, run->home, options->device, err) < 0)
+	    request_config(options, run->home, run->gen, &run->config, &run->is_misused, err) < 0)
+		return -1;
+	run->is_misused = !device_is_known(run->home, options->device);
+	if (device_read(&run->device, run->home, options->device, err) < 0)
 		return -1;
 	run->work = request_work(options);
 	run->compile = compile_open(&run->device, run->home, run->work, options->jobs, err);
@@ -417,25 +420,6 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 
 /* ---- the run ---- */
 
-static void tell_start(struct run *run)
-{
-	const struct record *record = &run->record;
-	const struct show_start start = {
-		.device = record->device.name,
-		.cpu = record->device.cpu,
-		.os = record->device.os,
-		.arch = record->device.arch,
-		.features = record->device.features,
-		.results = run->output,
-		.cores = record->device.cores,
-		.seconds = run->options->seconds,
-		.seed = run->options->seed,
-		.n_known = journal_n_taken(run->journal),
-	};
-
-	show_event_start(&run->show, &start);
-}
-
 static void describe(struct run *run)
 {
 	const struct facts *facts = &run->facts;
@@ -445,7 +429,8 @@ static void describe(struct run *run)
 	for (size_t i = 0; i < run->config.formats.n; i++)
 		n += contest_n_cases(contest, i);
 	run->show.n_cases = n;
-	tell_start(run);
+	show_event_start(&run->show, &run->record, run->output, run->options->seconds,
+			 journal_n_taken(run->journal));
 	show_say(&run->show, "%s, %ld core%s, %s: %s", facts->cpu, facts->cores,
 		 facts->cores == 1 ? "" : "s", facts->arch, facts->features);
 	if (!strcmp(facts->counters, "none"))
