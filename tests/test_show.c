@@ -45,13 +45,13 @@ static void check_start(struct show *show, FILE *from)
 	struct record record = {.device = {.name = name, .cpu = cpu, .os = os}};
 	json_t *event;
 
-	record.protocol.seed = 1ll << 60;
+	record.protocol.seed = 1LL << 60;
 	show_event_start(show, &record, "r.yaml", 2.5, 7);
 	event = next_event(from);
 	CHECK(is_text(event, "event", "start") && is_text(event, "device", name));
 	CHECK(is_text(event, "cpu", cpu) && is_null(event, "arch"));
 	CHECK(is_text(event, "os", "half \xef\xbf\xbd\xef\xbf\xbd and \xef\xbf\xbd"));
-	CHECK(json_integer_value(json_object_get(event, "seed")) == 1ll << 60);
+	CHECK(json_integer_value(json_object_get(event, "seed")) == 1LL << 60);
 	CHECK(json_number_value(json_object_get(event, "seconds")) == 2.5);
 	json_decref(event);
 }

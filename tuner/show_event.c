@@ -14,9 +14,12 @@
 /* NULL is null; bytes that are no UTF-8 become U+FFFD, all beyond ASCII with them. */
 static json_t *text(const char *bytes)
 {
-	json_t *value = bytes ? json_string(bytes) : json_null();
+	json_t *value;
 	char *copy, *to;
 
+	if (!bytes)
+		return json_null();
+	value = json_string(bytes);
 	if (value)
 		return value;
 	to = copy = fail_alloc(strlen(bytes) + 1, 3);
