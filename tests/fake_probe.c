@@ -19,7 +19,12 @@
  * by clang take half as long.  With FAKE_FAULTS set, one kernel in four does something bad, chosen by
  * its name.  FAKE_LOG names a file that gets a line per request for a time, FAKE_PID one that gets
  * the process number, FAKE_DELAY_US is slept before a time.  FAKE_DO names one thing to do at the
- * first request for a time.
+ * first request for a time, or at every one for kernels that have FAKE_VICTIM in their names, or at
+ * their requests FAKE_VERB.
+ *
+ * FAKE_NOISE says by how many percent times are off at most, by random numbers from FAKE_SEED; FAKE_COUNT
+ * names a file in which requests are counted, the FAKE_KILL_AT-th of which kills the probe.  FAKE_CC is
+ * what the compiler does to sources that hold the word of FAKE_BAD in the place of an error.
  */
 #include <signal.h>
 #include <stdint.h>
@@ -63,6 +68,26 @@ static char *read_all(const char *path)
 
 /* ---- the compiler ---- */
 
+/* What a compiler does wrong; the exit status, if it comes back. */
+static int fail_to_compile(const char *how, const char *output)
+{
+	FILE *out = fopen(output, "w");
+
+	if (!strcmp(how, "crash"))
+		raise(SIGSEGV);
+	if (!strcmp(how, "hang")) { /* as its driver and the compiler proper do */
+		fork();
+		sleep(1000);
+	}
+	for (long i = 0; (!strcmp(how, "talk") && i < 50000) || !strcmp(how, "flood"); i++)
+		printf("this is line %ld of a compiler that has a lot to say about it\n", i);
+	if (!strcmp(how, "truncate") && out)
+		fwrite("\177ELF\2\1\1 and no more", 1, 20, out);
+	if (out)
+		fclose(out);
+	return strcmp(how, "truncate") && strcmp(how, "empty");
+}
+
 static int fake_cc(const char *self, int argc, char **argv)
 {
 	const char *output = NULL, *bad = getenv("FAKE_BAD"), *how = getenv("FAKE_HOW");
@@ -89,6 +114,11 @@ static int fake_cc(const char *self, int argc, char **argv)
 		    (strcmp(argv[i] + n - 2, ".c") && strcmp(argv[i] + n - 2, ".o")))
 			continue;
 		text = read_all(argv[i]);
+		if (bad && strstr(text, bad) && getenv("FAKE_CC")) {
+			free(text);
+			fclose(out);
+			return fail_to_compile(getenv("FAKE_CC"), output);
+		}
 		if (bad && strstr(text, bad)) {
 			printf("%s:1: error: %s\n", argv[i], how ? how : "told to fail");
 			free(text);
@@ -99,7 +129,10 @@ static int fake_cc(const char *self, int argc, char **argv)
 		fputs(text, out);
 		free(text);
 	}
-	fclose(out);
+	if (ferror(out) | fclose(out)) {
+		perror(output);
+		return 1;
+	}
 	return chmod(output, 0755);
 }
 
@@ -142,8 +175,18 @@ static void flood(void)
 /* The ways to be bad; each stays for all time, so that a second try meets it, too. */
 static void misbehave(const char *action)
 {
+	static const struct {
+		const char *name;
+		int number;
+	} signals[] = {{"segv", SIGSEGV}, {"bus", SIGBUS},   {"ill", SIGILL},
+		       {"fpe", SIGFPE},   {"kill", SIGKILL}, {"term", SIGTERM}};
+
 	if (!strcmp(action, "crash"))
 		abort();
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		if (!strcmp(action, signals[i].name))
+			raise(signals[i].number);
+	}
 	if (!strcmp(action, "kill server"))
 		kill(getppid(), SIGKILL), pause();
 	if (!strcmp(action, "exit"))
@@ -155,6 +198,11 @@ static void misbehave(const char *action)
 	if (!strcmp(action, "long"))
 		for (;;)
 			putchar('x');
+	if (!strcmp(action, "wrong"))
+		puts("fail wrong y[3] is 1.5 and not 2.5");
+	if (!strcmp(action, "log"))
+		for (;;)
+			fputs("a kernel that has a lot to say\n", stderr);
 	if (!strcmp(action, "garbage"))
 		puts("\001what? \377");
 	if (!strcmp(action, "zero"))
@@ -187,6 +235,39 @@ static const char *fault(int i, const char *verb)
 	if (!getenv("FAKE_FAULTS") || i % 2 == 0 || strcmp(faults[(size_t)i / 2 % n].verb, verb))
 		return NULL;
 	return faults[(size_t)i / 2 % n].action;
+}
+
+/* Is a kernel to do what FAKE_DO says at this verb? */
+static int is_victim(const char *name, const char *verb)
+{
+	const char *victim = getenv("FAKE_VICTIM"), *when = getenv("FAKE_VERB");
+
+	return victim && getenv("FAKE_DO") && strstr(name, victim) &&
+	       !strcmp(verb, when ? when : "time");
+}
+
+/* Counts a request of any probe of the run; one of them is the last of this one. */
+static void count_request(void)
+{
+	const char *path = getenv("FAKE_COUNT"), *at = getenv("FAKE_KILL_AT");
+	struct stat status;
+
+	note(path, "a", ".");
+	if (path && at && stat(path, &status) == 0 && status.st_size == atol(at))
+		raise(SIGKILL);
+}
+
+/* A factor from 1 on. */
+static double noise(const char *key)
+{
+	static long n;
+	const char *percent = getenv("FAKE_NOISE"), *seed = getenv("FAKE_SEED");
+	char text[500];
+
+	if (!percent)
+		return 1;
+	snprintf(text, sizeof(text), "%s %ld %s", seed ? seed : "", n++, key);
+	return 1 + atof(percent) / 100 * (double)(hash(text) % 1000) / 999;
 }
 
 /* ---- heat ---- */
@@ -275,7 +356,7 @@ static void answer_time(const char *name, long calls)
 	note(getenv("FAKE_LOG"), "a", key);
 	if (delay)
 		usleep((useconds_t)atoi(delay));
-	if (once) {
+	if (once && !getenv("FAKE_VICTIM")) {
 		misbehave(once);
 		return;
 	}
@@ -292,7 +373,7 @@ static void answer_time(const char *name, long calls)
 		us /= 2;
 	if (calls < 1)
 		calls = 2;
-	printf("ok ns=%ld calls=%ld flags=%d\n", calls * us * 1000, calls,
+	printf("ok ns=%.0f calls=%ld flags=%d\n", (double)(calls * us * 1000) * noise(key), calls,
 	       calls * us > 900 ? 0 : (int)(hash(key) % 7 == 0));
 }
 
@@ -322,12 +403,15 @@ static void answer(char *line)
 	int i = i_at ? atoi(i_at + 3) : 0;
 	const char *bad;
 
+	count_request();
 	sscanf(line, "%31s", verb);
 	if (i < 0 || i >= n_kernels) {
 		puts("error no such kernel");
 		return;
 	}
 	bad = i_at ? fault(i, verb) : NULL;
+	if (i_at && is_victim(kernels[i], verb))
+		bad = getenv("FAKE_DO");
 	if (bad) {
 		misbehave(bad);
 		return;

@@ -64,12 +64,14 @@ static int line_up(void *context, int step, struct race_runner *runners, size_t 
 	return race_warm(runners, n, sample, context);
 }
 
-static void tell(void *context, const struct race_runner *runners, size_t n_left)
+static void tell(void *context, int round, const struct race_runner *runners, size_t n_left,
+		 size_t n)
 {
 	struct world *world = context;
 
-	(void)n_left;
-	world->best_ns = exp(runners[0].score);
+	(void)round, (void)n;
+	if (n_left)
+		world->best_ns = exp(runners[0].score);
 }
 
 /* Rounds of the final that are left after so much time. */
@@ -119,7 +121,8 @@ static long run_final(struct world *world, const struct strategy_result *result,
 	rules = strategy_final;
 	rules.n_rounds = final_rounds(world, n, world->device->spent);
 	runners[0].keep = 1;
-	n = (size_t)race_run(runners, n, &rules, seed, sample, NULL, world);
+	n = (size_t)race_run(runners, n, &rules, seed,
+			     &(struct race_calls){world, sample, NULL, NULL});
 	while (runners[base].id != result->base)
 		base++;
 	race_judge(runners, n, base, verdicts);
@@ -134,9 +137,8 @@ static long run_strategy(struct replay_device *device, const struct strategy_con
 		.context = &context,
 		.bring = bring,
 		.line_up = line_up,
-		.sample = sample,
+		.race = {&context, sample, NULL, tell},
 		.afford = afford,
-		.tell = tell,
 	};
 	struct strategy_result result;
 	const long base = device->space->base;

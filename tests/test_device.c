@@ -17,6 +17,7 @@
 #include "tuner/compile.h"
 #include "tuner/device.h"
 #include "tuner/probe.h"
+#include "tuner/toolchain.h"
 
 static char *home;
 static char self[1024];
@@ -356,20 +357,32 @@ static void test_sick_compiler(void)
 	struct compile *compile;
 	struct device device;
 	struct gen_error err = {""};
+	char path[128];
 
 	if (!CHECK(read_device(&device, "", &err) == 0) ||
 	    !CHECK((compile = compile_open(&device, home, "work", 2, &err)) != NULL))
 		return;
 	setenv("FAKE_BAD", "sick", 1);
 	setenv("FAKE_HOW", "none", 1);
-	CHECK(compile_items(compile, &item, 1, &err) < 0);
-	CHECK_SAYS(err.text, "the compiler reports success but wrote no work/tmp/");
+	CHECK(compile_items(compile, &item, 1, &err) == 0 && item.why);
+	CHECK_SAYS(item.why, "the compiler reports success but wrote no whole object");
+	free(item.why);
 	setenv("FAKE_HOW", "Killed signal terminated program cc1", 1);
 	CHECK(compile_items(compile, &item, 1, &err) == 0 && item.why);
 	free(item.why);
 	unsetenv("FAKE_BAD");
 	unsetenv("FAKE_HOW");
 	CHECK(compile_items(compile, &item, 1, &err) == 0 && !item.why && *item.object);
+	/* An object that a crash of the machine has emptied or cut off is made anew. */
+	snprintf(path, sizeof(path), "work/objects/%s.o", item.object);
+	CHECK(toolchain_is_whole(path));
+	for (int i = 0; i < 2; i++) {
+		scratch_write_text(path, i ? "\177ELF\002 and no more" : "");
+		CHECK(!toolchain_is_whole(path));
+		CHECK(compile_items(compile, &item, 1, &err) == 0 && !item.why);
+		CHECK(toolchain_is_whole(path));
+	}
+	CHECK(toolchain_is_whole(self));
 	compile_close(compile);
 	device_free(&device);
 }

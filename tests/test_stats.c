@@ -6,6 +6,7 @@
 #include "tuner/race.h"
 #include "tuner/stats.h"
 
+#define CALLS ((struct race_calls){.context = &track, .sample = sample, .told = told})
 #define MARGINS {0.30, 0.15, 0.10, 0.07, 0.05}, 5
 
 static void test_median(void)
@@ -74,6 +75,8 @@ struct track {
 	double phase; /* what this round's machine does to everyone */
 	int fails;    /* id that fails in round 1, or -1 */
 	long n_samples;
+	int n_told;    /* rounds */
+	size_t n_gone; /* in these */
 };
 
 static double normal(uint64_t *state)
@@ -102,6 +105,20 @@ static int sample(void *context, int id, int round, double *ns)
 	return 0;
 }
 
+/* Every round, the leader first and who left in it last. */
+static void told(void *context, int round, const struct race_runner *runners, size_t n_left,
+		 size_t n)
+{
+	struct track *track = context;
+
+	CHECK(round == track->n_told++ && n_left && n_left <= n);
+	for (size_t i = 0; i < n; i++) {
+		CHECK(runners[i].out == (i >= n_left));
+		CHECK(i >= n_left || runners[i].score >= runners[0].score);
+	}
+	track->n_gone += n - n_left;
+}
+
 static void enter(struct race_runner *runners, int n)
 {
 	memset(runners, 0, (size_t)n * sizeof(*runners));
@@ -128,9 +145,9 @@ static void test_race(uint64_t seed)
 		if (runners[i].id == 11)
 			CHECK(runners[i].out);
 	}
-	left = race_run(runners, 40, &(struct race_rules){5, 8, MARGINS}, seed, sample, NULL,
-			&track);
+	left = race_run(runners, 40, &(struct race_rules){5, 8, MARGINS}, seed, &CALLS);
 	CHECK(left >= 8 && left < 20);
+	CHECK(track.n_told == 5 && track.n_gone == 40 - (size_t)left);
 	for (long i = 0; i < left; i++) {
 		CHECK(!runners[i].out && runners[i].n == 5);
 		CHECK(i == 0 || runners[i].score >= runners[i - 1].score);
@@ -157,7 +174,7 @@ static void test_kinds(void)
 	enter(runners, 20);
 	for (int i = 0; i < 20; i++)
 		runners[i].kind = i % 2;
-	left = race_run(runners, 20, &(struct race_rules){5, 2, MARGINS}, 9, sample, NULL, &track);
+	left = race_run(runners, 20, &(struct race_rules){5, 2, MARGINS}, 9, &CALLS);
 	CHECK(left > 0);
 	for (long i = 0; i < left; i++) {
 		n[runners[i].kind]++;
@@ -183,8 +200,7 @@ static void test_repeat(void)
 		struct race_runner *runners = turn ? b : a;
 
 		enter(runners, 12);
-		race_run(runners, 12, &(struct race_rules){4, 8, MARGINS}, 77, sample, NULL,
-			 &track);
+		race_run(runners, 12, &(struct race_rules){4, 8, MARGINS}, 77, &CALLS);
 	}
 	for (int i = 0; i < 12; i++)
 		CHECK(a[i].id == b[i].id && a[i].n == b[i].n && a[i].score == b[i].score);
@@ -204,8 +220,7 @@ static int run_final(uint64_t seed, int n_rounds, int *n_equivalent)
 	int wrong = 0;
 
 	enter(runners, 9);
-	CHECK(race_run(runners, 9, &(struct race_rules){.n_rounds = n_rounds}, seed, sample, NULL,
-		       &track) == 9);
+	CHECK(race_run(runners, 9, &(struct race_rules){.n_rounds = n_rounds}, seed, &CALLS) == 9);
 	while (runners[base].id != 0)
 		base++;
 	best = race_judge(runners, 9, base, verdicts);

@@ -214,19 +214,71 @@ nothing_left faults
 
 # ---- words that cannot be used ----
 
-misused() {
-	(tune words "$@")
-	status=$?
-	[ $status = 2 ] || fail "words: exit $status for $*"
+# A value that is wrong whatever the disk holds is exit 2, a file that is not there or wrong exit 1.
+mkdir "$dir/words"
+refuse() {
+	status=$1 says=$2
+	shift 2
+	"$QUERN" tune -d "$dir/fake.yaml" -o "$dir/words/r.yaml" "$@" >"$dir/words/out" 2>"$dir/words/errors"
+	got=$?
+	[ $got = "$status" ] || fail "words: exit $got, not $status, for $*"
+	[ ! -s "$dir/words/out" ] || fail "words: prints for $*: $(cat "$dir/words/out")"
+	grep '^quern: ' "$dir/words/errors" | grep -qF -- "$says" || fail "words: $*: says: $(cat "$dir/words/errors")"
 }
-misused --output=
-misused -w ''
-misused -t 0
-misused -s 4x
-misused -f w4g32,w4g32
-misused -b 0
-misused --nothing
-[ ! -e "$dir/words/.quern-work" ] || fail 'words: worked all the same'
+while read -r option rest; do
+	says=${rest%%|*}
+	for value in ${rest#*|}; do
+		refuse 2 "$says" "$option" "$value" "$dir/config.yaml"
+	done
+done <<'EOF'
+--budget must be quick, normal or seconds from 1| fast 0 -3 1e9 10s nan inf 0x10 +5
+-b must be quick, normal or seconds from 1| -1
+--seed must be a whole number from 0 to 2^62| x -1 1.5 99999999999999999999
+--threads must be a number from 1 to 256, or all| 0 -1 1,,2 two 99999999999 1.5 1;2
+-t number of threads '1' is named twice| 1,1
+--sustained must be seconds, 0 to 86400| -1 1e3 99999999 long
+--formats unknown format| w9g32 w4g32, W4G32 w4g32;w8g32
+-f format 'w4g32' is named twice| w4g32,w4g32
+--shapes must be MxK| 64 64x 0x64 64x-3 64x64x64 99999999999x64 64x64,
+--cores must have a name| ,
+--jobs must be 1 to 64| 0 x 65 -1 1.5
+--device there is no device| nothing Local
+--at says nothing| here -x
+--output must be a file, not a folder| / . /no/folder/
+--work must be a folder, not a file| /dev/null
+--estimate there is no model of a core| core-i7 Cortex-A76
+--compiler must be gcc, clang or both| icc GCC
+--max-candidates must be a number from 1| 0 -1 x 1e3 9999999
+EOF
+for option in --budget --seed --threads --sustained --formats --shapes --cores --jobs --device --at --output --work \
+	--model --seed-from --estimate --compiler --max-candidates; do
+	refuse 2 "option '$option' needs a value" "$option"
+	refuse 2 "option '$option' needs a value" "$option" ''
+	refuse 2 "option '$option=' needs a value" "$option="
+done
+refuse 2 "option '--fresh=yes' must have no value" --fresh=yes
+refuse 2 "option '--json=1' must have no value" --json=1
+refuse 2 "unknown option '--nothing'" --nothing
+refuse 2 "unknown option '-x'" -x
+refuse 2 'one config file at most' a.yaml b.yaml
+refuse 2 '--model and --shapes exclude each other' -m x.gguf -s 64x64
+refuse 2 '--compiler is for estimates' --compiler gcc
+refuse 2 '--max-candidates is for estimates' --max-candidates 5
+refuse 2 '--threads and --estimate exclude each other' -e cortex-a76 -t 1
+for option in '--at here' '--cores all' '--sustained 0' --json; do
+	# shellcheck disable=SC2086
+	refuse 2 "${option% *} and --estimate exclude each other" -e cortex-a76 $option
+done
+[ -z "$(ls "$dir/words/.quern-work/objects" 2>/dev/null)" ] || fail 'words: worked all the same'
+refuse 1 '/no/config.yaml: ' /no/config.yaml
+refuse 1 '/no/model.gguf: ' -m /no/model.gguf
+refuse 1 'not a GGUF file' -m "$dir/fake.yaml"
+refuse 1 '/no/such.yaml: ' --seed-from /no/such.yaml "$dir/config.yaml"
+refuse 1 'is not a results file' --seed-from "$dir/fake.yaml" "$dir/config.yaml"
+refuse 1 '/no/device.yaml: ' -d /no/device.yaml "$dir/config.yaml"
+refuse 1 'is not a device file' -d "$dir/config.yaml" "$dir/config.yaml"
+refuse 1 'is not a config file' "$dir/fake.yaml"
+refuse 2 "the device has no cores 'nothere'" --cores nothere "$dir/config.yaml"
 (tune cores -t 1,3 -f w4g32 -s 64x64) || fail "cores: exit $?"
 grep -q '^3 threads are left out: the device has 2 cores' "$dir/cores/out" || fail 'cores: not said'
 grep -q 'threads: 3' "$dir/cores/r.yaml" && fail 'cores: measured with 3 threads on 2 cores'

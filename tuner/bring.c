@@ -17,6 +17,7 @@ static int compile_new(struct pass *pass, size_t first)
 		items[i].compiler = one->point.compiler;
 	}
 	pass_show(pass, "compiling %zu kernels", n);
+	show_event_compile(pass->contest->show, pass->format, pass->act, n);
 	status = compile_items(pass->contest->compile, items, n, pass->err);
 	for (size_t i = 0; i < n; i++) {
 		struct search_candidate *one = search_candidate(pass->search, first + i);

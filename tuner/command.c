@@ -1,12 +1,15 @@
 /* command.c: words, logs, and waiting for the end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "command.h"
 #include "fail.h"
 #include "process.h"
+
+#define MOST_LOG (1 << 20) /* bytes of the log of a command that failed */
 
 void command_add(struct command *command, const char *format, ...)
 {
@@ -119,11 +122,22 @@ pid_t command_start(const struct command *command, const char *log_path, const c
 	return pid;
 }
 
+/* Of what a command said for ever the beginning is enough. */
+static void cut_log(const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) == 0 && status.st_size > MOST_LOG && truncate(path, MOST_LOG) < 0)
+		unlink(path);
+}
+
 char *command_explain(const char *what, const char *log_path)
 {
-	char *text = command_read_text(log_path), *line, *why, *rest = text;
+	char *text, *line, *why, *rest;
 	const char *best = "";
 
+	cut_log(log_path);
+	text = rest = command_read_text(log_path);
 	while (rest && (line = strsep(&rest, "\n"))) {
 		const char *error = strstr(line, "error:");
 

@@ -55,6 +55,8 @@ struct compile {
 	int is_assembly; /* candidates become assembly, not objects */
 	double seconds;
 	long count;
+	void (*idle)(void *context); /* NULL: nobody waits */
+	void *context;
 };
 
 /* Compiles one text that must compile (runtime, registry, ISA); object gets the name. */
@@ -73,7 +75,7 @@ static int compile_text(struct compile *compile, const char *source, const char 
 	int status = 0;
 
 	snprintf(object, 64, "%016llx", (unsigned long long)hash);
-	if (access(path, F_OK) < 0) {
+	if (!toolchain_is_whole(path)) {
 		if (!source)
 			status = toolchain_write_text(own, text, err);
 		toolchain_add_words(compile->tools, GEN_DEFAULT, flags, source ? source : own,
@@ -82,6 +84,11 @@ static int compile_text(struct compile *compile, const char *source, const char 
 			status = toolchain_run(compile->tools, &command, log, what, err);
 		if (status < 0 && !process_stopping())
 			toolchain_check_space(compile->tools, err);
+		if (!status && access(temporary, F_OK) == 0 && !toolchain_is_whole(temporary))
+			status =
+				fail_set(err,
+					 "the compiler reports success but wrote only a part of %s",
+					 temporary);
 		if (!status)
 			status = toolchain_keep(temporary, path, err);
 	}
@@ -197,7 +204,7 @@ static int start_unit(struct queue *queue, struct gen_error *err)
 	temporary = toolchain_path(compile->tools, "tmp", unit.hash, suffix(compile));
 	log = toolchain_path(compile->tools, "logs", unit.hash, ".log");
 	why = command_read_text(bad);
-	if (access(object, F_OK) == 0) {
+	if (toolchain_is_whole(object)) {
 		succeed(queue, &unit);
 	} else if (why) {
 		fail(queue, &unit, why);
@@ -238,25 +245,32 @@ static int finish_unit(struct queue *queue, const struct unit *unit, int status,
 	struct compile *compile = queue->compile;
 	char *temporary = toolchain_path(compile->tools, "tmp", unit->hash, suffix(compile));
 	char *path, *why, how[80];
-	int result = 0;
+	int result = 0, is_good = !late && WIFEXITED(status) && !WEXITSTATUS(status);
 
 	compile->seconds += process_now() - unit->begin;
-	if (!late && WIFEXITED(status) && !WEXITSTATUS(status)) {
+	if (is_good && toolchain_is_whole(temporary)) {
 		path = toolchain_path(compile->tools, "objects", unit->hash, suffix(compile));
 		result = toolchain_keep(temporary, path, err);
 		succeed(queue, unit);
 	} else {
 		char *log = toolchain_path(compile->tools, "logs", unit->hash, ".log");
 
+		why = command_explain(
+			late      ? "time-out"
+			: is_good ? "the compiler reports success but wrote no whole object"
+				  : process_describe(status, how, sizeof(how)),
+			log);
 		unlink(temporary);
-		why = command_explain(late ? "time-out"
-					   : process_describe(status, how, sizeof(how)),
-				      log);
 		path = toolchain_path(compile->tools, "objects", unit->hash, ".bad");
 		result = toolchain_check_space(compile->tools, err);
 		/* A compiler that was killed, for want of memory say, may do better next time. */
-		if (!result && (late || (WIFEXITED(status) && !strstr(why, "Killed"))))
-			result = toolchain_write_text(path, why, err);
+		if (!result && !is_good &&
+		    (late || (WIFEXITED(status) && !strstr(why, "Killed")))) {
+			result = toolchain_write_text(temporary, why, err);
+			if (!result)
+				result = toolchain_keep(temporary, path, err);
+			unlink(temporary);
+		}
 		fail(queue, unit, why);
 		free(why);
 		free(log);
@@ -334,6 +348,8 @@ int compile_items(struct compile *compile, struct compile_item *items, size_t n,
 			struct timespec pause = {0, 3000000};
 
 			nanosleep(&pause, NULL);
+			if (compile->idle)
+				compile->idle(compile->context);
 		}
 		if (!status)
 			status = watch_units(&queue, err);
@@ -442,7 +458,7 @@ int compile_program(struct compile *compile, const char *const *objects, size_t 
 		program = toolchain_path(compile->tools, "probes", hash, "");
 		if ((size_t)snprintf(path, n_bytes, "%s", program) >= n_bytes)
 			status = fail_set(err, "the path %s is too long", program);
-		else if (access(program, X_OK) < 0)
+		else if (!toolchain_is_whole(program))
 			status = link_program(compile, all, n, program, hash, err);
 	}
 	free(program);
@@ -466,6 +482,12 @@ struct compile *compile_open(const struct device *device, const char *home, cons
 		return compile;
 	free(compile);
 	return NULL;
+}
+
+void compile_set_idle(struct compile *compile, void (*idle)(void *context), void *context)
+{
+	compile->idle = idle;
+	compile->context = context;
 }
 
 void compile_to_assembly(struct compile *compile)

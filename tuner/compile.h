@@ -21,6 +21,9 @@ struct compile *compile_open(const struct device *device, const char *home, cons
 			     int n_parallel, struct gen_error *err);
 void compile_close(struct compile *compile);
 
+/* Called again and again while the compilers of items run, some hundred times a second. */
+void compile_set_idle(struct compile *compile, void (*idle)(void *context), void *context);
+
 /* From now on items become assembly with marked loops, to be looked at and never linked. */
 void compile_to_assembly(struct compile *compile);
 

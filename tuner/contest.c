@@ -112,6 +112,7 @@ static int run_cases(struct pass *pass, size_t format, long n_tokens, size_t *n_
 		set_fractions(pass, n_entries, n_finals);
 		--*n_cases_left;
 		pass->contest->show->cases_done++;
+		pass_tell_entries(pass, n_entries);
 	}
 	return 0;
 }
@@ -136,7 +137,7 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens,
 	int status;
 
 	pass->deadline = begin + share;
-	*contest->show->best = 0;
+	show_forget_best(contest->show);
 	set_place(pass, first_shape(config, format), n_tokens, on->threads.list[0], on->cores);
 	status = find_candidates(pass, begin, share);
 	if (status > 0)

@@ -322,12 +322,31 @@ static void take_environment(struct device *device)
 	}
 }
 
-int device_read(struct device *device, const char *home, const char *name, struct gen_error *err)
+static int is_path(const char *name)
 {
 	size_t n = strlen(name);
-	int is_path = strchr(name, '/') || (n > 5 && !strcmp(name + n - 5, ".yaml"));
-	char *path =
-		is_path ? fail_text("%s", name) : fail_text("%s/tuner/devices/%s.yaml", home, name);
+
+	return strchr(name, '/') || (n > 5 && !strcmp(name + n - 5, ".yaml"));
+}
+
+static char *find_file(const char *home, const char *name)
+{
+	return is_path(name) ? fail_text("%s", name)
+			     : fail_text("%s/tuner/devices/%s.yaml", home, name);
+}
+
+int device_is_known(const char *home, const char *name)
+{
+	char *path = find_file(home, name);
+	int is_known = is_path(name) || access(path, F_OK) == 0;
+
+	free(path);
+	return is_known;
+}
+
+int device_read(struct device *device, const char *home, const char *name, struct gen_error *err)
+{
+	char *path = find_file(home, name);
 	struct yaml *yaml;
 	int status;
 
@@ -337,7 +356,7 @@ int device_read(struct device *device, const char *home, const char *name, struc
 	device->connect_time_out_s = 20;
 	device->retries = 10;
 	yaml = yaml_read(path, err);
-	if (!yaml && !is_path && access(path, F_OK) < 0)
+	if (!yaml && !is_path(name) && access(path, F_OK) < 0)
 		fail_set(err,
 			 "there is no device '%.60s' (%s): 'quern device list' shows those there "
 			 "are, a file of your own has a / in its name",

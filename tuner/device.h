@@ -70,6 +70,9 @@ struct device {
 	struct remote *remote;                           /* NULL: no link */
 };
 
+/* Is name one of a file, or one that home/tuner/devices has?  device_read may still fail. */
+int device_is_known(const char *home, const char *name);
+
 /* name: a file (it holds a '/' or ends in .yaml) or one of home/tuner/devices. */
 int device_read(struct device *device, const char *home, const char *name, struct gen_error *err);
 void device_free(struct device *device); /* leaves it before */

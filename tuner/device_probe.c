@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -130,14 +129,9 @@ void device_stop(struct device_probe *probe)
 		link_close(probe->link);
 	if (probe->pid) {
 		close(probe->in); /* end of input: the probe exits */
-		if (process_wait(probe->pid, 1, &status)) {
-			/* Whatever it left behind goes too; the group may be gone already. */
-			kill(-probe->pid, SIGKILL);
-			close(probe->out);
-		} else {
+		if (!process_wait(probe->pid, 1, &status))
 			process_kill(probe->pid);
-			close(probe->out);
-		}
+		close(probe->out);
 	}
 	free(probe);
 }
@@ -149,7 +143,6 @@ static enum device_outcome bury(struct device_probe *probe, char *answer)
 	int status = 0;
 
 	if (process_wait(probe->pid, 0.2, &status)) {
-		kill(-probe->pid, SIGKILL);
 		close(probe->in);
 		close(probe->out);
 		probe->pid = 0;

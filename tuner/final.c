@@ -171,6 +171,7 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 		.margins = {0.30, 0.15, 0.10, 0.07, 0.05},
 		.n_margins = 5,
 	};
+	const struct race_calls calls = {pass, pass_sample, pass_over, pass_told};
 	size_t left = 0, kept = 0, n_kind[RACE_KINDS] = {0};
 	long rounds;
 	char what[192];
@@ -183,7 +184,7 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 		return -1;
 	pass->stage = "race";
 	rules.n_rounds = (int)rounds;
-	if (race_run(runners, n, &rules, pass_seed(pass, "race"), pass_sample, pass_over, pass) < 0)
+	if (race_run(runners, n, &rules, pass_seed(pass, "race"), &calls) < 0)
 		return -1;
 	while (left < n && !runners[left].out)
 		left++;
@@ -266,10 +267,6 @@ static int finish_kind(struct pass *pass, const struct race_runner *runners, siz
 	    count_events(pass, runners, n, entries) < 0)
 		return -1;
 	pass_tell_best(pass, &runners[winner]);
-	if (!contest->show->is_terminal)
-		show_say(contest->show, "%s %ldx%ld n%ld %s: %s %.1f us, %.1f GB/s, %.2fx",
-			 entry->format, entry->m, entry->k, entry->n, pass->place.target,
-			 entry->kernel, entry->median_us, entry->gbps, entry->speedup);
 	return 0;
 }
 
@@ -303,6 +300,7 @@ int final_run(struct pass *pass, size_t n_cases_left)
 {
 	struct race_runner runners[PASS_MAX_CARRY + 1];
 	size_t n = pass_enter(pass, runners, search_n(pass->search));
+	const struct race_calls calls = {pass, pass_sample, pass_over, pass_told};
 	struct race_rules rules = strategy_final;
 	char what[192];
 	long n_in, left, rounds;
@@ -318,8 +316,7 @@ int final_run(struct pass *pass, size_t n_cases_left)
 	pass->n_flagged = fail_alloc(search_n(pass->search), sizeof(*pass->n_flagged));
 	pass->is_flagged = fail_alloc(search_n(pass->search), 1);
 	rules.n_rounds = (int)rounds;
-	left = race_run(runners, (size_t)n_in, &rules, pass_seed(pass, "final"), pass_sample,
-			pass_over, pass);
+	left = race_run(runners, (size_t)n_in, &rules, pass_seed(pass, "final"), &calls);
 	status = left > 0 ? finish_case(pass, runners, (size_t)left, (size_t)n_in) : (int)left;
 	free(pass->n_flagged);
 	free(pass->is_flagged);

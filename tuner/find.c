@@ -184,16 +184,6 @@ static int line_up(void *context, int step, struct race_runner *runners, size_t 
 	return pass_line_up(find->pass, runners, n);
 }
 
-static int sample(void *context, int id, int round, double *ns)
-{
-	return pass_sample(((struct find *)context)->pass, id, round, ns);
-}
-
-static int over(void *context, int round, int n_before)
-{
-	return pass_over(((struct find *)context)->pass, round, n_before);
-}
-
 /* By what a point has taken so far, compiling and all. */
 static int afford(void *context, int step, long n_wanted, long *n)
 {
@@ -208,12 +198,6 @@ static int afford(void *context, int step, long n_wanted, long *n)
 
 	free(what);
 	return status;
-}
-
-static void tell(void *context, const struct race_runner *runners, size_t n_left)
-{
-	(void)n_left;
-	pass_tell_best(((struct find *)context)->pass, &runners[0]);
 }
 
 static void carry(struct pass *pass, const struct strategy_result *result)
@@ -231,7 +215,13 @@ static int race_all(struct pass *pass, double begin, double seconds)
 	const struct contest_effort *effort = &pass->contest->effort;
 	const struct points *points = search_points(pass->search, pass->err);
 	struct find find = {.pass = pass, .begin = begin, .seconds = seconds};
-	const struct strategy_world world = {&find, bring, line_up, sample, over, afford, tell};
+	const struct strategy_world world = {
+		.context = &find,
+		.bring = bring,
+		.line_up = line_up,
+		.race = {pass, pass_sample, pass_over, pass_told},
+		.afford = afford,
+	};
 	struct strategy_constants constants = strategy_constants;
 	struct strategy_result result;
 	long known[MAX_KEYS], n_known;

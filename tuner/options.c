@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "models.h"
@@ -29,6 +30,7 @@ static const char usage[] =
 	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
 	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
 	"      --fresh           forget what an interrupted run has measured\n"
+	"      --json            events as JSON objects, one a line; quern(1) describes them\n"
 	"      --seed-from FILE  race the winners of this results file first\n"
 	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
 	"      --compiler WHAT   for estimates: gcc (the device's), clang or both (both)\n"
@@ -67,7 +69,8 @@ static int set_budget(struct options *options, const char *text)
 		errno = 0;
 		options->seconds = strtod(text, &end);
 		if (errno || end == text || *end || !(options->seconds >= 1) ||
-		    options->seconds > 1e6 || !isdigit((unsigned char)*text))
+		    options->seconds > 1e6 || !isdigit((unsigned char)*text) ||
+		    text[strspn(text, "0123456789.e")])
 			return -1;
 		if (options->seconds > 300)
 			options->effort = normal;
@@ -118,11 +121,19 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
 }
 
+static int is_folder(const char *path, int if_absent)
+{
+	struct stat status;
+
+	return stat(path, &status) < 0 ? if_absent : S_ISDIR(status.st_mode);
+}
+
 enum {
 	SEED = 256,
 	STRATEGY,
 	SPACES,
 	FRESH,
+	JSON,
 	SEED_FROM,
 	COMPILER,
 	MAX_CANDIDATES,
@@ -148,6 +159,7 @@ static const struct option long_options[] = {
 	{"work", required_argument, NULL, 'w'},
 	{"jobs", required_argument, NULL, 'j'},
 	{"fresh", no_argument, NULL, FRESH},
+	{"json", no_argument, NULL, JSON},
 	{"seed-from", required_argument, NULL, SEED_FROM},
 	{"estimate", required_argument, NULL, 'e'},
 	{"compiler", required_argument, NULL, COMPILER},
@@ -170,7 +182,7 @@ static int set_option(struct options *options, int option, char **argv)
 			       : 0;
 	case SEED:
 		return set_number(&options->seed, optarg, 1ull << 62) < 0
-			       ? misuse("--seed '%s' must be a whole number", optarg)
+			       ? misuse("--seed '%s' must be a whole number from 0 to 2^62", optarg)
 			       : 0;
 	case 'j':
 		if (set_number(&number, optarg, 64) < 0 || !number)
@@ -194,9 +206,18 @@ static int set_option(struct options *options, int option, char **argv)
 	case 'm': options->model = optarg; return 0;
 	case 'd': options->device = optarg; return 0;
 	case AT: options->at = optarg; return 0;
-	case 'o': options->output = optarg; return 0;
-	case 'w': options->work = optarg; return 0;
+	case 'o':
+		options->output = optarg;
+		return is_folder(optarg, 0) || optarg[strlen(optarg) - 1] == '/'
+			       ? misuse("--output '%s' must be a file, not a folder", optarg)
+			       : 0;
+	case 'w':
+		options->work = optarg;
+		return is_folder(optarg, 1)
+			       ? 0
+			       : misuse("--work '%s' must be a folder, not a file", optarg);
 	case FRESH: options->fresh = 1; return 0;
+	case JSON: options->json = 1; return 0;
 	case SEED_FROM: options->seed_from = optarg; return 0;
 	case 'e': options->core = optarg; return 0;
 	case COMPILER:
@@ -210,7 +231,11 @@ static int set_option(struct options *options, int option, char **argv)
 		options->max_candidates = (long)number;
 		return 0;
 	case ':': return misuse("option '%s' needs a value", argv[optind - 1]);
-	default: return misuse("unknown option '%s'", argv[optind - 1]);
+	default:
+		return misuse(strchr(argv[optind - 1], '=') && optopt
+				      ? "option '%s' must have no value"
+				      : "unknown option '%s'",
+			      argv[optind - 1]);
 	}
 }
 
@@ -250,11 +275,13 @@ int options_read(struct options *options, int argc, char **argv)
 		return misuse("%s",
 			      "--threads and --estimate exclude each other: an estimate is of "
 			      "one thread");
-	if (options->core && (options->at || options->cores || options->sustained_s >= 0))
+	if (options->core &&
+	    (options->at || options->cores || options->sustained_s >= 0 || options->json))
 		return misuse("%s and --estimate exclude each other: nothing runs for an estimate",
-			      options->at      ? "--at"
-			      : options->cores ? "--cores"
-					       : "--sustained");
+			      options->at                 ? "--at"
+			      : options->cores            ? "--cores"
+			      : options->sustained_s >= 0 ? "--sustained"
+							  : "--json");
 	if (!options->device) /* estimates need no more than the compilers of this one */
 		options->device = options->core ? "qemu-aarch64" : "local";
 	if (options->model && options->shapes)

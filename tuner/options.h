@@ -13,7 +13,7 @@ struct options {
 	double seconds;
 	struct contest_effort effort;
 	unsigned long long seed;
-	int jobs, fresh;
+	int jobs, fresh, json;
 	enum contest_strategy strategy;
 	const char *spaces;    /* a folder for space files */
 	const char *seed_from; /* a results file whose winners go first */

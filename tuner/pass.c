@@ -61,8 +61,10 @@ void pass_drop(struct pass *pass, size_t i, const char *why)
 	struct search_candidate *one = search_candidate(pass->search, i);
 
 	one->failed = 1;
-	if (add_failure(pass, one->point.name, why))
+	if (add_failure(pass, one->point.name, why)) {
 		pass->contest->show->invalid++;
+		show_event_invalid(pass->contest->show, one->point.name, why);
+	}
 }
 
 /* ---- samples ---- */
@@ -75,10 +77,12 @@ static int blame(struct pass *pass, size_t i, const struct session_error *error)
 	char *why = fail_text("%s (%s %ldx%ld n%ld %s)", error->why, place->format, place->m,
 			      place->k, place->n, place->target);
 
-	if (!strncmp(error->why, "case ", 5) || !strncmp(error->why, "error ", 6))
-		record_add_failure(pass->contest->record, one->point.name, why);
-	else
+	if (strncmp(error->why, "case ", 5) && strncmp(error->why, "error ", 6)) {
 		pass_drop(pass, i, why);
+	} else {
+		record_add_failure(pass->contest->record, one->point.name, why);
+		show_event_invalid(pass->contest->show, one->point.name, why);
+	}
 	free(why);
 	return 1;
 }
@@ -242,6 +246,37 @@ int pass_link(struct contest *contest, const char *const *keys, const char *cons
 	return status;
 }
 
+/* Counts and tells of a runner that is out for being slow; over: its time over the leader's. */
+static void prune(struct pass *pass, const struct race_runner *runner, const char *stage,
+		  double over)
+{
+	struct search_candidate *one = search_candidate(pass->search, (size_t)runner->id);
+
+	pass->contest->show->pruned += !one->is_pruned;
+	one->is_pruned = 1;
+	show_event_pruned(pass->contest->show, one->point.name, stage, over);
+}
+
+/* The first call of everyone, as race_warm. */
+static int warm(struct pass *pass, struct race_runner *runners, size_t n)
+{
+	double best = INFINITY;
+
+	if (race_warm(runners, n, pass_sample, pass) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (!runners[i].out)
+			best = fmin(best, runners[i].warm_ns);
+	}
+	for (size_t i = 0; i < n; i++) {
+		/* Who failed did so without a time, or is told of already. */
+		if (runners[i].out && runners[i].warm_ns > 0 &&
+		    !search_candidate(pass->search, (size_t)runners[i].id)->failed)
+			prune(pass, &runners[i], "first calls", runners[i].warm_ns / best);
+	}
+	return 0;
+}
+
 int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 {
 	struct session_error error;
@@ -263,7 +298,7 @@ int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 		}
 		runners[i].out = prepared ? blame(pass, (size_t)runners[i].id, &error) : 0;
 	}
-	if (race_warm(runners, n, pass_sample, pass) < 0)
+	if (warm(pass, runners, n) < 0)
 		return -1;
 	for (size_t i = 0; i < n && status > 0; i++) {
 		if (runners[i].out)
@@ -314,6 +349,34 @@ void pass_tell_best(struct pass *pass, const struct race_runner *best)
 {
 	struct show *show = pass->contest->show;
 
-	snprintf(show->best, sizeof(show->best), "%s %.1f us", pass_name(pass, best),
-		 1e-3 * exp(best->score));
+	snprintf(show->best, sizeof(show->best), "%s", pass_name(pass, best));
+	show->best_us = 1e-3 * exp(best->score);
+	snprintf(show->figure, sizeof(show->figure), "%.1f us", show->best_us);
+}
+
+void pass_tell_entries(struct pass *pass, size_t first)
+{
+	const struct record *record = pass->contest->record;
+
+	for (; first < record->n_entries; first++)
+		show_event_case(pass->contest->show, &record->entries[first], pass->place.target);
+}
+
+void pass_told(void *context, int round, const struct race_runner *runners, size_t n_left, size_t n)
+{
+	struct pass *pass = context;
+
+	if (!n_left)
+		return;
+	for (size_t i = n_left; i < n; i++) {
+		size_t leader = 0;
+
+		while (leader + 1 < n_left && runners[leader].kind != runners[i].kind)
+			leader++;
+		if (runners[i].n == round + 1) /* no sample: it failed */
+			prune(pass, &runners[i], pass->stage,
+			      exp(runners[i].score - runners[leader].score));
+	}
+	show_event_race(pass->contest->show, pass->stage, round + 1, n_left,
+			pass_name(pass, &runners[0]), 1e-3 * exp(runners[0].score));
 }

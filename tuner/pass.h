@@ -45,6 +45,13 @@ const char *pass_name(const struct pass *pass, const struct race_runner *runner)
 void pass_show(struct pass *pass, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void pass_tell_best(struct pass *pass, const struct race_runner *best);
 
+/* The entries of a case, from the first one on. */
+void pass_tell_entries(struct pass *pass, size_t first);
+
+/* race_told_fn: the round, and who was dropped in it. */
+void pass_told(void *context, int round, const struct race_runner *runners, size_t n_left,
+	       size_t n);
+
 /* A candidate is out of everything that follows. */
 void pass_drop(struct pass *pass, size_t i, const char *why);
 

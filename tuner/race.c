@@ -108,7 +108,7 @@ static size_t eliminate(struct race_runner *runners, size_t n, int round,
 
 /* One sample of everyone who is in; -1 to stop. */
 static int run_round(struct race_runner *runners, const size_t *order, size_t n, int round,
-		     race_sample_fn *sample, void *context)
+		     const struct race_calls *calls)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct race_runner *runner = &runners[order[i]];
@@ -117,7 +117,7 @@ static int run_round(struct race_runner *runners, const size_t *order, size_t n,
 
 		if (runner->out)
 			continue;
-		status = sample(context, runner->id, round, &ns);
+		status = calls->sample(calls->context, runner->id, round, &ns);
 		if (status < 0)
 			return -1;
 		runner->out = status;
@@ -131,7 +131,7 @@ static int run_round(struct race_runner *runners, const size_t *order, size_t n,
 }
 
 long race_run(struct race_runner *runners, size_t n, const struct race_rules *rules, uint64_t seed,
-	      race_sample_fn *sample, race_over_fn *over, void *context)
+	      const struct race_calls *calls)
 {
 	size_t *order = fail_alloc(n, sizeof(*order)), left = n;
 	int status = 0;
@@ -139,16 +139,19 @@ long race_run(struct race_runner *runners, size_t n, const struct race_rules *ru
 	for (size_t i = 0; i < n; i++)
 		runners[i].n = 0;
 	for (int round = 0; round < rules->n_rounds && left && status >= 0; round++) {
+		const size_t n_in = left;
 		int n_before = 0;
 
 		race_order(order, left, seed + (uint64_t)round);
 		do {
-			status = run_round(runners, order, left, round, sample, context);
-			if (!status && over)
-				status = over(context, round, n_before++);
+			status = run_round(runners, order, left, round, calls);
+			if (!status && calls->over)
+				status = calls->over(calls->context, round, n_before++);
 		} while (status > 0);
 		if (status >= 0)
 			left = eliminate(runners, left, round, rules);
+		if (status >= 0 && calls->told)
+			calls->told(calls->context, round, runners, left, n_in);
 	}
 	free(order);
 	return status < 0 ? -1 : (long)left;

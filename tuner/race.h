@@ -44,6 +44,18 @@ int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, voi
  */
 typedef int race_over_fn(void *context, int round, int n_before);
 
+/* After a round: the survivors, best first, then from n_left to n those who left in it. */
+typedef void race_told_fn(void *context, int round, const struct race_runner *runners,
+			  size_t n_left, size_t n);
+
+/* What a race asks and tells; over and told may be NULL. */
+struct race_calls {
+	void *context;
+	race_sample_fn *sample;
+	race_over_fn *over;
+	race_told_fn *told;
+};
+
 /*
  * How a race goes: rounds, and after each of them by how much of the leader's time a runner may be
  * behind (the last margin holds for all further rounds); the best n_elites of a kind stay anyway.
@@ -56,12 +68,12 @@ struct race_rules {
 };
 
 /*
- * Runs the rounds; over may be NULL.  After each, those slower than the leader of their kind by more
+ * Runs the rounds.  After each, those slower than the leader of their kind by more
  * than the round's margin are out.  Survivors come first afterwards, by score.  Returns how many,
  * or -1.
  */
 long race_run(struct race_runner *runners, size_t n, const struct race_rules *rules, uint64_t seed,
-	      race_sample_fn *sample, race_over_fn *over, void *context);
+	      const struct race_calls *calls);
 
 /* The order of n in a round: random, and always the same for a seed. */
 void race_order(size_t *order, size_t n, uint64_t seed);

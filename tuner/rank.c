@@ -182,8 +182,8 @@ static int prepare(struct rank *rank, struct gen_error *err)
 	const struct options *options = rank->options;
 
 	rank->model = models_find(options->core);
-	rank->max_candidates = options->max_candidates ? options->max_candidates
-						       : options->effort.n_estimates;
+	rank->max_candidates =
+		options->max_candidates ? options->max_candidates : options->effort.n_estimates;
 	rank->gen = gen_open(rank->home, err);
 	if (!rank->gen ||
 	    request_config(options, rank->home, rank->gen, &rank->config, &rank->is_misused, err) <
@@ -262,7 +262,7 @@ int rank_main(const struct options *options, const char *home)
 	int status;
 
 	process_catch_signals();
-	show_open(&rank.show, stderr);
+	show_open(&rank.show, stderr, -1);
 	rank.show.left_s = -1;
 	status = prepare(&rank, &err) < 0 || run_all(&rank, &err) < 0;
 	show_clear(&rank.show);

@@ -298,8 +298,9 @@ static int improve(struct ranking *ranking)
 		if (model_new(ranking, first) < 0)
 			return -1;
 		leaders[0] = find_best(ranking, SIZE_MAX);
-		snprintf(rank->show.best, sizeof(rank->show.best), "%s %.4f cycles",
-			 search_candidate(ranking->search, leaders[0])->point.name,
+		snprintf(rank->show.best, sizeof(rank->show.best), "%s",
+			 search_candidate(ranking->search, leaders[0])->point.name);
+		snprintf(rank->show.figure, sizeof(rank->show.figure), "%.4f cycles",
 			 ranking->standings[leaders[0]].cost.cycles);
 	}
 }
@@ -393,7 +394,7 @@ int ranking_run(struct rank *rank, size_t format, const char *act, long n_tokens
 
 	snprintf(rank->show.place, sizeof(rank->show.place), "%s %s n%ld", ranking.format, act,
 		 n_tokens);
-	*rank->show.best = 0;
+	show_forget_best(&rank->show);
 	ranking.search = search_open(rank->gen, &rank->config, ranking.format, act, n_tokens,
 				     rank->isas, rank->n_isas, rank->with_clang, NULL,
 				     rank->journal, rank->options->seed, err);

@@ -34,6 +34,7 @@ struct search_candidate {
 	size_t n_text;
 	uint64_t fingerprint;
 	char object[64]; /* of compile.h */
+	int is_pruned;   /* some race dropped it for being slow */
 	int failed;      /* does not compile, verify or run, or errs more than the config allows */
 	double nmse;
 };

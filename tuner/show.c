@@ -5,16 +5,24 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "process.h"
 #include "show.h"
 
-void show_open(struct show *show, FILE *out)
+void show_open(struct show *show, FILE *out, int events)
 {
 	const char *term = getenv("TERM");
 
 	memset(show, 0, sizeof(*show));
 	show->out = out;
+	show->events = events;
 	show->is_terminal = isatty(fileno(out)) && term && strcmp(term, "dumb") != 0;
+}
+
+void show_forget_best(struct show *show)
+{
+	*show->best = *show->figure = 0;
+	show->best_us = 0;
 }
 
 void show_clear(struct show *show)
@@ -36,23 +44,31 @@ static int columns(const struct show *show)
 void show_progress(struct show *show)
 {
 	double now = process_now();
-	char line[512], time[32] = "";
+	char line[512], time[32] = "", pruned[32] = "";
 	int left = show->left_s > 0 ? (int)show->left_s : 0;
 
+	if (now - show->told >= 1) {
+		show->told = now;
+		show_event_progress(show);
+	}
 	if (!show->is_terminal || now - show->drawn < 0.1)
 		return;
 	show->drawn = now;
 	if (show->left_s >= 0)
 		snprintf(time, sizeof(time), " | %d:%02d left", left / 60, left % 60);
-	snprintf(line, sizeof(line), "%zu/%zu %s: %s | %ld tried, %ld invalid%s%s%s",
-		 show->cases_done, show->n_cases, show->place, show->what, show->tried,
-		 show->invalid, time, *show->best ? " | " : "", show->best);
+	if (show->pruned)
+		snprintf(pruned, sizeof(pruned), "%ld pruned, ", show->pruned);
+	/* What a narrow terminal cuts off stands last. */
+	snprintf(line, sizeof(line), "%zu/%zu%s | %ld tried, %s%ld invalid%s%s | %s: %s%s%s",
+		 show->cases_done, show->n_cases, time, show->tried, pruned, show->invalid,
+		 *show->best ? " | best " : "", show->figure, show->place, show->what,
+		 *show->best ? " | " : "", show->best);
 	fprintf(show->out, "\r\033[K%.*s", columns(show) - 1, line);
 	fflush(show->out);
 	show->is_dirty = 1;
 }
 
-void show_say(struct show *show, const char *format, ...)
+void show_line(struct show *show, const char *format, ...)
 {
 	va_list args;
 
@@ -62,6 +78,21 @@ void show_say(struct show *show, const char *format, ...)
 	va_end(args);
 	putc('\n', show->out);
 	fflush(show->out);
+}
+
+void show_say(struct show *show, const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) < 0)
+		text = NULL;
+	va_end(args);
+	fail_check(text);
+	show_line(show, "%s", text);
+	show_event_note(show, text);
+	free(text);
 }
 
 static void show_entries(FILE *out, const struct record *record)

@@ -370,11 +370,9 @@ static int race(struct search_state *state, const struct wish *wish, const long 
 		enter(&runners[i], state, ids[i], points[i]);
 	if (world->line_up(world->context, state->step, runners, n) == 0)
 		left = race_run(runners, n, &rules, state->seed + (uint64_t)state->step * 1000003u,
-				world->sample, world->over, world->context);
+				&world->race);
 	if (left >= 0)
 		take_results(state, runners, n, (size_t)left, points, ids);
-	if (left > 0 && world->tell)
-		world->tell(world->context, runners, (size_t)left);
 	free(runners);
 	free(ids);
 	free(points);

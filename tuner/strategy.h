@@ -23,12 +23,9 @@ struct strategy_world {
 	int (*bring)(void *context, int step, const long *points, size_t n, long *ids);
 	/* Before a race: first calls, race_warm. */
 	int (*line_up)(void *context, int step, struct race_runner *runners, size_t n);
-	race_sample_fn *sample;
-	race_over_fn *over; /* may be NULL */
+	struct race_calls race; /* its context is of its own */
 	/* How many of n_wanted new points the budget has room for; 0 ends the search.  Not asked for the start. */
 	int (*afford)(void *context, int step, long n_wanted, long *n);
-	/* After a race: its runners by score, n_left of them still in.  May be NULL. */
-	void (*tell)(void *context, const struct race_runner *runners, size_t n_left);
 };
 
 /* Chosen by replay: make bench-replay. */

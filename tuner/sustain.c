@@ -242,7 +242,7 @@ static int race_again(struct contest *contest, struct contest_final *final, stru
 	if (race_warm(runners, n, take_sample, &heat) < 0)
 		return -1;
 	left = race_run(runners, n, &(struct race_rules){.n_rounds = n_rounds}, seed_of(&heat),
-			take_sample, NULL, &heat);
+			&(struct race_calls){.context = &heat, .sample = take_sample});
 	if (left < 0)
 		return -1;
 	if (left > 0)
@@ -297,14 +297,18 @@ static int run_target(struct contest *contest, size_t first, struct gen_error *e
 		if (strcmp(contest->finals[i].place.target, target))
 			continue;
 		status = race_again(contest, &contest->finals[i], err);
-		if (status || !tells)
-			continue;
-		tells = weigh(contest, &contest->finals[i], &error);
-		if (tells < 0) {
-			*err = error.fatal;
-			status = -1;
+		if (!status && tells) {
+			tells = weigh(contest, &contest->finals[i], &error);
+			if (tells < 0) {
+				*err = error.fatal;
+				status = -1;
+			}
+			tells = !tells;
 		}
-		tells = !tells;
+		if (!status)
+			show_event_case(contest->show,
+					&contest->record->entries[contest->finals[i].entry],
+					target);
 	}
 	if (!is_done && !status)
 		status = journal_add(contest->journal, question, "done", err);

@@ -1,8 +1,10 @@
 /* toolchain.c: folders, words for compilers, what those are and whether there is PAPI. */
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -29,6 +31,32 @@ int toolchain_write_text(const char *path, const char *text, struct gen_error *e
 	if (file && fclose(file))
 		status = -1;
 	return status < 0 ? fail_set(err, "cannot write %s: %s", path, strerror(errno)) : 0;
+}
+
+int toolchain_is_whole(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	Elf64_Ehdr header;
+	struct stat status;
+	int is_whole = 0;
+
+	if (!file)
+		return 0;
+	if (fstat(fileno(file), &status) == 0 && status.st_size > 0) {
+		const size_t n = fread(&header, 1, sizeof(header), file);
+		const uint64_t n_bytes = (uint64_t)status.st_size;
+
+		is_whole = 1;
+		/* The table of sections stands last, in objects and programs that are not stripped. */
+		if (n >= SELFMAG && !memcmp(header.e_ident, ELFMAG, SELFMAG))
+			is_whole = n > EI_CLASS &&
+				   (header.e_ident[EI_CLASS] != ELFCLASS64 ||
+				    (n == sizeof(header) && header.e_shoff <= n_bytes &&
+				     (uint64_t)header.e_shnum * header.e_shentsize <=
+					     n_bytes - header.e_shoff));
+	}
+	fclose(file);
+	return is_whole;
 }
 
 static void empty_folder(const char *path)

@@ -54,6 +54,12 @@ int toolchain_run(const struct toolchain *tools, const struct command *command,
 /* Gives what the compiler wrote its lasting name. */
 int toolchain_keep(const char *temporary, const char *path, struct gen_error *err);
 
+/*
+ * Is there an object, assembly or program, all of it?  An empty file, or an ELF file that is cut off, is
+ * what a crash of the machine or a compiler on a full disk leaves.
+ */
+int toolchain_is_whole(const char *path);
+
 int toolchain_write_text(const char *path, const char *text, struct gen_error *err);
 
 /* To be asked when a compiler failed: -1 when a full disk may be why. */

@@ -2,6 +2,7 @@
  * tune.c: a run from its first probe to the results file.
  */
 #include <ctype.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include "contest.h"
@@ -41,7 +42,8 @@ struct run {
 	struct contest contest;
 	char *output, *work, *templates;
 	char seeded[32]; /* which seeds, or empty */
-	int is_misused;  /* an option has a wrong list */
+	int is_misused;  /* an option has a wrong value */
+	int is_written;  /* the results file, by this run */
 };
 
 /* ---- preparing ---- */
@@ -363,7 +365,18 @@ static int reach_device(struct run *run, struct gen_error *err)
 	run->device.greet = greet;
 	run->device.context = run;
 	device_set_run(&run->device, run->work);
-	return device_set_at(&run->device, run->options->at, err);
+	run->is_misused = device_set_at(&run->device, run->options->at, err) < 0;
+	return -run->is_misused;
+}
+
+/* While compilers run the progress line goes on. */
+static void idle(void *context)
+{
+	struct run *run = context;
+
+	if (run->journal)
+		run->show.left_s = run->contest.deadline - journal_elapsed(run->journal);
+	show_progress(&run->show);
 }
 
 static int prepare(struct run *run, double begin, struct gen_error *err)
@@ -374,13 +387,16 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 
 	run->gen = gen_open(run->home, err);
 	if (!run->gen ||
-	    request_config(options, run->home, run->gen, &run->config, &run->is_misused, err) < 0 ||
-	    device_read(&run->device, run->home, options->device, err) < 0)
+	    request_config(options, run->home, run->gen, &run->config, &run->is_misused, err) < 0)
+		return -1;
+	run->is_misused = !device_is_known(run->home, options->device);
+	if (device_read(&run->device, run->home, options->device, err) < 0)
 		return -1;
 	run->work = request_work(options);
 	run->compile = compile_open(&run->device, run->home, run->work, options->jobs, err);
 	if (!run->compile || reach_device(run, err) < 0)
 		return -1;
+	compile_set_idle(run->compile, idle, run);
 	say_compilers(run);
 	log = fail_text("%s/logs/hello.log", run->work);
 	status = facts_learn(&run->facts, run->gen, &run->config, run->compile, &run->device, log,
@@ -414,6 +430,8 @@ static void describe(struct run *run)
 	for (size_t i = 0; i < run->config.formats.n; i++)
 		n += contest_n_cases(contest, i);
 	run->show.n_cases = n;
+	show_event_start(&run->show, &run->record, run->output, run->options->seconds,
+			 journal_n_taken(run->journal));
 	show_say(&run->show, "%s, %ld core%s, %s: %s", facts->cpu, facts->cores,
 		 facts->cores == 1 ? "" : "s", facts->arch, facts->features);
 	if (!strcmp(facts->counters, "none"))
@@ -478,8 +496,19 @@ static void keep_finished(struct run *run, struct gen_error *why)
 		fail_set(why, "%s", both);
 		free(both);
 	} else {
+		run->is_written = 1;
 		show_say(&run->show, "%zu finished cases are in %s", n, run->output);
 	}
+}
+
+static int print_table(const struct run *run, struct gen_error *err)
+{
+	show_record(stdout, &run->record);
+	printf("%ld legal points; winners are in %s\n", run->contest.n_legal, run->output);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	return fail_set(err, "%s is written, but not its table to standard output: %s", run->output,
+			strerror(errno));
 }
 
 static int run_all(struct run *run, struct gen_error *err)
@@ -501,9 +530,8 @@ static int run_all(struct run *run, struct gen_error *err)
 		keep_finished(run, err);
 	if (status || record_write(&run->record, run->output, err) < 0)
 		return -1;
-	show_record(stdout, &run->record);
-	printf("%ld legal points; winners are in %s\n", run->contest.n_legal, run->output);
-	return 0;
+	run->is_written = 1;
+	return run->options->json ? 0 : print_table(run, err);
 }
 
 static void free_finals(struct contest *contest)
@@ -543,6 +571,15 @@ static void close_run(struct run *run)
 	gen_close(run->gen);
 }
 
+static void explain_stop(const struct run *run, struct gen_error *err)
+{
+	const int lost = run->show.lost;
+
+	fail_set(err, "stopped%s%s; nothing measured is lost: the same command goes on%s",
+		 lost ? ": cannot write events to standard output: " : "",
+		 lost ? strerror(lost) : "", run->options->fresh ? " (without --fresh)" : "");
+}
+
 int tune_main(int argc, char **argv, const char *home)
 {
 	double begin = process_now();
@@ -556,18 +593,22 @@ int tune_main(int argc, char **argv, const char *home)
 	if (options.core)
 		return rank_main(&options, home);
 	process_catch_signals();
-	show_open(&run.show, stderr);
+	show_open(&run.show, stderr, options.json ? STDOUT_FILENO : -1);
 	status = prepare(&run, begin, &err) < 0 || run_all(&run, &err) < 0;
 	show_clear(&run.show);
 	if (status && process_stopping()) {
-		fprintf(stderr,
-			"quern: stopped; nothing measured is lost: the same command goes on%s\n",
-			options.fresh ? " (without --fresh)" : "");
+		explain_stop(&run, &err);
 		status = 130;
 	} else if (status) {
-		fprintf(stderr, "quern: %s\n", err.text);
 		status = run.is_misused ? 2 : 1;
 	}
+	show_event_end(&run.show, status, run.is_written ? run.output : NULL, process_now() - begin,
+		       status ? err.text : NULL);
+	if (!status && run.show.lost)
+		status = fail_set(&err, "%s is written, but not all events to standard output: %s",
+				  run.output, strerror(run.show.lost)) < 0;
+	if (status)
+		fprintf(stderr, "quern: %s\n", err.text);
 	close_run(&run);
 	return status;
 }
