@@ -83,7 +83,7 @@ static void check_why(const char *text, const char *kernel, const char *why)
 	struct estimate estimate;
 	struct gen_error err = {""};
 
-	if (CHECK(estimate_read(&estimate, text, kernel, &err) < 0))
+	if (CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, text, kernel, &err) < 0))
 		CHECK_SAYS(err.text, why);
 	else
 		estimate_free(&estimate);
@@ -94,7 +94,7 @@ static void check_loops(void)
 	struct estimate estimate;
 	struct gen_error err;
 
-	if (!CHECK(estimate_read(&estimate, nested, "k1", &err) == 0))
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, nested, "k1", &err) == 0))
 		return;
 	CHECK(estimate.n == 1 && estimate.loops[0].n_products == 512);
 	CHECK(!strcmp(estimate.loops[0].mark, "block"));
@@ -107,13 +107,13 @@ static void check_loops(void)
 	CHECK(!strstr(estimate.loops[0].text, "comment"));
 	estimate_free(&estimate);
 
-	if (!CHECK(estimate_read(&estimate, peeled, "k1", &err) == 0))
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, peeled, "k1", &err) == 0))
 		return;
 	CHECK(estimate.n == 1 && estimate.loops[0].n_products == 640);
 	CHECK(estimate.loops[0].n_instructions == 2 + 2 * 3 + 1);
 	estimate_free(&estimate);
 
-	if (!CHECK(estimate_read(&estimate, calls, "k1", &err) == 0))
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, calls, "k1", &err) == 0))
 		return;
 	CHECK(estimate.n == 2 && estimate.loops[0].n_products == 256);
 	CHECK(estimate.loops[0].n_instructions == 2 * (1 + 2) + 1); /* call, smlal, ret */
@@ -179,13 +179,13 @@ static void check_huge(void)
 	branches = repeat("// quern-mark block 8\n", "\tcbz x0, .L%d\n", 64, "");
 	text = repeat("k1_run:\n", ".L%d:\n", 64, branches);
 	/* Each loop goes on behind the one inside of it. */
-	if (estimate_read(&estimate, text, "k1", &err) == 0)
+	if (estimate_read(&estimate, ASSEMBLY_AARCH64, text, "k1", &err) == 0)
 		estimate_free(&estimate);
 	free(branches);
 	free(text);
 	branches = repeat("// quern-mark block 8\n", "\tcbz x0, .L1%d\n", 10, "\tret\n");
 	text = repeat("k1_run:\n", "L1%d:\n\tnop\n", 100000, branches);
-	CHECK(estimate_read(&estimate, text, "k1", &err) < 0);
+	CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, text, "k1", &err) < 0);
 	free(branches);
 	free(text);
 }
@@ -206,7 +206,7 @@ static void check_mutants(void)
 		if (i % 5 == 0) /* any byte but the end */
 			text[check_random(&state) % strlen(text)] =
 				(char)(1 + check_random(&state) % 255);
-		if (estimate_read(&estimate, text, kernel, &err) < 0) {
+		if (estimate_read(&estimate, ASSEMBLY_AARCH64, text, kernel, &err) < 0) {
 			CHECK(*err.text);
 			continue;
 		}

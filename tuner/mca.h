@@ -7,6 +7,7 @@
 #ifndef TUNER_MCA_H
 #define TUNER_MCA_H
 
+#include "models.h"
 #include "gen/gen.h"
 
 struct mca {
@@ -27,10 +28,9 @@ struct mca_item {
 };
 
 /*
- * Asks about all texts; cpu is a name of LLVM's.  0, or -1 when nothing can be asked or the user
- * stops.  progress, when not NULL, is called now and then with how many are done.
+ * Asks about all texts; the model has a cpu.  0, or -1 when nothing can be asked or the user stops.  progress, when not NULL, is called now and then with how many are done.
  */
-int mca_run(const struct mca *mca, const char *cpu, struct mca_item *items, size_t n,
+int mca_run(const struct mca *mca, const struct model *model, struct mca_item *items, size_t n,
 	    void (*progress)(void *context, size_t n_done), void *context, struct gen_error *err);
 
 /*
