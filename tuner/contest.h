@@ -57,6 +57,8 @@ struct contest_final {
 	size_t n;
 };
 
+struct explain;
+
 struct contest {
 	struct gen *gen;
 	const struct config *config;
@@ -80,6 +82,7 @@ struct contest {
 	struct contest_roof *roofs; /* all readings so far */
 	size_t n_roofs;
 	double sustained_s;           /* of load before races of the finals; 0: there are none */
+	struct explain *explain;      /* what finals learn, for reasons */
 	struct contest_final *finals; /* where sustained_s is not 0 */
 	size_t n_finals;
 };
