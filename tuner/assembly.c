@@ -46,26 +46,28 @@ static void add_item(struct assembly_function *function, enum assembly_kind kind
 	function->items[function->n_items++] = (struct assembly_item){kind, text, n, n_products};
 }
 
-/* " quern-mark LOOP N": 1 taken, 0 another comment. */
+/* " quern-mark LOOP N" or " quern-passes N": 1 taken, 0 another comment. */
 static int add_mark(struct assembly_function *function, const char *text, const char *end)
 {
-	static const char word[] = "quern-mark ";
+	static const char word[] = "quern-mark ", passes[] = "quern-passes ";
 	double number = 0;
 	const char *name;
 	size_t n;
+	int is_mark;
 
 	text = skip_space(text, end);
-	if (!begins(text, end, word))
+	is_mark = begins(text, end, word);
+	if (!is_mark && !begins(text, end, passes))
 		return 0;
-	name = skip_space(text + sizeof(word) - 1, end);
-	n = assembly_word(name, end);
+	name = skip_space(text + (is_mark ? sizeof(word) : sizeof(passes)) - 1, end);
+	n = is_mark ? assembly_word(name, end) : 0;
 	text = skip_space(name + n, end);
 	while (text < end && isdigit((unsigned char)*text) && number <= MAX_PRODUCTS)
 		number = 10 * number + (*text++ - '0');
-	if (!n || n > ASSEMBLY_MAX_NAME || number < 1 || number > MAX_PRODUCTS ||
+	if ((n > 0) != is_mark || n > ASSEMBLY_MAX_NAME || number < 1 || number > MAX_PRODUCTS ||
 	    skip_space(text, end) < end)
 		return 0;
-	add_item(function, ASSEMBLY_MARK, name, n, number);
+	add_item(function, is_mark ? ASSEMBLY_MARK : ASSEMBLY_PASSES, name, n, number);
 	return 1;
 }
 

@@ -3,7 +3,7 @@
  * write it.
  *
  * qn_mark of runtime/kernel.h leaves a comment "quern-mark LOOP N" at the head of a loop whose
- * pass multiplies N weights with activations.  A loop is what lies between a label and the last
+ * pass multiplies N weights with activations, qn_passes one "quern-passes N".  A loop is what lies between a label and the last
  * branch back to it.  Any bytes may be read; texts point into what was read.
  */
 #ifndef TUNER_ASSEMBLY_H
@@ -13,13 +13,13 @@
 
 enum assembly_arch { ASSEMBLY_AARCH64, ASSEMBLY_X86_64 };
 
-enum assembly_kind { ASSEMBLY_INSTRUCTION, ASSEMBLY_LABEL, ASSEMBLY_MARK };
+enum assembly_kind { ASSEMBLY_INSTRUCTION, ASSEMBLY_LABEL, ASSEMBLY_MARK, ASSEMBLY_PASSES };
 
 struct assembly_item {
 	enum assembly_kind kind;
 	const char *text; /* of a mark its name */
 	size_t n;
-	double n_products;
+	double n_products; /* of a mark; of ASSEMBLY_PASSES how often its loop is passed */
 };
 
 struct assembly_loop {

@@ -25,9 +25,10 @@ int counters_open(struct counters **counters, struct quern_error *err);
 void counters_close(struct counters *counters);
 
 /*
- * Events that passed, by index: cycles, instructions, l1d_misses, l2_misses, llc_misses, stalls
- * and frontend_stalls (cycles in which the backend, or the frontend, kept instructions from
- * flowing; all of these in user mode), task_clock_ns, context_switches, page_faults, migrations.
+ * Events that passed, by index: cycles, instructions, l1d_misses, l2_misses, llc_misses, dtlb_walks
+ * (through page tables, for data), stalls and frontend_stalls (cycles in which the backend, or the
+ * frontend, kept instructions from flowing), memory_stalls (in which the backend waited for memory;
+ * all of these in user mode), task_clock_ns, context_switches, page_faults, migrations.
  */
 int counters_count(const struct counters *counters);
 const char *counters_name(const struct counters *counters, int index);

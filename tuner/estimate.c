@@ -210,6 +210,26 @@ static long passes(const struct part *part, size_t inner, double *done)
 	return n;
 }
 
+/* How often a loop without marks is passed, when it says so and has none inside; else 0. */
+static long told_passes(const struct assembly_function *function, size_t loop)
+{
+	const struct assembly_loop *range = &function->loops[loop];
+	double n = 0;
+	long n_told = 0;
+
+	if (loop + 1 < function->n_loops && function->loops[loop + 1].first <= range->last)
+		return 0;
+	for (size_t i = range->first; i <= range->last; i++) {
+		const struct assembly_item *item = &function->items[i];
+
+		if (item->kind != ASSEMBLY_PASSES)
+			continue;
+		n = item->n_products;
+		n_told++; /* a loop that was unrolled twice says it twice */
+	}
+	return n_told ? ((long)n + n_told - 1) / n_told : 0;
+}
+
 static int put_inner(struct sequence *sequence, const struct part *part, size_t inner, double *done)
 {
 	const struct assembly_loop *range = &part->function->loops[inner];
@@ -226,7 +246,9 @@ static int put_inner(struct sequence *sequence, const struct part *part, size_t 
 	long n = passes(part, inner, done);
 	int status = 0;
 
-	if (n < 0) {
+	if (n < 0)
+		n = told_passes(part->function, inner);
+	if (!mark && !n) {
 		sequence->loop->n_unmarked++;
 		n = 1;
 	}

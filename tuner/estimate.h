@@ -21,7 +21,7 @@ struct estimate_loop {
 	/* Memory: what loads, stores or prefetches and does nothing else; x86-64's arithmetic may load, too. */
 	long n_instructions, n_vector, n_memory, n_integer;
 	long n_spills;   /* of all, vectors to or from the stack */
-	long n_unmarked; /* loops inside that have no mark and stand in the text once */
+	long n_unmarked; /* loops inside that say nothing and stand in the text once */
 };
 
 /* What is done for all products comes first; decoding, done once for many tokens, follows. */

@@ -237,7 +237,7 @@ static int is_measured(const struct record_entry *entry)
 
 static int is_open(const struct record_finalist *finalist, const struct reason_numbers *numbers)
 {
-	return !finalist->is_equivalent && finalist->ratio > 1 &&
+	return !finalist->is_equivalent && finalist->ratio > 1 && finalist->ratio_low >= 1 &&
 	       !(numbers->roof_fraction >= REASON_AT_ROOF);
 }
 
@@ -447,7 +447,7 @@ static void explain_entry(const struct look *look, struct record_entry *entry)
 
 		fill(look, entry, one->kernel, one->ratio, &other);
 		add_code(look, entry, one->kernel, &other);
-		other.is_equivalent = one->is_equivalent;
+		other.is_equivalent = one->is_equivalent || one->ratio_low < 1;
 		tell(&one->why, &other, &winner);
 	}
 }

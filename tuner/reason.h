@@ -18,7 +18,7 @@ enum reason_tier { REASON_NONE, REASON_MEASURED, REASON_STATIC };
 /* NAN: not known. */
 struct reason_numbers {
 	double ratio;      /* time over the winner's */
-	int is_equivalent; /* shown to be as good as the winner */
+	int is_equivalent; /* shown to be as good as the winner, or not shown to be slower */
 	double roof_fraction, roof;
 	const char *roof_unit;            /* of roof, "GB/s" */
 	struct record_numbers per_weight; /* not all of it is */
