@@ -459,6 +459,8 @@ int counters_open(struct counters **counters, struct quern_error *err)
 		if (c->state[i].source != ABSENT)
 			c->listed[c->n_listed++] = i;
 	}
+	free(c->memory);
+	c->memory = NULL;
 	*counters = c;
 	return 0;
 }

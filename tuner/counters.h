@@ -18,7 +18,7 @@
 struct counters;
 
 /*
- * Tests every event, which takes some ten milliseconds.  -1 only when out of memory.  Where there are
+ * Tests every event, which takes up to a tenth of a second.  -1 only when out of memory.  Where there are
  * several kinds of cores, what passes on one may fail on another: open them on the core that counts.
  */
 int counters_open(struct counters **counters, struct quern_error *err);

@@ -11,6 +11,10 @@
 
 #include "reason.h"
 
+/* All of them are doubles. */
+#define N_NUMBERS (sizeof(struct record_numbers) / sizeof(double))
+
+#define MOST 1e15         /* of a number that is meant */
 #define MORE 1.15         /* times as many: worth a word */
 #define SAME 1.03         /* not more than noise */
 #define SLOWER 1.05       /* in time */
@@ -43,13 +47,33 @@ static void say(struct sentence *out, const char *format, ...)
 
 static int is_known(double value)
 {
-	return isfinite(value) && value >= 0;
+	return value >= 0 && value < MOST;
+}
+
+static void clean(double *value)
+{
+	*value = is_known(*value) ? *value : NAN;
+}
+
+/* What cannot be is not known. */
+static struct reason_numbers clean_all(const struct reason_numbers *numbers)
+{
+	struct reason_numbers copy = *numbers;
+
+	clean(&copy.ratio);
+	clean(&copy.roof_fraction);
+	clean(&copy.roof);
+	clean(&copy.pass_weights);
+	clean(&copy.core_ns);
+	for (size_t i = 0; i < N_NUMBERS; i++)
+		clean((double *)&copy.per_weight + i);
+	return copy;
 }
 
 /* How many times as large; NAN where one is not known or there is nothing to compare with. */
 static double over(double value, double other)
 {
-	return is_known(value) && other > 0 && isfinite(other) ? value / other : NAN;
+	return is_known(value) && other > 0 && is_known(other) ? value / other : NAN;
 }
 
 /* By how much more; NAN where one is not known. */
@@ -65,10 +89,10 @@ static double share(double part, double whole)
 
 static int say_roof(struct sentence *out, const struct reason_numbers *kernel)
 {
-	if (!(kernel->roof_fraction >= REASON_AT_ROOF && isfinite(kernel->roof_fraction)))
+	if (!(kernel->roof_fraction >= REASON_AT_ROOF))
 		return 0;
 	say(out, "at the roof: %.0f %%", 100 * kernel->roof_fraction);
-	if (is_known(kernel->roof) && kernel->roof > 0)
+	if (kernel->roof > 0)
 		say(out, " of %.*f %s", kernel->roof < 100, kernel->roof, kernel->roof_unit);
 	return 1;
 }
@@ -292,16 +316,18 @@ static int limit_code(struct sentence *out, const struct reason_numbers *kernel)
 enum reason_tier reason_find(const struct reason_numbers *kernel,
 			     const struct reason_numbers *winner, char *text, size_t n_bytes)
 {
+	const struct reason_numbers one = clean_all(kernel),
+				    other = clean_all(winner ? winner : kernel);
 	struct sentence out = {text, n_bytes, 0};
 
 	*text = 0;
-	if (say_roof(&out, kernel))
+	if (say_roof(&out, &one))
 		return REASON_MEASURED;
-	if (winner && (kernel->is_equivalent || !(kernel->ratio > 1)))
+	if (winner && (one.is_equivalent || !(one.ratio > 1)))
 		return REASON_NONE;
-	if (winner ? compare_counted(&out, kernel, winner) : limit_counted(&out, kernel))
+	if (winner ? compare_counted(&out, &one, &other) : limit_counted(&out, &one))
 		return REASON_MEASURED;
-	if (winner ? compare_code(&out, kernel, winner) : limit_code(&out, kernel))
+	if (winner ? compare_code(&out, &one, &other) : limit_code(&out, &one))
 		return REASON_STATIC;
 	return REASON_NONE;
 }
@@ -336,9 +362,6 @@ double *reason_event(struct record_numbers *numbers, const char *event)
 	}
 	return NULL;
 }
-
-/* All of them are doubles. */
-#define N_NUMBERS (sizeof(struct record_numbers) / sizeof(double))
 
 void reason_clear(struct record_numbers *numbers)
 {
