@@ -78,6 +78,56 @@ static const char calls[] = "k1_rows.isra.0:\n"
 			    "\tbne\t.L3\n"
 			    "\tret\n";
 
+/* As gcc writes it for x86-64: a loop of prefetches, a stack through %rbp, a load that adds. */
+static const char prefetching[] = "k1_run:\n"
+				  "\tpushq\t%rbp\n"
+				  "\tmovq\t%rsp, %rbp\n"
+				  ".L2:\n"
+				  "#APP\n"
+				  "# 27 \"k1.c\" 1\n"
+				  "\t// quern-mark block 256\n"
+				  "# 0 \"\" 2\n"
+				  "#NO_APP\n"
+				  "\tleaq\t1152(%rdx), %rax\n"
+				  ".L3:\n"
+				  "\t// quern-passes 18\n"
+				  "\tprefetcht0\t(%rax)\n"
+				  "\taddq\t$64, %rax\n"
+				  "\tcmpq\t%rdx, %rax\n"
+				  "\tjne\t.L3\n"
+				  "\tvmovdqa64\t%zmm1, -64(%rbp)\n"
+				  "\tvpdpbusd\t(%rax){1to16}, %zmm1, %zmm22{%k1}\n"
+				  "\tvmovdqu64\t64(%rsi), %zmm3 # zmm3 = mem\n"
+				  "\tvpaddd\t-64(%rbp), %zmm1, %zmm2\n"
+				  "\tmovq\t120(%rsp), %rax\n"
+				  "\t{vex}\tvpdpbusd\t%ymm1, %ymm2, %ymm3\n"
+				  "\tkmovq\t%rax, %k1\n"
+				  "\tcall\tk1_add\n"
+				  "\tcmpq\t%rdx, %rax\n"
+				  "\tjg\t.L2\n"
+				  "\tret\n"
+				  "k1_add:\n"
+				  "\tvmovaps\t(%rbp), %xmm5\n"
+				  "\tret\n";
+
+/* As clang writes it: prefetches that were unrolled by two, and no frame. */
+static const char unrolled[] = "k1_run:                                 # @k1_run\n"
+			       "# %bb.0:\n"
+			       ".LBB0_1:                                # =>This Loop Header\n"
+			       "\t#APP\n"
+			       "\t# quern-mark block 256\n"
+			       "\t#NO_APP\n"
+			       "\tvmovups\t%zmm1, 256(%rsp)                # 64-byte Spill\n"
+			       "\tvmovups\t(%rbp,%rbx,4), %zmm1\n"
+			       ".LBB0_2:\n"
+			       "\t# quern-passes 19\n"
+			       "\tprefetcht0\t8320(%rdi)\n"
+			       "\t# quern-passes 19\n"
+			       "\tprefetcht0\t8384(%rdi)\n"
+			       "\tjb\t.LBB0_2\n"
+			       "\tjne\t.LBB0_1\n"
+			       "\tretq\n";
+
 static void check_why(const char *text, const char *kernel, const char *why)
 {
 	struct estimate estimate;
@@ -121,6 +171,40 @@ static void check_loops(void)
 	CHECK(estimate.loops[1].n_products == 64 && estimate.loops[1].n_vector == 1);
 	CHECK(!strstr(estimate.loops[0].text, "ret") && !strstr(estimate.loops[0].text, "bl "));
 	estimate_free(&estimate);
+}
+
+static void check_x86(void)
+{
+	struct estimate estimate;
+	const struct estimate_loop *loop = &estimate.loops[0];
+	struct gen_error err;
+
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_X86_64, prefetching, "k1", &err) == 0))
+		return;
+	CHECK(estimate.n == 1 && loop->n_products == 256 && !loop->n_unmarked);
+	/* lea, 18 passes of 4, 7, a call of 2, a comparison and a branch */
+	CHECK(loop->n_instructions == 1 + 18 * 4 + 7 + 3 + 2);
+	/* Prefetches, vmovdqa64, vmovdqu64, movq, and the vmovaps of the call. */
+	CHECK(loop->n_memory == 18 + 4);
+	CHECK(loop->n_vector == 4); /* two vpdpbusd, vpaddd, kmovq */
+	/* Into the frame and out of it; without a frame %rbp is a pointer like others. */
+	CHECK(loop->n_spills == 2);
+	CHECK(strstr(loop->text, "vmovdqu64 64(%rsi), %zmm3\n") &&
+	      strstr(loop->text, "jmp .Lcall\n"));
+	CHECK(strstr(loop->text, "{vex} vpdpbusd %ymm1") && !strstr(loop->text, "ret"));
+	estimate_free(&estimate);
+
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_X86_64, unrolled, "k1", &err) == 0))
+		return;
+	CHECK(estimate.n == 1 && loop->n_products == 256 && !loop->n_unmarked);
+	CHECK(loop->n_instructions == 2 + 10 * 3 + 1);
+	CHECK(loop->n_memory == 2 + 10 * 2 && loop->n_spills == 1 && loop->n_vector == 0);
+	estimate_free(&estimate);
+
+	CHECK(estimate_read(&estimate, ASSEMBLY_X86_64,
+			    "k1_run:\n.L1:\n// quern-mark block 8\n\tcall memcpy@PLT\n\tjmp .L1\n",
+			    "k1", &err) < 0);
+	CHECK_SAYS(err.text, "calls memcpy@PLT");
 }
 
 static void check_refusals(void)
@@ -192,7 +276,7 @@ static void check_huge(void)
 
 static void check_mutants(void)
 {
-	static const char *const texts[] = {nested, peeled, calls};
+	static const char *const texts[] = {nested, peeled, calls, prefetching, unrolled};
 	uint64_t state = 11;
 
 	for (int i = 0; i < N_MUTANTS; i++) {
@@ -200,13 +284,14 @@ static void check_mutants(void)
 		struct estimate estimate;
 		struct gen_error err = {""};
 
-		strcpy(text, texts[i % 3]);
+		strcpy(text, texts[i % 5]);
 		for (int n = i % 4; n >= 0; n--)
 			mutate(text, &state);
-		if (i % 5 == 0) /* any byte but the end */
+		if (i % 7 == 0) /* any byte but the end */
 			text[check_random(&state) % strlen(text)] =
 				(char)(1 + check_random(&state) % 255);
-		if (estimate_read(&estimate, ASSEMBLY_AARCH64, text, kernel, &err) < 0) {
+		if (estimate_read(&estimate, i % 5 < 3 ? ASSEMBLY_AARCH64 : ASSEMBLY_X86_64, text,
+				  kernel, &err) < 0) {
 			CHECK(*err.text);
 			continue;
 		}
@@ -294,6 +379,7 @@ static void check_models(void)
 int main(void)
 {
 	check_loops();
+	check_x86();
 	check_refusals();
 	check_huge();
 	check_mutants();
