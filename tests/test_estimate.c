@@ -2,10 +2,12 @@
  * test_estimate.c: loops out of assembly, figures out of llvm-mca's report; both mutated.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tuner/estimate.h"
 #include "tuner/mca.h"
 #include "tuner/models.h"
+#include "tuner/object.h"
 #include "mutate.h"
 
 /* As gcc writes it: an outer loop, an inner one that is passed four times, a spill. */
@@ -319,6 +321,23 @@ static void check_mutants(void)
 static const char report[] = REPORT("0", "1600", "7.90", "7.80") REPORT("1", "1600", "7.90", "1.00")
 	REPORT("2", "2000", "2.00", " -  ") REPORT("3", "108", "0.20", "0.20");
 
+/* AMD's names of pipes. */
+static void check_zen(void)
+{
+	struct mca_item items[1] = {{0}};
+	char *text = strdup(report);
+
+	for (char *at = text; (at = strstr(at, "N1UnitV"));)
+		memcpy(at, "Zn4FP45", 7);
+	CHECK(mca_read(text, items, 1) == 1);
+	CHECK_SAYS(items[0].bottleneck, "2 vector pipes busy 99 %");
+	for (char *at = text; (at = strstr(at, "Zn4FP45"));)
+		memcpy(at, "Zn4AGU0", 7);
+	CHECK(mca_read(text, items, 1) == 1);
+	CHECK_SAYS(items[0].bottleneck, "2 address pipes busy 99 %");
+	free(text);
+}
+
 static void check_report(void)
 {
 	struct mca_item items[5] = {{0}};
@@ -376,6 +395,47 @@ static void check_models(void)
 	free(text);
 }
 
+/* ---- objects ---- */
+
+#define MOST_BYTES (8 << 20)
+
+/* This program is an object, too; damaged ones are not read beyond their end. */
+static void check_objects(void)
+{
+	const double whole = object_code_bytes("/proc/self/exe", "check");
+	FILE *from = fopen("/proc/self/exe", "rb"), *to;
+	char path[] = "/tmp/quern-object-XXXXXX";
+	unsigned char *bytes = malloc(MOST_BYTES);
+	size_t n = from ? fread(bytes, 1, MOST_BYTES, from) : 0;
+	const int file = mkstemp(path);
+	uint64_t state = 5;
+
+	CHECK(whole > 100 && whole < 1e6);
+	CHECK(object_code_bytes("/proc/self/exe", "chec") == 0);
+	CHECK(object_code_bytes("/proc/self/exe", "no_such_kernel") == 0);
+	CHECK(object_code_bytes("/no/such/file", "check") == 0);
+	CHECK(object_code_bytes("/proc/self/cmdline", "check") == 0);
+	if (!CHECK(file >= 0 && n > 1000))
+		return;
+	close(file);
+	for (int i = 0; i < 100; i++) { /* the head, or the list of sections */
+		const size_t head = i % 3 ? check_random(&state) % 64
+					  : n - 1 - check_random(&state) % 4096,
+			     cut = check_random(&state) % n;
+		const unsigned char old = bytes[head];
+
+		bytes[head] = (unsigned char)check_random(&state);
+		to = fopen(path, "wb");
+		fwrite(bytes, 1, i % 2 ? n : cut, to);
+		fclose(to);
+		CHECK(object_code_bytes(path, "check") >= 0);
+		bytes[head] = old;
+	}
+	unlink(path);
+	fclose(from);
+	free(bytes);
+}
+
 int main(void)
 {
 	check_loops();
@@ -384,6 +444,8 @@ int main(void)
 	check_huge();
 	check_mutants();
 	check_report();
+	check_zen();
+	check_objects();
 	check_bad_reports();
 	check_models();
 	return check_exit();
