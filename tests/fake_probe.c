@@ -4,7 +4,7 @@
  *                           that holds the word of FAKE_BAD is an error
  *   fake_probe clang ...    does so, too, and says so in the object
  *   fake_probe run PROGRAM  speaks the protocol of tuner/probe.h for the kernels that the registry
- *                           in PROGRAM declares
+ *                           in PROGRAM declares; PROGRAM itself starts that, too
  *   fake_probe remote PROGRAM serve|attach FOLDER
  *                           does so at the end of a link (serve.h), when made with FAKE_REMOTE
  *
@@ -85,6 +85,17 @@ static void write_assembly(FILE *out, const char *text)
 	fputs("\tjne\t.L1\n\tret\n", out);
 }
 
+/* What is no object and no assembly can be run. */
+static void write_start(FILE *out, const char *output)
+{
+	const char *end = strrchr(output, '.');
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
+
+	if (n > 0 && (!end || strchr(end, '/')))
+		fprintf(out, "#!%.*s run\n", (int)n, self);
+}
+
 static int fake_cc(const char *self, int argc, char **argv)
 {
 	const char *output = NULL, *bad = getenv("FAKE_BAD"), *how = getenv("FAKE_HOW");
@@ -108,6 +119,7 @@ static int fake_cc(const char *self, int argc, char **argv)
 	out = output ? fopen(output, "w") : NULL;
 	if (!out)
 		return 2;
+	write_start(out, output);
 	if (!strcmp(self, "clang"))
 		fputs("made by clang\n", out);
 	for (int i = 0; i < argc; i++) {

@@ -300,10 +300,13 @@ static int limit_code(struct sentence *out, const struct reason_numbers *kernel)
 
 	if (!is_known(a->code_instructions))
 		return 0;
-	if (is_known(ghz) && ghz > 0 && ghz < SLOWEST_GHZ)
-		say(out, "not its loop, which would fill the time at %.2g GHz only (llvm-mca)",
+	if (ghz > 0 && ghz < SLOWEST_GHZ) {
+		say(out,
+		    "its loop does not take the time: by llvm-mca that would need a clock of %.2g GHz",
 		    ghz);
-	else if (a->code_cycles > 0 && *kernel->bottleneck)
+		return 1;
+	}
+	if (a->code_cycles > 0 && *kernel->bottleneck)
 		say(out, "its loop, %.3g cycles a weight by llvm-mca: %s", a->code_cycles,
 		    kernel->bottleneck);
 	else
