@@ -55,7 +55,6 @@ static void is_so(const struct reason_numbers *kernel, const struct reason_numbe
 	char what[600];
 
 	memset(text, 'x', sizeof(text));
-	snprintf(what, sizeof(what), "tier %d and '%s', not '%s'", tier, says, text);
 	if (reason_find(kernel, winner, text, sizeof(text)) != tier || strcmp(text, says)) {
 		snprintf(what, sizeof(what), "tier %d and '%s', not '%.190s'", tier, says, text);
 		check_that(0, __FILE__, line, what);

@@ -488,7 +488,7 @@ int explain_run(struct contest *contest, const struct explain_device *on, struct
 		if (is_measured(&record->entries[i]))
 			list_needs(&look, &record->entries[i]);
 	}
-	status = look_at_all(&look);
+	status = look.n_needs ? look_at_all(&look) : 0;
 	for (size_t i = 0; i < record->n_entries && !status; i++) {
 		if (is_measured(&record->entries[i]))
 			explain_entry(&look, &record->entries[i]);
