@@ -10,6 +10,7 @@
 
 #define LEAST_S 5.0 /* for looking at assembly, whatever the run took */
 #define SHARE 0.03  /* of the run's time for it */
+#define PASSES 60   /* of a loop, for llvm-mca */
 #define CHUNK 4     /* kernels a compiler, between two looks at the clock */
 
 /* One finalist of one case. */
@@ -22,7 +23,7 @@ struct note {
 
 struct explain {
 	struct note *notes;
-	size_t n_notes;
+	size_t n_notes, last; /* the one found last: the next is not far behind it */
 };
 
 /* A kernel whose assembly is wanted. */
@@ -37,7 +38,7 @@ struct need {
 
 struct look {
 	struct contest *contest;
-	const struct explain *explain;
+	struct explain *explain;
 	const struct explain_device *on;
 	struct need *needs;
 	size_t n_needs;
@@ -61,15 +62,18 @@ void explain_close(struct explain *explain)
 	free(explain);
 }
 
-static struct note *find_note(const struct explain *explain, const char *kernel, const char *target,
+static struct note *find_note(struct explain *explain, const char *kernel, const char *target,
 			      long m, long k, long n)
 {
-	for (size_t i = explain->n_notes; i-- > 0;) {
-		struct note *note = &explain->notes[i];
+	for (size_t i = 0; i < explain->n_notes; i++) {
+		const size_t at = (explain->last + i) % explain->n_notes;
+		struct note *note = &explain->notes[at];
 
 		if (note->m == m && note->k == k && note->n == n && !strcmp(note->kernel, kernel) &&
-		    !strcmp(note->target, target))
+		    !strcmp(note->target, target)) {
+			explain->last = at;
 			return note;
+		}
 	}
 	return NULL;
 }
@@ -107,8 +111,8 @@ void explain_count(struct explain *explain, const struct session_case *place, co
 
 /* ---- what is known of a kernel in a case ---- */
 
-static const struct note *entry_note(const struct explain *explain,
-				     const struct record_entry *entry, const char *kernel)
+static const struct note *entry_note(struct explain *explain, const struct record_entry *entry,
+				     const char *kernel)
 {
 	char target[80];
 
@@ -358,6 +362,7 @@ static void open_mca(struct look *look)
 	if (!wanted)
 		return;
 	look->has_mca = mca_open(&look->mca, look->on->work, look->on->n_parallel, &why) == 0;
+	look->mca.n_passes = PASSES;
 	if (!look->has_mca && !process_stopping())
 		show_say(look->contest->show, "reasons do without llvm-mca: none works here "
 					      "(Debian: llvm-19)");

@@ -244,7 +244,7 @@ static int start(struct queue *queue, struct gen_error *err)
 		command_add(&command, "-mtriple=aarch64-linux-gnu");
 		command_add(&command, "-mattr=+dotprod,+fullfp16,+i8mm,+bf16,+sve2");
 	}
-	command_add(&command, "-iterations=%d", ITERATIONS);
+	command_add(&command, "-iterations=%d", queue->mca->n_passes);
 	command_add(&command, "--instruction-info=0");
 	command_add(&command, "%s", path);
 	status = write_group(queue, &group, path, err);
@@ -364,6 +364,7 @@ int mca_open(struct mca *mca, const char *work, int n_parallel, struct gen_error
 	int status = -1;
 
 	memset(mca, 0, sizeof(*mca));
+	mca->n_passes = ITERATIONS;
 	mca->n_parallel = n_parallel < 1              ? 1
 			  : n_parallel < MAX_PARALLEL ? n_parallel
 						      : MAX_PARALLEL;

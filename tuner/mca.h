@@ -14,6 +14,7 @@ struct mca {
 	char program[32], version[64];
 	char *work; /* a folder whose logs/ and tmp/ are there */
 	int n_parallel;
+	int n_passes; /* of a loop that are simulated; fewer are quicker and a little too high */
 };
 
 /* Finds the program, that of LLVM 19 before others; -1 with what to install. */
