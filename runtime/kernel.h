@@ -17,13 +17,16 @@
 
 /*
  * Stands at the head of a loop in generated code: one pass multiplies so many weights with activations, or decodes
- * them once for all tokens (loops "decode" and "scales").  Only quern tune --estimate and quern cost have it
- * compiled in, to find these loops in assembly; it becomes no instruction.
+ * them once for all tokens (loops "decode" and "scales").  qn_passes is for loops in these that do neither: how often
+ * they are passed.  Only where quern looks at assembly (reasons, estimates, costs) are they compiled in, to find these
+ * loops; they become no instruction.
  */
 #ifdef QN_MARKS
 #define qn_mark(loop, n_macs) __asm__ volatile("// quern-mark " loop " " #n_macs)
+#define qn_passes(n) __asm__ volatile("// quern-passes " #n)
 #else
 #define qn_mark(loop, n_macs) ((void)0)
+#define qn_passes(n) ((void)0)
 #endif
 
 /* Tokens of a job at most; longer products take several passes over the weights. */

@@ -4,10 +4,14 @@
  *                           that holds the word of FAKE_BAD is an error
  *   fake_probe clang ...    does so, too, and says so in the object
  *   fake_probe run PROGRAM  speaks the protocol of tuner/probe.h for the kernels that the registry
- *                           in PROGRAM declares
+ *                           in PROGRAM declares; PROGRAM itself starts that, too
  *   fake_probe remote PROGRAM serve|attach FOLDER
  *                           does so at the end of a link (serve.h), when made with FAKE_REMOTE
  *
+ * FAKE_ASM is what -S makes of a kernel, instead of a copy: "code", a loop whose length follows from
+ * its name; "fail", an error.  FAKE_COUNTS is what hello says of counters ("work", "memory" or
+ * "clock"): more instructions, or more cycles that wait, for a kernel that takes longer, or the same
+ * of all.  FAKE_GBPS is the roof.
  * FAKE_CORES says what hello tells of cores, in the place of two that are alike.  The newer verbs
  * are unknown unless FAKE_STATE names a file, in which it is counted what was asked: from the
  * FAKE_HOT_AFTER-th time on the device is hot and takes half as long again for everything, until it
@@ -88,9 +92,39 @@ static int fail_to_compile(const char *how, const char *output)
 	return strcmp(how, "truncate") && strcmp(how, "empty");
 }
 
+/* A loop of 16 to 47 instructions for 256 weights, two spills in every second one. */
+static void write_assembly(FILE *out, const char *text)
+{
+	const char *at = strstr(text, "qn_kernel_");
+	char name[64] = "";
+	unsigned n;
+
+	if (!at || sscanf(at, "qn_kernel_%63[a-z0-9_]", name) != 1)
+		return;
+	n = 16 + (unsigned)(hash(name) % 32);
+	fprintf(out, "%s_run:\n.L1:\n\t// quern-mark block 256\n", name);
+	for (unsigned i = 0; i < n - 1; i++)
+		fputs(i < 2 && n % 2 ? "\tvmovaps\t%zmm1, 64(%rsp)\n"
+				     : "\tvpaddd\t%zmm1, %zmm2, %zmm3\n",
+		      out);
+	fputs("\tjne\t.L1\n\tret\n", out);
+}
+
+/* What is no object and no assembly can be run. */
+static void write_start(FILE *out, const char *output)
+{
+	const char *end = strrchr(output, '.');
+	char self[4096];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self));
+
+	if (n > 0 && (!end || strchr(end, '/')))
+		fprintf(out, "#!%.*s run\n", (int)n, self);
+}
+
 static int fake_cc(const char *self, int argc, char **argv)
 {
 	const char *output = NULL, *bad = getenv("FAKE_BAD"), *how = getenv("FAKE_HOW");
+	const char *assembly = NULL;
 	FILE *out;
 
 	for (int i = 0; i < argc; i++) {
@@ -100,10 +134,17 @@ static int fake_cc(const char *self, int argc, char **argv)
 		}
 		if (!strcmp(argv[i], "-o") && i + 1 < argc)
 			output = argv[i + 1];
+		if (!strcmp(argv[i], "-S"))
+			assembly = getenv("FAKE_ASM");
+	}
+	if (assembly && !strcmp(assembly, "fail")) {
+		puts("x.c:1: error: no assembly today");
+		return 1;
 	}
 	out = output ? fopen(output, "w") : NULL;
 	if (!out)
 		return 2;
+	write_start(out, output);
 	if (!strcmp(self, "clang"))
 		fputs("made by clang\n", out);
 	for (int i = 0; i < argc; i++) {
@@ -126,7 +167,10 @@ static int fake_cc(const char *self, int argc, char **argv)
 			unlink(output);
 			return how && !strcmp(how, "none") ? 0 : 1;
 		}
-		fputs(text, out);
+		if (assembly)
+			write_assembly(out, text);
+		else
+			fputs(text, out);
 		free(text);
 	}
 	if (ferror(out) | fclose(out)) {
@@ -345,6 +389,32 @@ static void answer_sustain(const char *line)
 		puts("energy_uj=- source=-");
 }
 
+static void make_key(char *key, size_t n_bytes, const char *name)
+{
+	snprintf(key, n_bytes, "%s %s%s%s\n", name, place, pinned, is_loaded ? " loaded" : "");
+}
+
+/* Of 100 instructions and 50 cycles a microsecond. */
+static void answer_count(const char *name, const char *event, long calls)
+{
+	const char *mode = getenv("FAKE_COUNTS");
+	char key[400];
+	long value = 4;
+
+	make_key(key, sizeof(key), name);
+	if (mode) {
+		const long us = 100 + (long)(hash(key) % 90);
+		const long work = strcmp(mode, "work") ? 100 : us;
+		const long cycles = strcmp(mode, "clock") ? 50 * us : 5000;
+
+		value = calls * (!strcmp(event, "instructions")    ? 100 * work
+				 : !strcmp(event, "cycles")        ? cycles
+				 : !strcmp(event, "memory_stalls") ? cycles - 4000
+								   : 0);
+	}
+	printf("ok value=%ld ns=1000\n", value);
+}
+
 static void answer_time(const char *name, long calls)
 {
 	const char *delay = getenv("FAKE_DELAY_US"), *once = getenv("FAKE_DO");
@@ -352,7 +422,7 @@ static void answer_time(const char *name, long calls)
 	char key[400];
 	long us;
 
-	snprintf(key, sizeof(key), "%s %s%s%s\n", name, place, pinned, is_loaded ? " loaded" : "");
+	make_key(key, sizeof(key), name);
 	note(getenv("FAKE_LOG"), "a", key);
 	if (delay)
 		usleep((useconds_t)atoi(delay));
@@ -400,6 +470,7 @@ static void answer_engine(const char *line)
 static void answer(char *line)
 {
 	char verb[32] = "", *i_at = strstr(line, " i="), *calls_at = strstr(line, " calls=");
+	char *event_at = strstr(line, " event=");
 	int i = i_at ? atoi(i_at + 3) : 0;
 	const char *bad;
 
@@ -419,10 +490,12 @@ static void answer(char *line)
 	if (!strcmp(verb, "hello"))
 		printf("ok protocol=1 kernels=%d arch=x86_64 features=avx2,avx512,avx512vnni,"
 		       "avx512vbmi,gfni %s llc_bytes=1048576 l2_bytes=65536 "
-		       "l1d_bytes=32768 cpu=Fake%%20CPU%%20%%2f1 kernel=Fake%%201.0 counters=none "
-		       "why=a%%20fake events=page_faults\n",
-		       n_kernels,
-		       getenv("FAKE_CORES") ? getenv("FAKE_CORES") : "cores=2 classes=1");
+		       "l1d_bytes=32768 cpu=Fake%%20CPU%%20%%2f1 kernel=Fake%%201.0 %s\n",
+		       n_kernels, getenv("FAKE_CORES") ? getenv("FAKE_CORES") : "cores=2 classes=1",
+		       getenv("FAKE_COUNTS")
+			       ? "counters=perf why=stalls%3a%20a%20fake "
+				 "events=cycles,instructions,memory_stalls,page_faults"
+			       : "counters=none why=a%20fake events=page_faults");
 	else if (!strcmp(verb, "kernel"))
 		printf("ok name=%s\n", kernels[i]);
 	else if (!strcmp(verb, "engine"))
@@ -442,9 +515,11 @@ static void answer(char *line)
 	else if (getenv("FAKE_STATE") && !strcmp(verb, "sustain"))
 		answer_sustain(line);
 	else if (!strcmp(verb, "roof"))
-		puts("ok dram_gbps=20.5 streams=2 huge=1 int8_gmacs=100");
+		printf("ok dram_gbps=%s streams=2 huge=1 int8_gmacs=100\n",
+		       getenv("FAKE_GBPS") ? getenv("FAKE_GBPS") : "20.5");
 	else if (!strcmp(verb, "count"))
-		puts("ok value=4 ns=1000");
+		answer_count(kernels[i], event_at ? event_at + 7 : "",
+			     calls_at ? atol(calls_at + 7) : 1);
 	else
 		printf("error unknown request '%s'\n", verb);
 }

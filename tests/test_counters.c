@@ -13,8 +13,9 @@
 #include "tests/check.h"
 #include "tuner/counters.h"
 
-static const char *const hardware[] = {"cycles",     "instructions", "l1d_misses",     "l2_misses",
-				       "llc_misses", "stalls",       "frontend_stalls"};
+static const char *const hardware[] = {"cycles",    "instructions",    "l1d_misses",
+				       "l2_misses", "llc_misses",      "dtlb_walks",
+				       "stalls",    "frontend_stalls", "memory_stalls"};
 static const char *const software[] = {"task_clock_ns", "context_switches", "page_faults",
 				       "migrations"};
 
@@ -107,7 +108,7 @@ static int n_listed(struct counters *counters, const char *const *names, int n)
 static void test_words(struct counters *counters)
 {
 	const char *source = counters_source(counters);
-	int n_hardware = n_listed(counters, hardware, 7);
+	int n_hardware = n_listed(counters, hardware, 9);
 	int n_software = n_listed(counters, software, 4);
 	struct quern_error err = {""};
 	char why[900], cut[8];
@@ -117,7 +118,7 @@ static void test_words(struct counters *counters)
 	      strcmp(source, "none") == 0);
 	CHECK((strcmp(source, "none") == 0) == (n_hardware == 0));
 	counters_why(counters, why, sizeof(why));
-	CHECK((n_hardware == 7) == (why[0] == 0));
+	CHECK((n_hardware == 9) == (why[0] == 0));
 	counters_why(counters, cut, sizeof(cut));
 	CHECK(strlen(cut) < sizeof(cut) && strncmp(cut, why, strlen(cut)) == 0);
 	CHECK(counters_find(counters, "no_such_event", &err) == -1 && err.text[0]);

@@ -2,10 +2,12 @@
  * test_estimate.c: loops out of assembly, figures out of llvm-mca's report; both mutated.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tuner/estimate.h"
 #include "tuner/mca.h"
 #include "tuner/models.h"
+#include "tuner/object.h"
 #include "mutate.h"
 
 /* As gcc writes it: an outer loop, an inner one that is passed four times, a spill. */
@@ -78,12 +80,62 @@ static const char calls[] = "k1_rows.isra.0:\n"
 			    "\tbne\t.L3\n"
 			    "\tret\n";
 
+/* As gcc writes it for x86-64: a loop of prefetches, a stack through %rbp, a load that adds. */
+static const char prefetching[] = "k1_run:\n"
+				  "\tpushq\t%rbp\n"
+				  "\tmovq\t%rsp, %rbp\n"
+				  ".L2:\n"
+				  "#APP\n"
+				  "# 27 \"k1.c\" 1\n"
+				  "\t// quern-mark block 256\n"
+				  "# 0 \"\" 2\n"
+				  "#NO_APP\n"
+				  "\tleaq\t1152(%rdx), %rax\n"
+				  ".L3:\n"
+				  "\t// quern-passes 18\n"
+				  "\tprefetcht0\t(%rax)\n"
+				  "\taddq\t$64, %rax\n"
+				  "\tcmpq\t%rdx, %rax\n"
+				  "\tjne\t.L3\n"
+				  "\tvmovdqa64\t%zmm1, -64(%rbp)\n"
+				  "\tvpdpbusd\t(%rax){1to16}, %zmm1, %zmm22{%k1}\n"
+				  "\tvmovdqu64\t64(%rsi), %zmm3 # zmm3 = mem\n"
+				  "\tvpaddd\t-64(%rbp), %zmm1, %zmm2\n"
+				  "\tmovq\t120(%rsp), %rax\n"
+				  "\t{vex}\tvpdpbusd\t%ymm1, %ymm2, %ymm3\n"
+				  "\tkmovq\t%rax, %k1\n"
+				  "\tcall\tk1_add\n"
+				  "\tcmpq\t%rdx, %rax\n"
+				  "\tjg\t.L2\n"
+				  "\tret\n"
+				  "k1_add:\n"
+				  "\tvmovaps\t(%rbp), %xmm5\n"
+				  "\tret\n";
+
+/* As clang writes it: prefetches that were unrolled by two, and no frame. */
+static const char unrolled[] = "k1_run:                                 # @k1_run\n"
+			       "# %bb.0:\n"
+			       ".LBB0_1:                                # =>This Loop Header\n"
+			       "\t#APP\n"
+			       "\t# quern-mark block 256\n"
+			       "\t#NO_APP\n"
+			       "\tvmovups\t%zmm1, 256(%rsp)                # 64-byte Spill\n"
+			       "\tvmovups\t(%rbp,%rbx,4), %zmm1\n"
+			       ".LBB0_2:\n"
+			       "\t# quern-passes 19\n"
+			       "\tprefetcht0\t8320(%rdi)\n"
+			       "\t# quern-passes 19\n"
+			       "\tprefetcht0\t8384(%rdi)\n"
+			       "\tjb\t.LBB0_2\n"
+			       "\tjne\t.LBB0_1\n"
+			       "\tretq\n";
+
 static void check_why(const char *text, const char *kernel, const char *why)
 {
 	struct estimate estimate;
 	struct gen_error err = {""};
 
-	if (CHECK(estimate_read(&estimate, text, kernel, &err) < 0))
+	if (CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, text, kernel, &err) < 0))
 		CHECK_SAYS(err.text, why);
 	else
 		estimate_free(&estimate);
@@ -94,7 +146,7 @@ static void check_loops(void)
 	struct estimate estimate;
 	struct gen_error err;
 
-	if (!CHECK(estimate_read(&estimate, nested, "k1", &err) == 0))
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, nested, "k1", &err) == 0))
 		return;
 	CHECK(estimate.n == 1 && estimate.loops[0].n_products == 512);
 	CHECK(!strcmp(estimate.loops[0].mark, "block"));
@@ -107,13 +159,13 @@ static void check_loops(void)
 	CHECK(!strstr(estimate.loops[0].text, "comment"));
 	estimate_free(&estimate);
 
-	if (!CHECK(estimate_read(&estimate, peeled, "k1", &err) == 0))
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, peeled, "k1", &err) == 0))
 		return;
 	CHECK(estimate.n == 1 && estimate.loops[0].n_products == 640);
 	CHECK(estimate.loops[0].n_instructions == 2 + 2 * 3 + 1);
 	estimate_free(&estimate);
 
-	if (!CHECK(estimate_read(&estimate, calls, "k1", &err) == 0))
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, calls, "k1", &err) == 0))
 		return;
 	CHECK(estimate.n == 2 && estimate.loops[0].n_products == 256);
 	CHECK(estimate.loops[0].n_instructions == 2 * (1 + 2) + 1); /* call, smlal, ret */
@@ -121,6 +173,40 @@ static void check_loops(void)
 	CHECK(estimate.loops[1].n_products == 64 && estimate.loops[1].n_vector == 1);
 	CHECK(!strstr(estimate.loops[0].text, "ret") && !strstr(estimate.loops[0].text, "bl "));
 	estimate_free(&estimate);
+}
+
+static void check_x86(void)
+{
+	struct estimate estimate;
+	const struct estimate_loop *loop = &estimate.loops[0];
+	struct gen_error err;
+
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_X86_64, prefetching, "k1", &err) == 0))
+		return;
+	CHECK(estimate.n == 1 && loop->n_products == 256 && !loop->n_unmarked);
+	/* lea, 18 passes of 4, 7, a call of 2, a comparison and a branch */
+	CHECK(loop->n_instructions == 1 + 18 * 4 + 7 + 3 + 2);
+	/* Prefetches, vmovdqa64, vmovdqu64, movq, and the vmovaps of the call. */
+	CHECK(loop->n_memory == 18 + 4);
+	CHECK(loop->n_vector == 4); /* two vpdpbusd, vpaddd, kmovq */
+	/* Into the frame and out of it; without a frame %rbp is a pointer like others. */
+	CHECK(loop->n_spills == 2);
+	CHECK(strstr(loop->text, "vmovdqu64 64(%rsi), %zmm3\n") &&
+	      strstr(loop->text, "jmp .Lcall\n"));
+	CHECK(strstr(loop->text, "{vex} vpdpbusd %ymm1") && !strstr(loop->text, "ret"));
+	estimate_free(&estimate);
+
+	if (!CHECK(estimate_read(&estimate, ASSEMBLY_X86_64, unrolled, "k1", &err) == 0))
+		return;
+	CHECK(estimate.n == 1 && loop->n_products == 256 && !loop->n_unmarked);
+	CHECK(loop->n_instructions == 2 + 10 * 3 + 1);
+	CHECK(loop->n_memory == 2 + 10 * 2 && loop->n_spills == 1 && loop->n_vector == 0);
+	estimate_free(&estimate);
+
+	CHECK(estimate_read(&estimate, ASSEMBLY_X86_64,
+			    "k1_run:\n.L1:\n// quern-mark block 8\n\tcall memcpy@PLT\n\tjmp .L1\n",
+			    "k1", &err) < 0);
+	CHECK_SAYS(err.text, "calls memcpy@PLT");
 }
 
 static void check_refusals(void)
@@ -179,20 +265,20 @@ static void check_huge(void)
 	branches = repeat("// quern-mark block 8\n", "\tcbz x0, .L%d\n", 64, "");
 	text = repeat("k1_run:\n", ".L%d:\n", 64, branches);
 	/* Each loop goes on behind the one inside of it. */
-	if (estimate_read(&estimate, text, "k1", &err) == 0)
+	if (estimate_read(&estimate, ASSEMBLY_AARCH64, text, "k1", &err) == 0)
 		estimate_free(&estimate);
 	free(branches);
 	free(text);
 	branches = repeat("// quern-mark block 8\n", "\tcbz x0, .L1%d\n", 10, "\tret\n");
 	text = repeat("k1_run:\n", "L1%d:\n\tnop\n", 100000, branches);
-	CHECK(estimate_read(&estimate, text, "k1", &err) < 0);
+	CHECK(estimate_read(&estimate, ASSEMBLY_AARCH64, text, "k1", &err) < 0);
 	free(branches);
 	free(text);
 }
 
 static void check_mutants(void)
 {
-	static const char *const texts[] = {nested, peeled, calls};
+	static const char *const texts[] = {nested, peeled, calls, prefetching, unrolled};
 	uint64_t state = 11;
 
 	for (int i = 0; i < N_MUTANTS; i++) {
@@ -200,13 +286,14 @@ static void check_mutants(void)
 		struct estimate estimate;
 		struct gen_error err = {""};
 
-		strcpy(text, texts[i % 3]);
+		strcpy(text, texts[i % 5]);
 		for (int n = i % 4; n >= 0; n--)
 			mutate(text, &state);
-		if (i % 5 == 0) /* any byte but the end */
+		if (i % 7 == 0) /* any byte but the end */
 			text[check_random(&state) % strlen(text)] =
 				(char)(1 + check_random(&state) % 255);
-		if (estimate_read(&estimate, text, kernel, &err) < 0) {
+		if (estimate_read(&estimate, i % 5 < 3 ? ASSEMBLY_AARCH64 : ASSEMBLY_X86_64, text,
+				  kernel, &err) < 0) {
 			CHECK(*err.text);
 			continue;
 		}
@@ -233,6 +320,23 @@ static void check_mutants(void)
 
 static const char report[] = REPORT("0", "1600", "7.90", "7.80") REPORT("1", "1600", "7.90", "1.00")
 	REPORT("2", "2000", "2.00", " -  ") REPORT("3", "108", "0.20", "0.20");
+
+/* AMD's names of pipes. */
+static void check_zen(void)
+{
+	struct mca_item items[1] = {{0}};
+	char *text = strdup(report);
+
+	for (char *at = text; (at = strstr(at, "N1UnitV"));)
+		memcpy(at, "Zn4FP45", 7);
+	CHECK(mca_read(text, items, 1) == 1);
+	CHECK_SAYS(items[0].bottleneck, "2 vector pipes busy 99 %");
+	for (char *at = text; (at = strstr(at, "Zn4FP45"));)
+		memcpy(at, "Zn4AGU0", 7);
+	CHECK(mca_read(text, items, 1) == 1);
+	CHECK_SAYS(items[0].bottleneck, "2 address pipes busy 99 %");
+	free(text);
+}
 
 static void check_report(void)
 {
@@ -291,13 +395,57 @@ static void check_models(void)
 	free(text);
 }
 
+/* ---- objects ---- */
+
+#define MOST_BYTES (8 << 20)
+
+/* This program is an object, too; damaged ones are not read beyond their end. */
+static void check_objects(void)
+{
+	const double whole = object_code_bytes("/proc/self/exe", "check");
+	FILE *from = fopen("/proc/self/exe", "rb"), *to;
+	char path[] = "/tmp/quern-object-XXXXXX";
+	unsigned char *bytes = malloc(MOST_BYTES);
+	size_t n = from ? fread(bytes, 1, MOST_BYTES, from) : 0;
+	const int file = mkstemp(path);
+	uint64_t state = 5;
+
+	CHECK(whole > 100 && whole < 1e6);
+	CHECK(object_code_bytes("/proc/self/exe", "chec") == 0);
+	CHECK(object_code_bytes("/proc/self/exe", "no_such_kernel") == 0);
+	CHECK(object_code_bytes("/no/such/file", "check") == 0);
+	CHECK(object_code_bytes("/proc/self/cmdline", "check") == 0);
+	if (!CHECK(file >= 0 && n > 1000))
+		return;
+	close(file);
+	for (int i = 0; i < 100; i++) { /* the head, or the list of sections */
+		const size_t head = i % 3 ? check_random(&state) % 64
+					  : n - 1 - check_random(&state) % 4096,
+			     cut = check_random(&state) % n;
+		const unsigned char old = bytes[head];
+
+		bytes[head] = (unsigned char)check_random(&state);
+		to = fopen(path, "wb");
+		fwrite(bytes, 1, i % 2 ? n : cut, to);
+		fclose(to);
+		CHECK(object_code_bytes(path, "check") >= 0);
+		bytes[head] = old;
+	}
+	unlink(path);
+	fclose(from);
+	free(bytes);
+}
+
 int main(void)
 {
 	check_loops();
+	check_x86();
 	check_refusals();
 	check_huge();
 	check_mutants();
 	check_report();
+	check_zen();
+	check_objects();
 	check_bad_reports();
 	check_models();
 	return check_exit();

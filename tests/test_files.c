@@ -1,11 +1,13 @@
 /*
  * test_files.c: what the tuner reads and writes: journals, results files, configs, shapes of models.
  */
+#include <math.h>
+
 #include "runtime/quern.h"
 #include "scratch.h"
 #include "tuner/config.h"
 #include "tuner/journal.h"
-#include "tuner/record.h"
+#include "tuner/reason.h"
 
 static char *home;
 
@@ -134,9 +136,21 @@ static void check_bad_record(const char *text, const char *says)
 		CHECK_SAYS(err.text, says);
 }
 
+/* Numbers of which two are known, one of them 0. */
+static void fill_why(struct record_why *why, const char *reason, const char *tier)
+{
+	strcpy(why->reason, reason);
+	strcpy(why->tier, tier);
+	why->has_numbers = 1;
+	reason_clear(&why->numbers);
+	why->numbers.code_bytes = 812;
+	why->numbers.spills = 0;
+}
+
 static void fill_record(struct record *record)
 {
 	struct record_entry *entry;
+	struct record_finalist *finalist;
 
 	memset(record, 0, sizeof(*record));
 	record->complete = 1;
@@ -172,6 +186,16 @@ static void fill_record(struct record *record)
 	strcpy(entry->energy_source, "battery");
 	record_add_equivalent(entry, "dot_e");
 	record_add_counter(entry, "cycles", 123);
+	fill_why(&entry->why, "at the roof: 93 % of 40.9 GB/s", "measured");
+	finalist = record_add_finalist(entry);
+	strcpy(finalist->kernel, "dot_f");
+	strcpy(finalist->key, entry->key);
+	finalist->ratio = 1.25;
+	fill_why(&finalist->why, "more work: 1.31x", "static");
+	finalist = record_add_finalist(entry);
+	strcpy(finalist->kernel, "dot_g");
+	strcpy(finalist->key, entry->key);
+	finalist->ratio = 1.5;
 	entry = record_add_entry(record);
 	strcpy(entry->format, "w4g32");
 	strcpy(entry->kernel, "dot_w4g32_a8g32_neon_r1");
@@ -188,6 +212,13 @@ static void fill_record(struct record *record)
 	entry->is_default = 1;
 	strcpy(entry->format, "w1g128");
 	strcpy(entry->key, "family=lut format=w1g128 act=a8g32 isa=scalar KU=1");
+}
+
+static void check_why(const struct record_why *in, const struct record_why *out)
+{
+	CHECK(!strcmp(in->reason, out->reason) && !strcmp(in->tier, out->tier));
+	CHECK(in->has_numbers && in->numbers.code_bytes == 812 && in->numbers.spills == 0);
+	CHECK(isnan(in->numbers.cycles) && isnan(in->numbers.code_instructions));
 }
 
 static void test_record(void)
@@ -220,6 +251,11 @@ static void test_record(void)
 		CHECK(!strcmp(in.entries[0].burst_kernel, "dot_e"));
 		CHECK(!strcmp(in.entries[0].energy_source, "battery"));
 		CHECK(!in.entries[1].core && !*in.entries[1].core_name);
+		check_why(&in.entries[0].why, &out.entries[0].why);
+		check_why(&in.entries[0].finalists[0].why, &out.entries[0].finalists[0].why);
+		CHECK(!in.entries[0].finalists[1].why.has_numbers &&
+		      !in.entries[1].why.has_numbers);
+		CHECK(!*in.entries[0].finalists[1].why.reason && !*in.entries[1].why.tier);
 		CHECK(!in.entries[0].is_estimated && in.entries[1].is_estimated);
 		CHECK(in.entries[1].estimate.cycles_per_weight == 0.125);
 		CHECK(in.entries[1].estimate.spills == 3 && in.entries[1].m == 64);
@@ -235,6 +271,10 @@ static void test_record(void)
 		CHECK(strstr(first, "\n  core: 0x41d4e\n") != NULL);
 		CHECK(strstr(first, "{cool_downs: 3, seconds: 41.5, baselines: 0}") != NULL);
 		CHECK(strstr(first, "battery:") == NULL);
+		CHECK(strstr(first, "  per_weight: {code_bytes: 812, spills: 0}\n") != NULL);
+		CHECK(strstr(first,
+			     "reason_tier: static, per_weight: {code_bytes: 812, spills: 0}, "
+			     "point:") != NULL);
 		free(first);
 		free(second);
 		record_free(&in);
@@ -314,6 +354,31 @@ static void test_bad_records(void)
 	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n  thermal: {hot: 1}\n",
 			 "bad.yaml:5: unknown key 'hot' in thermal");
 	check_bad_record(HEAD "- format: w4g32\n  op: gems\n", "bad.yaml:5: op must be gemv");
+	check_bad_record(HEAD "- format: w4g32\n  reason_tier: guessed\n",
+			 "bad.yaml:5: 'reason_tier' must be measured or static");
+	check_bad_record(HEAD "- format: w4g32\n  reason: [1]\n",
+			 "bad.yaml:5: 'reason' must be a word");
+	check_bad_record(HEAD "- format: w4g32\n  reason: ''\n", "1 to 191 characters");
+	check_bad_record(HEAD
+			 "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, reason: it is, " POINT
+			 "}\n",
+			 "bad.yaml:4: reason and reason_tier belong together");
+	check_bad_record(HEAD "- {format: w4g32, default: true, reason: it is, " POINT "}\n",
+			 "a default entry has no 'reason'");
+	check_bad_record(HEAD "- {format: w4g32, default: true, per_weight: {}, " POINT "}\n",
+			 "bad.yaml:4: an entry without measurements has no 'per_weight'");
+	check_bad_record(HEAD "- format: w4g32\n  per_weight: {cycles: -1}\n",
+			 "bad.yaml:5: 'cycles' must be a number, not negative");
+	check_bad_record(HEAD "- format: w4g32\n  per_weight: {cycles: nan}\n",
+			 "bad.yaml:5: 'cycles' must be a number, not negative");
+	check_bad_record(HEAD "- format: w4g32\n  per_weight: {joy: 1}\n",
+			 "bad.yaml:5: unknown key 'joy' in per_weight");
+	check_bad_record(HEAD "- format: w4g32\n  per_weight: 3\n",
+			 "bad.yaml:5: per_weight must be a mapping");
+	check_bad_record(HEAD
+			 "- format: w4g32\n  finalists:\n  - {kernel: x, ratio: 1, reason_tier: "
+			 "static, " POINT "}\n",
+			 "bad.yaml:6: reason and reason_tier belong together");
 	check_bad_record(HEAD "- {format: w4g32, default: maybe}\n",
 			 "'default' must be true or false");
 }

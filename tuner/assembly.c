@@ -46,40 +46,45 @@ static void add_item(struct assembly_function *function, enum assembly_kind kind
 	function->items[function->n_items++] = (struct assembly_item){kind, text, n, n_products};
 }
 
-/* " quern-mark LOOP N": 1 taken, 0 another comment. */
+/* " quern-mark LOOP N" or " quern-passes N": 1 taken, 0 another comment. */
 static int add_mark(struct assembly_function *function, const char *text, const char *end)
 {
-	static const char word[] = "quern-mark ";
+	static const char word[] = "quern-mark ", passes[] = "quern-passes ";
 	double number = 0;
 	const char *name;
 	size_t n;
+	int is_mark;
 
 	text = skip_space(text, end);
-	if (!begins(text, end, word))
+	is_mark = begins(text, end, word);
+	if (!is_mark && !begins(text, end, passes))
 		return 0;
-	name = skip_space(text + sizeof(word) - 1, end);
-	n = assembly_word(name, end);
+	name = skip_space(text + (is_mark ? sizeof(word) : sizeof(passes)) - 1, end);
+	n = is_mark ? assembly_word(name, end) : 0;
 	text = skip_space(name + n, end);
 	while (text < end && isdigit((unsigned char)*text) && number <= MAX_PRODUCTS)
 		number = 10 * number + (*text++ - '0');
-	if (!n || n > ASSEMBLY_MAX_NAME || number < 1 || number > MAX_PRODUCTS ||
+	if ((n > 0) != is_mark || n > ASSEMBLY_MAX_NAME || number < 1 || number > MAX_PRODUCTS ||
 	    skip_space(text, end) < end)
 		return 0;
-	add_item(function, ASSEMBLY_MARK, name, n, number);
+	add_item(function, is_mark ? ASSEMBLY_MARK : ASSEMBLY_PASSES, name, n, number);
 	return 1;
 }
 
-static const char *find_comment(const char *text, const char *end)
+/* '#' begins a number on AArch64. */
+static const char *find_comment(enum assembly_arch arch, const char *text, const char *end)
 {
-	for (; text + 1 < end; text++) {
-		if (text[0] == '/' && (text[1] == '/' || text[1] == '*'))
+	for (; text < end; text++) {
+		if ((*text == '#' && arch == ASSEMBLY_X86_64) ||
+		    (text + 1 < end && text[0] == '/' && (text[1] == '/' || text[1] == '*')))
 			return text;
 	}
 	return end;
 }
 
 /* A line of a function, without what stands in its first column when that is a label. */
-static void add_line(struct assembly_function *function, const char *text, const char *end)
+static void add_line(enum assembly_arch arch, struct assembly_function *function, const char *text,
+		     const char *end)
 {
 	size_t n;
 
@@ -95,13 +100,14 @@ static void add_line(struct assembly_function *function, const char *text, const
 	n = assembly_word(text, end);
 	if (n && text + n < end && text[n] == ':') {
 		add_item(function, ASSEMBLY_LABEL, text, n, 0);
-		add_line(function, text + n + 1, end);
+		add_line(arch, function, text + n + 1, end);
 		return;
 	}
-	end = find_comment(text, end);
+	end = find_comment(arch, text, end);
 	while (end > text && isspace((unsigned char)end[-1]))
 		end--;
-	if (text < end && isalpha((unsigned char)*text))
+	/* "{vex} vpdpbusd ..." is how x86-64 names one of several encodings. */
+	if (text < end && (isalpha((unsigned char)*text) || *text == '{'))
 		add_item(function, ASSEMBLY_INSTRUCTION, text, (size_t)(end - text), 0);
 }
 
@@ -116,16 +122,25 @@ static int is_one_of(const char *text, size_t n, const char *words)
 	return 0;
 }
 
+static int is_branch(enum assembly_arch arch, const struct assembly_item *item)
+{
+	const size_t n = assembly_word(item->text, item->text + item->n);
+
+	if (arch == ASSEMBLY_X86_64)
+		return *item->text == 'j' || is_one_of(item->text, n, "loop loope loopne");
+	return (n > 2 && item->text[0] == 'b' && item->text[1] == '.') ||
+	       is_one_of(item->text, n,
+			 "b beq bne bcs bhs bcc blo bmi bpl bvs bvc bhi bls bge blt bgt ble cbz "
+			 "cbnz tbz tbnz");
+}
+
 /* The label that an instruction may branch to, or NULL. */
-static const char *branch_target(const struct assembly_item *item, size_t *n)
+static const char *branch_target(enum assembly_arch arch, const struct assembly_item *item,
+				 size_t *n)
 {
 	const char *end = item->text + item->n, *target;
-	size_t n_word = assembly_word(item->text, end);
 
-	if (!(n_word > 2 && item->text[0] == 'b' && item->text[1] == '.') &&
-	    !is_one_of(item->text, n_word,
-		       "b beq bne bcs bhs bcc blo bmi bpl bvs bvc bhi bls bge blt bgt ble cbz cbnz "
-		       "tbz tbnz"))
+	if (!is_branch(arch, item))
 		return NULL;
 	target = end;
 	while (target > item->text && is_word((unsigned char)target[-1]))
@@ -156,8 +171,8 @@ static int by_head(const void *a, const void *b)
 	return (x->last < y->last) - (x->last > y->last);
 }
 
-static int add_loops(struct assembly_function *function, const struct label *labels,
-		     size_t n_labels, struct gen_error *err)
+static int add_loops(enum assembly_arch arch, struct assembly_function *function,
+		     const struct label *labels, size_t n_labels, struct gen_error *err)
 {
 	for (size_t i = 0; i < function->n_items; i++) {
 		const struct assembly_item *item = &function->items[i];
@@ -166,7 +181,7 @@ static int add_loops(struct assembly_function *function, const struct label *lab
 
 		if (item->kind != ASSEMBLY_INSTRUCTION)
 			continue;
-		wanted.text = branch_target(item, &wanted.n);
+		wanted.text = branch_target(arch, item, &wanted.n);
 		if (!wanted.text)
 			continue;
 		label = bsearch(&wanted, labels, n_labels, sizeof(*labels), by_label);
@@ -181,7 +196,8 @@ static int add_loops(struct assembly_function *function, const struct label *lab
 	return 0;
 }
 
-static int find_loops(struct assembly_function *function, struct gen_error *err)
+static int find_loops(enum assembly_arch arch, struct assembly_function *function,
+		      struct gen_error *err)
 {
 	struct label *labels = fail_alloc(function->n_items, sizeof(*labels));
 	size_t n_labels = 0, n = 0;
@@ -194,7 +210,7 @@ static int find_loops(struct assembly_function *function, struct gen_error *err)
 			labels[n_labels++] = (struct label){item->text, item->n, i};
 	}
 	qsort(labels, n_labels, sizeof(*labels), by_label);
-	status = add_loops(function, labels, n_labels, err);
+	status = add_loops(arch, function, labels, n_labels, err);
 	free(labels);
 	if (function->n_loops)
 		qsort(function->loops, function->n_loops, sizeof(struct assembly_loop), by_head);
@@ -256,12 +272,17 @@ int assembly_is(const struct assembly_item *item, const char *mnemonics)
 	return is_one_of(item->text, assembly_word(item->text, item->text + item->n), mnemonics);
 }
 
+int assembly_is_call(const struct assembly *assembly, const struct assembly_item *item)
+{
+	return assembly_is(item, assembly->arch == ASSEMBLY_X86_64 ? "call callq" : "bl blr");
+}
+
 const struct assembly_function *assembly_callee(const struct assembly *assembly,
 						const struct assembly_item *item)
 {
 	const char *end = item->text + item->n, *name = end;
 
-	if (!assembly_is(item, "bl b"))
+	if (!assembly_is(item, assembly->arch == ASSEMBLY_X86_64 ? "call callq jmp" : "bl b"))
 		return NULL;
 	while (name > item->text && is_word((unsigned char)name[-1]))
 		name--;
@@ -288,12 +309,32 @@ static int is_head(const char *line, const char *end, const char *kernel, int *o
 	return 1;
 }
 
-int assembly_read(struct assembly *assembly, const char *text, const char *kernel,
-		  struct gen_error *err)
+/* gcc and clang write it with and without the size of the operands. */
+static int sets_frame(const struct assembly_item *item)
+{
+	const char *end = item->text + item->n;
+
+	return assembly_is(item, "mov movq") &&
+	       begins(skip_space(item->text + assembly_word(item->text, end), end), end,
+		      "%rsp, %rbp");
+}
+
+static int find_all(enum assembly_arch arch, struct assembly_function *function,
+		    struct gen_error *err)
+{
+	for (size_t i = 0; i < function->n_items && arch == ASSEMBLY_X86_64; i++)
+		function->has_frame |= function->items[i].kind == ASSEMBLY_INSTRUCTION &&
+				       sets_frame(&function->items[i]);
+	return find_loops(arch, function, err) < 0 ? -1 : find_marks(function, err);
+}
+
+int assembly_read(struct assembly *assembly, enum assembly_arch arch, const char *text,
+		  const char *kernel, struct gen_error *err)
 {
 	int own = 0, status = 0;
 
 	memset(assembly, 0, sizeof(*assembly));
+	assembly->arch = arch;
 	while (*text) {
 		const char *end = text + strcspn(text, "\n");
 
@@ -307,17 +348,14 @@ int assembly_read(struct assembly *assembly, const char *text, const char *kerne
 				};
 			}
 		} else if (own) {
-			add_line(&assembly->functions[assembly->n - 1], text, end);
+			add_line(arch, &assembly->functions[assembly->n - 1], text, end);
 		}
 		text = end + (*end == '\n');
 	}
 	if (!assembly->n)
 		return fail_set(err, "the assembly has no function of %s", kernel);
-	for (size_t i = 0; i < assembly->n && !status; i++) {
-		status = find_loops(&assembly->functions[i], err);
-		if (!status)
-			status = find_marks(&assembly->functions[i], err);
-	}
+	for (size_t i = 0; i < assembly->n && !status; i++)
+		status = find_all(arch, &assembly->functions[i], err);
 	if (status < 0)
 		assembly_free(assembly);
 	return status;

@@ -1,8 +1,9 @@
 /*
- * assembly.h: a compiler's AArch64 assembly as functions, loops and marks.
+ * assembly.h: a compiler's assembly as functions, loops and marks: of AArch64, or of x86-64 as AT&T
+ * write it.
  *
  * qn_mark of runtime/kernel.h leaves a comment "quern-mark LOOP N" at the head of a loop whose
- * pass multiplies N weights with activations.  A loop is what lies between a label and the last
+ * pass multiplies N weights with activations, qn_passes one "quern-passes N".  A loop is what lies between a label and the last
  * branch back to it.  Any bytes may be read; texts point into what was read.
  */
 #ifndef TUNER_ASSEMBLY_H
@@ -10,13 +11,15 @@
 
 #include "gen/gen.h"
 
-enum assembly_kind { ASSEMBLY_INSTRUCTION, ASSEMBLY_LABEL, ASSEMBLY_MARK };
+enum assembly_arch { ASSEMBLY_AARCH64, ASSEMBLY_X86_64 };
+
+enum assembly_kind { ASSEMBLY_INSTRUCTION, ASSEMBLY_LABEL, ASSEMBLY_MARK, ASSEMBLY_PASSES };
 
 struct assembly_item {
 	enum assembly_kind kind;
 	const char *text; /* of a mark its name */
 	size_t n;
-	double n_products;
+	double n_products; /* of a mark; of ASSEMBLY_PASSES how often its loop is passed */
 };
 
 struct assembly_loop {
@@ -37,9 +40,11 @@ struct assembly_function {
 	size_t n_loops;
 	struct assembly_mark *marks;
 	size_t n_marks;
+	int has_frame; /* x86-64: %rbp points into the stack */
 };
 
 struct assembly {
+	enum assembly_arch arch;
 	struct assembly_function *functions;
 	size_t n;
 };
@@ -47,9 +52,12 @@ struct assembly {
 #define ASSEMBLY_MAX_NAME 31 /* characters of a mark's name */
 
 /* Reads the functions whose names are `kernel`, an underscore and more; there is at least one. */
-int assembly_read(struct assembly *assembly, const char *text, const char *kernel,
-		  struct gen_error *err);
+int assembly_read(struct assembly *assembly, enum assembly_arch arch, const char *text,
+		  const char *kernel, struct gen_error *err);
 void assembly_free(struct assembly *assembly);
+
+/* Does an instruction call something? */
+int assembly_is_call(const struct assembly *assembly, const struct assembly_item *item);
 
 /* The function that an instruction calls, or jumps to at the end of its own; NULL: none of these. */
 const struct assembly_function *assembly_callee(const struct assembly *assembly,

@@ -375,6 +375,11 @@ char *compile_assembly(const struct compile *compile, const char *object, struct
 	return text;
 }
 
+char *compile_object(const struct compile *compile, const char *object)
+{
+	return fail_text("%s/objects/%s.o", compile->tools->work, object);
+}
+
 /* ---- programs ---- */
 
 static int compile_sources(struct compile *compile, char (*objects)[64], struct gen_error *err)

@@ -30,6 +30,9 @@ void compile_to_assembly(struct compile *compile);
 /* The assembly of which compile_items gave the name; the caller frees it. */
 char *compile_assembly(const struct compile *compile, const char *object, struct gen_error *err);
 
+/* Path of an object of which compile_items gave the name; the caller frees it. */
+char *compile_object(const struct compile *compile, const char *object);
+
 /* First line of what a compiler says about itself; NULL: the device does not have it. */
 const char *compile_version(const struct compile *compile, enum gen_compiler compiler);
 

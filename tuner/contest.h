@@ -63,6 +63,8 @@ enum contest_strategy {
 	CONTEST_EXHAUSTIVE /* every legal point, 30 samples each */
 };
 
+struct explain;
+
 struct contest {
 	struct gen *gen;
 	const struct config *config;
@@ -88,6 +90,7 @@ struct contest {
 	struct contest_roof *roofs; /* all readings so far */
 	size_t n_roofs;
 	double sustained_s;           /* of load before races of the finals; 0: there are none */
+	struct explain *explain;      /* what finals learn, for reasons */
 	struct contest_final *finals; /* where sustained_s is not 0 */
 	size_t n_finals;
 };

@@ -42,6 +42,7 @@ static void fill(struct cost *cost, const struct estimate_loop *loop)
 	cost->vector = (double)loop->n_vector / loop->n_products;
 	cost->memory = (double)loop->n_memory / loop->n_products;
 	cost->integer = (double)loop->n_integer / loop->n_products;
+	cost->n_products = loop->n_products;
 	cost->spills = loop->n_spills;
 	cost->n_unmarked = loop->n_unmarked;
 }
@@ -54,7 +55,7 @@ static size_t look_at(const struct model *model, const char *assembly, struct co
 	struct gen_error why;
 	size_t n;
 
-	if (estimate_read(&estimate, assembly, item->name, &why) < 0) {
+	if (estimate_read(&estimate, model->arch, assembly, item->name, &why) < 0) {
 		item->why = fail_text("%s", why.text);
 		return 0;
 	}
@@ -117,8 +118,9 @@ int cost_items(const struct compile *compile, const struct mca *mca, const struc
 			items[i].why = fail_text("%s", why.text);
 		free(assembly);
 	}
-	status = mca_run(mca, model->cpu, texts.items, texts.n, progress, context, err);
-	for (size_t i = 0; i < n && !status; i++)
+	if (mca)
+		status = mca_run(mca, model, texts.items, texts.n, progress, context, err);
+	for (size_t i = 0; i < n && mca && !status; i++)
 		add_up(&items[i], &texts, uses[i], n_uses[i]);
 	for (size_t i = 0; i < texts.n; i++) {
 		free((char *)texts.items[i].text);

@@ -14,8 +14,9 @@
 
 struct cost {
 	double instructions, vector, memory, integer; /* of the loop, of a product */
+	double n_products;                            /* of a pass of the loop */
 	long spills;
-	double cycles;   /* with decoding, for n_tokens */
+	double cycles;   /* with decoding, for n_tokens; 0: not asked */
 	double shared;   /* cycles a weight of what is done once for all tokens */
 	long n_unmarked; /* loops inside that were counted once */
 	char bottleneck[96];
@@ -25,10 +26,14 @@ struct cost_item {
 	const char *object, *name; /* of compile.h: assembly that has this kernel */
 	long pass_tokens, n_tokens;
 	struct cost cost; /* out */
-	char *why;        /* out: NULL, or why there is no cost; the caller frees it */
+	char *why; /* out: NULL, or why there are no cycles, if that was asked, or nothing at all
+			     (instructions 0); the caller frees it */
 };
 
-/* Loops that are equal are modelled once.  0, or -1 when nothing works or the user stops. */
+/*
+ * Loops that are equal are modelled once.  mca NULL: not at all, and the model tells the architecture
+ * only.  0, or -1 when nothing works or the user stops.
+ */
 int cost_items(const struct compile *compile, const struct mca *mca, const struct model *model,
 	       struct cost_item *items, size_t n, void (*progress)(void *context, size_t n_done),
 	       void *context, struct gen_error *err);

@@ -67,7 +67,8 @@ struct counters {
 /*
  * llc_misses: never perf's generic "cache misses", which are misses of the L2 on Zen and of the L1
  * on Arm.  PMUv3: CPU_CYCLES, INST_RETIRED, L1D_CACHE_REFILL, L2D_CACHE_REFILL, LL_CACHE_MISS_RD,
- * STALL_BACKEND, STALL_FRONTEND.
+ * DTLB_WALK, STALL_BACKEND, STALL_FRONTEND, STALL_BACKEND_MEM (of Armv8.6; older cores count nothing
+ * and fail the test).
  */
 static const struct event events[] = {
 	{"cycles",
@@ -95,6 +96,12 @@ static const struct event events[] = {
 	 READ_MISSES(LL),
 	 0x37,
 	 &exercise_misses},
+	{"dtlb_walks",
+	 {"PAPI_TLB_DM", "perf::DTLB-LOAD-MISSES"},
+	 PERF_TYPE_HW_CACHE,
+	 READ_MISSES(DTLB),
+	 0x34,
+	 &exercise_walks},
 	{"stalls",
 	 {"PAPI_RES_STL", "perf::STALLED-CYCLES-BACKEND"},
 	 PERF_TYPE_HARDWARE,
@@ -107,6 +114,12 @@ static const struct event events[] = {
 	 PERF_COUNT_HW_STALLED_CYCLES_FRONTEND,
 	 0x23,
 	 &exercise_mistakes},
+	{"memory_stalls",
+	 {"PAPI_MEM_SCY", "CYCLE_ACTIVITY:STALLS_MEM_ANY"},
+	 NO_TYPE,
+	 0,
+	 0x4005,
+	 &exercise_stalls},
 	{"task_clock_ns",
 	 {NULL, NULL},
 	 PERF_TYPE_SOFTWARE,
@@ -446,6 +459,8 @@ int counters_open(struct counters **counters, struct quern_error *err)
 		if (c->state[i].source != ABSENT)
 			c->listed[c->n_listed++] = i;
 	}
+	free(c->memory);
+	c->memory = NULL;
 	*counters = c;
 	return 0;
 }

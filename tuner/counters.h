@@ -18,16 +18,17 @@
 struct counters;
 
 /*
- * Tests every event, which takes some ten milliseconds.  -1 only when out of memory.  Where there are
+ * Tests every event, which takes up to a tenth of a second.  -1 only when out of memory.  Where there are
  * several kinds of cores, what passes on one may fail on another: open them on the core that counts.
  */
 int counters_open(struct counters **counters, struct quern_error *err);
 void counters_close(struct counters *counters);
 
 /*
- * Events that passed, by index: cycles, instructions, l1d_misses, l2_misses, llc_misses, stalls
- * and frontend_stalls (cycles in which the backend, or the frontend, kept instructions from
- * flowing; all of these in user mode), task_clock_ns, context_switches, page_faults, migrations.
+ * Events that passed, by index: cycles, instructions, l1d_misses, l2_misses, llc_misses, dtlb_walks
+ * (through page tables, for data), stalls and frontend_stalls (cycles in which the backend, or the
+ * frontend, kept instructions from flowing), memory_stalls (in which the backend waited for memory;
+ * all of these in user mode), task_clock_ns, context_switches, page_faults, migrations.
  */
 int counters_count(const struct counters *counters);
 const char *counters_name(const struct counters *counters, int index);

@@ -1,7 +1,6 @@
 /* estimate.c: loops to straight sequences, sequences to counts. */
 #include <ctype.h>
 
-#include "assembly.h"
 #include "estimate.h"
 #include "fail.h"
 
@@ -96,21 +95,64 @@ static int has_stack(const char *text, const char *end)
 	return 0;
 }
 
-static void count(struct estimate_loop *loop, const struct assembly_item *item)
+/* What an instruction is to us. */
+struct nature {
+	int vector, memory, spill;
+};
+
+static struct nature look_aarch64(const char *text, const char *end)
 {
-	const char *text = item->text, *end = text + item->n;
 	const char *operands = text + assembly_word(text, end);
 	const int vector = has_vector(operands, end);
+	const int prefetch = begins(text, end, "prf");
+	const int memory = prefetch || begins(text, end, "ld") || begins(text, end, "st");
+
+	return (struct nature){vector, memory,
+			       memory && vector && !prefetch && has_stack(operands, end)};
+}
+
+static int has_word(const char *text, const char *end, const char *word)
+{
+	for (; text < end; text++) {
+		if (begins(text, end, word))
+			return 1;
+	}
+	return 0;
+}
+
+/* Masks (%k1) are of the vector unit as well. */
+static struct nature look_x86(const char *text, const char *end, int has_frame)
+{
+	static const char *const moves[] = {"mov",        "vmov", "prefetch", "vpbroadcast",
+					    "vbroadcast", "push", "pop"};
+	const char *operands = text + assembly_word(text, end);
+	const int vector = has_word(operands, end, "%xmm") || has_word(operands, end, "%ymm") ||
+			   has_word(operands, end, "%zmm") || has_word(operands, end, "%k");
+	const int access = !begins(text, end, "lea") && !begins(text, end, "nop") &&
+			   (has_word(operands, end, "(") || begins(text, end, "push") ||
+			    begins(text, end, "pop"));
+	struct nature nature = {.vector = vector};
+
+	for (size_t i = 0; i < sizeof(moves) / sizeof(*moves); i++)
+		nature.memory |= access && begins(text, end, moves[i]);
+	nature.spill = vector && access &&
+		       (has_word(operands, end, "(%rsp") ||
+			(has_frame && has_word(operands, end, "(%rbp")));
+	return nature;
+}
+
+static void count(struct estimate_loop *loop, enum assembly_arch arch, int has_frame,
+		  const struct assembly_item *item)
+{
+	const char *text = item->text, *end = text + item->n;
+	const struct nature nature =
+		arch == ASSEMBLY_X86_64 ? look_x86(text, end, has_frame) : look_aarch64(text, end);
 
 	loop->n_instructions++;
-	if (begins(text, end, "ld") || begins(text, end, "st") || begins(text, end, "prf")) {
-		loop->n_memory++;
-		loop->n_spills += vector && !begins(text, end, "prf") && has_stack(operands, end);
-	} else if (vector) {
-		loop->n_vector++;
-	} else {
-		loop->n_integer++;
-	}
+	loop->n_memory += nature.memory;
+	loop->n_vector += !nature.memory && nature.vector;
+	loop->n_integer += !nature.memory && !nature.vector;
+	loop->n_spills += nature.spill;
 }
 
 /* ---- sequences ---- */
@@ -122,14 +164,18 @@ struct sequence {
 	struct gen_error *err;
 };
 
-static int put(struct sequence *sequence, const struct assembly_item *item)
+static int put(struct sequence *sequence, const struct assembly_function *function,
+	       const struct assembly_item *item)
 {
+	const int is_x86 = sequence->assembly->arch == ASSEMBLY_X86_64;
+
 	if (sequence->loop->n_instructions >= MAX_INSTRUCTIONS)
 		return fail_set(sequence->err, "its loop has more than %d instructions",
 				MAX_INSTRUCTIONS);
-	count(sequence->loop, item);
-	if (assembly_is(item, "bl ret")) { /* of a call that is written out: a branch is left */
-		fputs("b .Lcall\n", sequence->out);
+	count(sequence->loop, sequence->assembly->arch, function->has_frame, item);
+	/* Of a call that is written out a branch is left. */
+	if (assembly_is(item, is_x86 ? "call callq ret retq" : "bl ret")) {
+		fputs(is_x86 ? "jmp .Lcall\n" : "b .Lcall\n", sequence->out);
 		return 0;
 	}
 	for (size_t i = 0; i < item->n; i++) /* one line each, whatever was read */
@@ -164,6 +210,26 @@ static long passes(const struct part *part, size_t inner, double *done)
 	return n;
 }
 
+/* How often a loop without marks is passed, when it says so and has none inside; else 0. */
+static long told_passes(const struct assembly_function *function, size_t loop)
+{
+	const struct assembly_loop *range = &function->loops[loop];
+	double n = 0;
+	long n_told = 0;
+
+	if (loop + 1 < function->n_loops && function->loops[loop + 1].first <= range->last)
+		return 0;
+	for (size_t i = range->first; i <= range->last; i++) {
+		const struct assembly_item *item = &function->items[i];
+
+		if (item->kind != ASSEMBLY_PASSES)
+			continue;
+		n = item->n_products;
+		n_told++; /* a loop that was unrolled twice says it twice */
+	}
+	return n_told ? ((long)n + n_told - 1) / n_told : 0;
+}
+
 static int put_inner(struct sequence *sequence, const struct part *part, size_t inner, double *done)
 {
 	const struct assembly_loop *range = &part->function->loops[inner];
@@ -180,7 +246,9 @@ static int put_inner(struct sequence *sequence, const struct part *part, size_t 
 	long n = passes(part, inner, done);
 	int status = 0;
 
-	if (n < 0) {
+	if (n < 0)
+		n = told_passes(part->function, inner);
+	if (!mark && !n) {
 		sequence->loop->n_unmarked++;
 		n = 1;
 	}
@@ -210,7 +278,7 @@ static int put_call(struct sequence *sequence, const struct part *part,
 	}
 	if (n_calls > 1)
 		body.n_products /= n_calls;
-	return put(sequence, item) < 0 ? -1 : put_part(sequence, &body);
+	return put(sequence, part->function, item) < 0 ? -1 : put_part(sequence, &body);
 }
 
 static int put_item(struct sequence *sequence, const struct part *part,
@@ -222,10 +290,10 @@ static int put_item(struct sequence *sequence, const struct part *part,
 
 	if (callee)
 		return put_call(sequence, part, item, callee);
-	if (assembly_is(item, "bl blr"))
+	if (assembly_is_call(sequence->assembly, item))
 		return fail_set(sequence->err, "its loop calls%.*s, whose cost is not known",
 				n < 80 ? n : 80, name);
-	return put(sequence, item);
+	return put(sequence, part->function, item);
 }
 
 static int put_part(struct sequence *sequence, const struct part *part)
@@ -343,11 +411,11 @@ static int by_kind(const void *a, const void *b)
 	return order ? order : strcmp(x->mark, y->mark);
 }
 
-int estimate_read(struct estimate *estimate, const char *text, const char *kernel,
-		  struct gen_error *err)
+int estimate_read(struct estimate *estimate, enum assembly_arch arch, const char *text,
+		  const char *kernel, struct gen_error *err)
 {
 	struct assembly assembly;
-	int status = assembly_read(&assembly, text, kernel, err);
+	int status = assembly_read(&assembly, arch, text, kernel, err);
 
 	memset(estimate, 0, sizeof(*estimate));
 	if (status < 0)

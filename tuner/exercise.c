@@ -1,4 +1,4 @@
-/* exercise.c: a counting loop, a chase through memory, branches nobody can foresee, naps, faults, and moves between cores. */
+/* exercise.c: a counting loop, a chase through memory, a walk through pages, branches nobody can foresee, naps, faults, and moves between cores. */
 #include "exercise.h"
 
 #include <sched.h>
@@ -15,6 +15,8 @@
 #define CHASE_STRIDE 256  /* bytes: beyond every line and its neighbour */
 #define N_BRANCHES 200000 /* half of them mispredicted */
 #define N_PAGES 64
+#define N_WALKED 8192    /* pages: more than a second-level TLB has entries */
+#define WALK_STRIDE 4160 /* bytes: a page, and a line, so that sets of caches are used evenly */
 #define N_NAPS 8
 #define N_MOVES 8
 
@@ -46,41 +48,87 @@ static void flush_line(void *p)
 #endif
 }
 
-static uint32_t *chase_place(void *ring, size_t i)
+/* A walk through memory: places so many bytes apart. */
+struct ring {
+	uint32_t n;
+	size_t stride;
+};
+
+static const struct ring chase = {N_CHASED, CHASE_STRIDE}, walk = {N_WALKED, WALK_STRIDE};
+
+static uint32_t *ring_place(const struct ring *ring, void *memory, size_t i)
 {
-	return (uint32_t *)((char *)ring + i * CHASE_STRIDE);
+	return (uint32_t *)((char *)memory + i * ring->stride);
 }
 
-/* Links the places of the memory into one random ring (Sattolo) and puts them out of the caches. */
-static void set_up_chase(void **memory)
+/* Links the places into one random ring (Sattolo). */
+static void link_ring(const struct ring *ring, void *memory)
 {
 	uint64_t random = 1;
 
-	if (!*memory && !(*memory = malloc((size_t)N_CHASED * CHASE_STRIDE)))
-		return;
-	for (uint32_t i = 0; i < N_CHASED; i++)
-		*chase_place(*memory, i) = i;
-	for (uint32_t i = N_CHASED - 1; i > 0; i--) {
-		uint32_t *a = chase_place(*memory, i), *b, swap = *a;
+	for (uint32_t i = 0; i < ring->n; i++)
+		*ring_place(ring, memory, i) = i;
+	for (uint32_t i = ring->n - 1; i > 0; i--) {
+		uint32_t *a = ring_place(ring, memory, i), *b, swap = *a;
 
 		random = random * 6364136223846793005u + 1442695040888963407u;
-		b = chase_place(*memory, (random >> 33) % i);
+		b = ring_place(ring, memory, (random >> 33) % i);
 		*a = *b;
 		*b = swap;
 	}
+}
+
+static int run_ring(const struct ring *ring, void *memory, struct quern_error *err)
+{
+	uint32_t at = 0;
+
+	if (!memory)
+		return qn_error_set(err, "no memory to test it with");
+	for (uint32_t i = 0; i < ring->n; i++)
+		at = *(volatile uint32_t *)ring_place(ring, memory, at);
+	return 0;
+}
+
+/* Room for either ring in small pages, which cost nothing before they are touched. */
+static int find_memory(void **memory)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const size_t n_bytes = ((size_t)N_WALKED * WALK_STRIDE + page - 1) / page * page;
+
+	if (*memory)
+		return 0;
+	if (posix_memalign(memory, page, n_bytes)) {
+		*memory = NULL;
+		return -1;
+	}
+	madvise(*memory, n_bytes, MADV_NOHUGEPAGE);
+	return 0;
+}
+
+/* Out of the caches, too. */
+static void set_up_chase(void **memory)
+{
+	if (find_memory(memory) < 0)
+		return;
+	link_ring(&chase, *memory);
 	for (size_t i = 0; i < N_CHASED; i++)
-		flush_line(chase_place(*memory, i));
+		flush_line(ring_place(&chase, *memory, i));
 }
 
 static int run_chase(void **memory, struct quern_error *err)
 {
-	uint32_t at = 0;
+	return run_ring(&chase, *memory, err);
+}
 
-	if (!*memory)
-		return qn_error_set(err, "no memory to test it with");
-	for (int i = 0; i < N_CHASED; i++)
-		at = *(volatile uint32_t *)chase_place(*memory, at);
-	return 0;
+static void set_up_walk(void **memory)
+{
+	if (find_memory(memory) == 0)
+		link_ring(&walk, *memory);
+}
+
+static int run_walk(void **memory, struct quern_error *err)
+{
+	return run_ring(&walk, *memory, err);
 }
 
 static int run_branches(void **memory, struct quern_error *err)
@@ -170,6 +218,8 @@ const struct exercise
 	exercise_instructions = {NULL, run_loop, 2.0 * N_STEPS / 2, 0, 2.0 * N_STEPS * 2, 0},
 	/* A miss a load; some events count prefetched neighbours and page walks as well. */
 	exercise_misses = {set_up_chase, run_chase, N_CHASED / 4.0, 0, N_CHASED * 4.0, 0},
+	/* A walk for most loads; some events count those of prefetches as well. */
+	exercise_walks = {set_up_walk, run_walk, N_WALKED / 4.0, 0, N_WALKED * 4.0, 0},
 	/* At least a cycle a miss; at most all the time, at 10 GHz. */
 	exercise_stalls = {set_up_chase, run_chase, N_CHASED, 0, 0, 10},
 	/* At least a cycle to turn back in every second wrong guess; at most all the time, at 10 GHz. */

@@ -18,7 +18,7 @@ struct exercise {
 };
 
 extern const struct exercise exercise_cycles, exercise_instructions, exercise_misses,
-	exercise_stalls, exercise_mistakes, exercise_spin, exercise_naps, exercise_faults,
-	exercise_moves;
+	exercise_walks, exercise_stalls, exercise_mistakes, exercise_spin, exercise_naps,
+	exercise_faults, exercise_moves;
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include <math.h>
 
+#include "explain.h"
 #include "fail.h"
 #include "final.h"
 #include "stats.h"
@@ -58,7 +59,27 @@ static size_t choose(const struct pass *pass, const struct race_runner *runners,
 	return winner;
 }
 
-/* Counts events of all finalists; entries: theirs, NULL for those that need none. */
+/* What reasons need of all finalists; bytes are known since they were lined up. */
+static int note_finalists(struct pass *pass, const struct race_runner *runners, size_t n)
+{
+	struct session_error error;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = pass_name(pass, &runners[i]);
+		double bytes = 0;
+
+		if (session_prepare(pass->contest->session, &pass->place, name, &bytes, &error) <
+		    0) {
+			*pass->err = error.fatal;
+			return -1;
+		}
+		explain_note(pass->contest->explain, &pass->place, name,
+			     search_candidate(pass->search, (size_t)runners[i].id)->object, bytes);
+	}
+	return 0;
+}
+
+/* Counts events of all finalists, those that explain nothing for entries only; entries: theirs, or NULL. */
 static int count_events(struct pass *pass, const struct race_runner *runners, size_t n,
 			struct record_entry *const *entries)
 {
@@ -70,12 +91,19 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 		for (size_t i = 0; i < n && *event && status >= 0; i++) {
 			double value;
 
+			if (!entries[i] && !explain_wants(event))
+				continue;
 			pass_show(pass, "counting %s", event);
 			status = session_count(pass->contest->session, &pass->place,
 					       pass_name(pass, &runners[i]), event, pass->calls,
 					       &value, &error);
-			if (!status && entries[i])
-				record_add_counter(entries[i], event, value / (double)pass->calls);
+			if (status)
+				continue;
+			value /= (double)pass->calls;
+			explain_count(pass->contest->explain, &pass->place,
+				      pass_name(pass, &runners[i]), event, value);
+			if (entries[i])
+				record_add_counter(entries[i], event, value);
 		}
 	}
 	if (status < 0)
@@ -264,7 +292,7 @@ static int finish_kind(struct pass *pass, const struct race_runner *runners, siz
 	if (fill_entry(pass, runners, verdicts, n, winner, base, entry) < 0 ||
 	    (contest->sustained_s > 0 &&
 	     keep_final(pass, runners, verdicts, n, winner, base, entries) < 0) ||
-	    count_events(pass, runners, n, entries) < 0)
+	    note_finalists(pass, runners, n) < 0 || count_events(pass, runners, n, entries) < 0)
 		return -1;
 	pass_tell_best(pass, &runners[winner]);
 	return 0;

@@ -94,7 +94,11 @@ static const char *kind_of(const char *name)
 {
 	const char *unit = strstr(name, "Unit");
 
-	unit = unit ? unit + 4 : name;
+	unit = unit ? unit + 4 : begins(name, "Zn") && name[2] ? name + 3 : name;
+	if (strstr(name, "Port")) /* Intel's do several things each */
+		return "execution";
+	if (begins(unit, "AGU"))
+		return "address";
 	if (begins(unit, "V") || begins(unit, "FP"))
 		return "vector";
 	if (begins(unit, "LdSt"))
@@ -186,7 +190,7 @@ struct group {
 
 struct queue {
 	const struct mca *mca;
-	const char *cpu;
+	const struct model *model;
 	struct mca_item *items;
 	struct group *waiting;
 	size_t n_waiting;
@@ -233,10 +237,14 @@ static int start(struct queue *queue, struct gen_error *err)
 	path = group_path(queue, &group, "s");
 	log = group_path(queue, &group, "log");
 	command_add(&command, "%s", queue->mca->program);
-	command_add(&command, "-mtriple=aarch64-linux-gnu");
-	command_add(&command, "-mcpu=%s", queue->cpu);
-	command_add(&command, "-mattr=+dotprod,+fullfp16,+i8mm,+bf16,+sve2");
-	command_add(&command, "-iterations=%d", ITERATIONS);
+	command_add(&command, "-mcpu=%s", queue->model->cpu);
+	if (queue->model->arch == ASSEMBLY_X86_64) {
+		command_add(&command, "-mtriple=x86_64-linux-gnu");
+	} else {
+		command_add(&command, "-mtriple=aarch64-linux-gnu");
+		command_add(&command, "-mattr=+dotprod,+fullfp16,+i8mm,+bf16,+sve2");
+	}
+	command_add(&command, "-iterations=%d", queue->mca->n_passes);
 	command_add(&command, "--instruction-info=0");
 	command_add(&command, "%s", path);
 	status = write_group(queue, &group, path, err);
@@ -302,10 +310,10 @@ static int watch(struct queue *queue, struct gen_error *err)
 	return process_stopping() ? fail_set(err, "stopped by the user") : 0;
 }
 
-int mca_run(const struct mca *mca, const char *cpu, struct mca_item *items, size_t n,
+int mca_run(const struct mca *mca, const struct model *model, struct mca_item *items, size_t n,
 	    void (*progress)(void *context, size_t n_done), void *context, struct gen_error *err)
 {
-	struct queue queue = {.mca = mca, .cpu = cpu, .items = items};
+	struct queue queue = {.mca = mca, .model = model, .items = items};
 	int status = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -356,6 +364,7 @@ int mca_open(struct mca *mca, const char *work, int n_parallel, struct gen_error
 	int status = -1;
 
 	memset(mca, 0, sizeof(*mca));
+	mca->n_passes = ITERATIONS;
 	mca->n_parallel = n_parallel < 1              ? 1
 			  : n_parallel < MAX_PARALLEL ? n_parallel
 						      : MAX_PARALLEL;

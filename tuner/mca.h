@@ -7,12 +7,14 @@
 #ifndef TUNER_MCA_H
 #define TUNER_MCA_H
 
+#include "models.h"
 #include "gen/gen.h"
 
 struct mca {
 	char program[32], version[64];
 	char *work; /* a folder whose logs/ and tmp/ are there */
 	int n_parallel;
+	int n_passes; /* of a loop that are simulated; fewer are quicker and a little too high */
 };
 
 /* Finds the program, that of LLVM 19 before others; -1 with what to install. */
@@ -27,10 +29,9 @@ struct mca_item {
 };
 
 /*
- * Asks about all texts; cpu is a name of LLVM's.  0, or -1 when nothing can be asked or the user
- * stops.  progress, when not NULL, is called now and then with how many are done.
+ * Asks about all texts; the model has a cpu.  0, or -1 when nothing can be asked or the user stops.  progress, when not NULL, is called now and then with how many are done.
  */
-int mca_run(const struct mca *mca, const char *cpu, struct mca_item *items, size_t n,
+int mca_run(const struct mca *mca, const struct model *model, struct mca_item *items, size_t n,
 	    void (*progress)(void *context, size_t n_done), void *context, struct gen_error *err);
 
 /*

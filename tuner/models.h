@@ -7,12 +7,15 @@
 #ifndef TUNER_MODELS_H
 #define TUNER_MODELS_H
 
+#include "assembly.h"
+
 struct model {
 	const char *core;
-	const char *cpu;      /* llvm-mca's -mcpu */
+	const char *cpu;      /* llvm-mca's -mcpu; NULL: it has no model */
 	const char *features; /* that matter to instruction sets, names of gen/isa.lua */
 	const char *note;     /* on the model; may be empty */
 	int split_pairs;      /* "ldp q, q" is to be written as two loads */
+	enum assembly_arch arch;
 };
 
 /* NULL when it is not known. */

@@ -1,5 +1,6 @@
 /* record.c: the tables of keys, lists of a record, and writing. */
 #include <errno.h>
+#include <math.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -27,6 +28,10 @@
 #define FINALIST(kind, name, path) \
 	{ \
 		name, RECORD_##kind, offsetof(struct record_finalist, path), 0, 0 \
+	}
+#define NUMBER(name) \
+	{ \
+#name, RECORD_KNOWN, offsetof(struct record_numbers, name), 0, 0 \
 	}
 #define ESTIMATE(kind, name) \
 	{ \
@@ -117,6 +122,8 @@ const struct record_field record_entry_fields[] = {
 	ENTRY(NAME, "burst_kernel", burst_kernel, MEASURED),
 	MAYBE(DOUBLE, "energy_uj", record_entry, energy_uj, MEASURED),
 	ENTRY(FORMAT, "energy_source", energy_source, MEASURED),
+	ENTRY(REASON, "reason", why.reason, MEASURED),
+	ENTRY(TIER, "reason_tier", why.tier, MEASURED),
 	{0},
 };
 
@@ -126,7 +133,20 @@ const struct record_field record_finalist_fields[] = {
 	FINALIST(DOUBLE, "low", ratio_low),
 	FINALIST(DOUBLE, "high", ratio_high),
 	FINALIST(BOOL, "equivalent", is_equivalent),
+	FINALIST(REASON, "reason", why.reason),
+	FINALIST(TIER, "reason_tier", why.tier),
 	{0},
+};
+
+const struct record_field record_number_fields[] = {
+	NUMBER(instructions),  NUMBER(cycles),
+	NUMBER(stalls),        NUMBER(frontend_stalls),
+	NUMBER(memory_stalls), NUMBER(l1d_misses),
+	NUMBER(l2_misses),     NUMBER(llc_misses),
+	NUMBER(dtlb_walks),    NUMBER(code_instructions),
+	NUMBER(code_vector),   NUMBER(code_memory),
+	NUMBER(code_cycles),   NUMBER(code_bytes),
+	NUMBER(spills),        {0},
 };
 
 const struct record_field record_estimate_fields[] = {
@@ -250,28 +270,42 @@ static int is_zero(const struct record_field *field, const void *from)
 	return field->kind == RECORD_DOUBLE ? *(const double *)from == 0 : *(const long *)from == 0;
 }
 
+/* A text that nobody gave, or a number that nobody knows. */
+static int is_absent(const struct record_field *field, const void *from)
+{
+	switch (field->kind) {
+	case RECORD_TEXT: return !*(char *const *)from;
+	case RECORD_KNOWN: return isnan(*(const double *)from);
+	case RECORD_NAME:
+	case RECORD_FORMAT:
+	case RECORD_WORDS:
+	case RECORD_TIER:
+	case RECORD_REASON: return !*(const char *)from;
+	default: return field->is_optional && is_zero(field, from);
+	}
+}
+
 static void write_fields(struct yaml_out *out, const struct record_field *fields, const void *base,
 			 int needs)
 {
 	for (; fields->name; fields++) {
 		const void *from = (const char *)base + fields->offset;
 
-		if (fields->needs > needs || (fields->is_optional && is_zero(fields, from)) ||
-		    (fields->kind == RECORD_TEXT && !*(char *const *)from) ||
-		    ((fields->kind == RECORD_NAME || fields->kind == RECORD_FORMAT ||
-		      fields->kind == RECORD_WORDS) &&
-		     !*(const char *)from))
+		if (fields->needs > needs || is_absent(fields, from))
 			continue;
 		yaml_out_text(out, fields->name);
 		switch (fields->kind) {
 		case RECORD_TEXT: yaml_out_text(out, *(char *const *)from); break;
 		case RECORD_NAME:
 		case RECORD_WORDS:
+		case RECORD_TIER:
+		case RECORD_REASON:
 		case RECORD_FORMAT: yaml_out_text(out, from); break;
 		case RECORD_CORE: yaml_out_format(out, "0x%lx", *(const long *)from); break;
 		case RECORD_LONG: yaml_out_format(out, "%ld", *(const long *)from); break;
 		case RECORD_WIDE: yaml_out_format(out, "%lld", *(const long long *)from); break;
 		case RECORD_INT: yaml_out_format(out, "%d", *(const int *)from); break;
+		case RECORD_KNOWN:
 		case RECORD_DOUBLE: yaml_out_format(out, "%.6g", *(const double *)from); break;
 		case RECORD_BOOL:
 			yaml_out_format(out, "%s", *(const int *)from ? "true" : "false");
@@ -335,6 +369,16 @@ static void write_point(struct yaml_out *out, const char *key)
 	yaml_out_end_map(out);
 }
 
+static void write_numbers(struct yaml_out *out, const struct record_why *why)
+{
+	if (!why->has_numbers)
+		return;
+	yaml_out_text(out, "per_weight");
+	yaml_out_map(out, 1);
+	write_fields(out, record_number_fields, &why->numbers, 0);
+	yaml_out_end_map(out);
+}
+
 static void write_entry(struct yaml_out *out, const struct record_entry *entry)
 {
 	yaml_out_map(out, 0);
@@ -355,6 +399,8 @@ static void write_entry(struct yaml_out *out, const struct record_entry *entry)
 		write_fields(out, record_estimate_fields, &entry->estimate, 0);
 		yaml_out_end_map(out);
 	}
+	if (!entry->is_default)
+		write_numbers(out, &entry->why);
 	write_point(out, entry->key);
 	if (!entry->is_default) {
 		yaml_out_text(out, "equivalent");
@@ -369,6 +415,7 @@ static void write_entry(struct yaml_out *out, const struct record_entry *entry)
 		for (size_t i = 0; i < entry->n_finalists; i++) {
 			yaml_out_map(out, 1);
 			write_fields(out, record_finalist_fields, &entry->finalists[i], 0);
+			write_numbers(out, &entry->finalists[i].why);
 			write_point(out, entry->finalists[i].key);
 			yaml_out_end_map(out);
 		}

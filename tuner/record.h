@@ -16,6 +16,11 @@
  * `finalists` are the others of the final, each with its time over the winner's, so that what is
  * chosen for several cases at once (choice of few kernels) needs no new measurement.
  *
+ * Winners and finalists have a `reason`, one sentence on what makes them as fast as they are, of the
+ * winner or over the winner, with `reason_tier`: measured (times and events) or static (what the
+ * compiler's assembly says); and the numbers behind it, those that are known: `per_weight:
+ * {instructions: 0.07, cycles: 0.031, code_instructions: 0.069, code_bytes: 812, spills: 0}`.
+ *
  * Where nothing was measured but estimated (quern tune --estimate) the file and each such entry say
  * so, the entry in the place of all that a measured one has:
  *
@@ -46,12 +51,34 @@ struct record_estimate {
 	char bottleneck[128];
 };
 
+/*
+ * Events as counted, and what the assembly of the loop says (code_..., spills), each a weight but
+ * for the last two.  NAN: not known.
+ */
+struct record_numbers {
+	double instructions, cycles;
+	double stalls, frontend_stalls, memory_stalls; /* cycles */
+	double l1d_misses, l2_misses, llc_misses, dtlb_walks;
+	double code_instructions, code_vector, code_memory; /* memory: loads, stores, prefetches */
+	double code_cycles;                                 /* by llvm-mca */
+	double code_bytes;                                  /* of its functions, in the object */
+	double spills; /* vectors to or from the stack, in one pass of the loop */
+};
+
+struct record_why {
+	char reason[192]; /* empty: none is known */
+	char tier[16];    /* "measured" or "static" */
+	int has_numbers;
+	struct record_numbers numbers;
+};
+
 /* One that took part in the final of an entry and did not win it. */
 struct record_finalist {
 	char kernel[64];
 	char key[512];
 	double ratio, ratio_low, ratio_high; /* its time over the winner's, paired; 95 % interval */
 	int is_equivalent;                   /* shown to be as good: within 1.5 % of the best */
+	struct record_why why;               /* it is slower than the winner */
 };
 
 struct record_entry {
@@ -77,6 +104,7 @@ struct record_entry {
 	size_t n_equivalent;
 	struct record_finalist *finalists; /* without the winner */
 	size_t n_finalists;
+	struct record_why why;         /* it is not at the roof, or is */
 	struct record_value *counters; /* of one call */
 	size_t n_counters;
 };

@@ -16,11 +16,14 @@ enum record_kind {
 	RECORD_NAME,   /* char[64], not empty */
 	RECORD_FORMAT, /* char[32], not empty */
 	RECORD_WORDS,  /* char[128], not empty */
+	RECORD_TIER,   /* char[16], measured or static */
+	RECORD_REASON, /* char[192], not empty */
 	RECORD_CORE,   /* long, a kind of core, above 0, in hexadecimal */
 	RECORD_LONG,
 	RECORD_INT,    /* not negative */
 	RECORD_WIDE,   /* long long */
 	RECORD_DOUBLE, /* not negative */
+	RECORD_KNOWN,  /* double, not negative; NAN is not written */
 	RECORD_BOOL    /* int */
 };
 
@@ -37,6 +40,7 @@ enum record_needs { RECORD_ANY, RECORD_SHAPE, RECORD_MEASURED };
 extern const struct record_field record_top_fields[], record_device_fields[],
 	record_compiler_fields[], record_generator_fields[], record_protocol_fields[],
 	record_ceiling_fields[], record_entry_fields[], record_estimated_fields[],
-	record_estimate_fields[], record_finalist_fields[], record_thermal_fields[];
+	record_estimate_fields[], record_finalist_fields[], record_thermal_fields[],
+	record_number_fields[];
 
 #endif

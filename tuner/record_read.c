@@ -33,7 +33,7 @@ static int read_number(const struct reader *in, const struct record_field *field
 	double number;
 	long whole;
 
-	if (field->kind == RECORD_DOUBLE) {
+	if (field->kind == RECORD_DOUBLE || field->kind == RECORD_KNOWN) {
 		if (yaml_double(node, &number) < 0 || !isfinite(number) || number < 0)
 			return yaml_complain(in->yaml, node, in->err,
 					     "'%s' must be a number, not negative", field->name);
@@ -77,6 +77,14 @@ static int read_field(const struct reader *in, const struct record_field *field,
 	case RECORD_NAME: return read_text(in, node, field->name, to, 64);
 	case RECORD_FORMAT: return read_text(in, node, field->name, to, 32);
 	case RECORD_WORDS: return read_text(in, node, field->name, to, 128);
+	case RECORD_REASON: return read_text(in, node, field->name, to, 192);
+	case RECORD_TIER:
+		if (node->kind != YAML_SCALAR ||
+		    (strcmp(node->text, "measured") && strcmp(node->text, "static")))
+			return yaml_complain(in->yaml, node, in->err,
+					     "'%s' must be measured or static", field->name);
+		strcpy(to, node->text);
+		return 0;
 	case RECORD_BOOL:
 		if (node->kind != YAML_SCALAR || node->quoted ||
 		    (strcmp(node->text, "true") && strcmp(node->text, "false")))
@@ -176,11 +184,32 @@ static int read_point(const struct reader *in, const struct yaml_node *node, cha
 	return 0;
 }
 
+/* What stands beside `reason`. */
+static int read_numbers(const struct reader *in, const struct yaml_node *node,
+			struct record_why *why)
+{
+	for (const struct record_field *field = record_number_fields; field->name; field++)
+		*(double *)((char *)&why->numbers + field->offset) = NAN;
+	why->has_numbers = 1;
+	return read_mapping(in, node, "per_weight", record_number_fields, NULL, &why->numbers);
+}
+
+/* A sentence without a tier says nothing, nor does a tier without a sentence. */
+static int check_why(const struct reader *in, const struct yaml_node *node,
+		     const struct record_why *why)
+{
+	if (!*why->reason == !*why->tier)
+		return 0;
+	return yaml_complain(in->yaml, node, in->err, "reason and reason_tier belong together");
+}
+
 static int read_finalist_more(const struct reader *in, const char *key,
 			      const struct yaml_node *node, void *base)
 {
 	struct record_finalist *finalist = base;
 
+	if (!strcmp(key, "per_weight"))
+		return read_numbers(in, node, &finalist->why) < 0 ? -1 : 1;
 	if (strcmp(key, "point"))
 		return 0;
 	return read_point(in, node, finalist->key, sizeof(finalist->key)) < 0 ? -1 : 1;
@@ -200,6 +229,8 @@ static int read_finalists(const struct reader *in, const struct yaml_node *node,
 		if (!*one->kernel || !*one->key || !(one->ratio > 0))
 			return yaml_complain(in->yaml, node->items[i], in->err,
 					     "a finalist needs kernel, point and a ratio above 0");
+		if (check_why(in, node->items[i], &one->why) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -230,6 +261,8 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 	}
 	if (!strcmp(key, "point"))
 		return read_point(in, node, entry->key, sizeof(entry->key)) < 0 ? -1 : 1;
+	if (!strcmp(key, "per_weight"))
+		return read_numbers(in, node, &entry->why) < 0 ? -1 : 1;
 	if (!strcmp(key, "finalists"))
 		return read_finalists(in, node, entry) < 0 ? -1 : 1;
 	if (!strcmp(key, "equivalent")) {
@@ -285,6 +318,11 @@ static int read_entry(const struct reader *in, const struct yaml_node *node, str
 	if ((entry->energy_uj > 0) != (*entry->energy_source != 0))
 		return yaml_complain(in->yaml, node, in->err,
 				     "energy_uj (above 0) and energy_source belong together");
+	if (entry->why.has_numbers && (entry->is_default || entry->is_estimated))
+		return yaml_complain(in->yaml, node, in->err,
+				     "an entry without measurements has no 'per_weight'");
+	if (check_why(in, node, &entry->why) < 0)
+		return -1;
 	if (!*entry->key || !*entry->format)
 		return yaml_complain(in->yaml, node, in->err, "the entry has no '%s'",
 				     *entry->key ? "format" : "point");

@@ -7,6 +7,7 @@
 
 #include "fail.h"
 #include "process.h"
+#include "reason.h"
 #include "show.h"
 
 void show_open(struct show *show, FILE *out, int events)
@@ -124,6 +125,9 @@ static void show_entries(FILE *out, const struct record *record)
 		fprintf(out, "%-7s %-12s %3ld %3d%s  %-40s %9.1f%s %7.1f %5s %7.2fx %9.2e\n",
 			entry->format, shape, entry->n, entry->threads, core, entry->kernel,
 			entry->median_us, load, entry->gbps, roof, entry->speedup, entry->nmse);
+		if (*entry->why.reason && !(entry->roof_fraction >= REASON_AT_ROOF))
+			fprintf(out, "        %s%s\n", entry->why.reason,
+				strcmp(entry->why.tier, "static") ? "" : " (static)");
 	}
 }
 

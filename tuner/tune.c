@@ -7,6 +7,7 @@
 
 #include "contest.h"
 #include "command.h"
+#include "explain.h"
 #include "facts.h"
 #include "fail.h"
 #include "hash.h"
@@ -315,6 +316,7 @@ static void fill_contest(struct run *run)
 	run->contest.isas = run->isas;
 	run->contest.n_isas = run->n_isas;
 	run->contest.events = run->facts.events;
+	run->contest.explain = explain_open();
 	run->contest.seed = options->seed;
 	run->contest.effort = options->effort;
 	run->contest.strategy = options->strategy;
@@ -437,6 +439,8 @@ static void describe(struct run *run)
 	if (!strcmp(facts->counters, "none"))
 		show_say(&run->show, "counters: none%s%s; going on without them",
 			 *facts->why ? ": " : "", facts->why);
+	else if (*facts->why)
+		show_say(&run->show, "counters: %s, without some: %s", facts->counters, facts->why);
 	for (size_t i = 0; i < contest->n_cores && contest->cores[i].cores; i++) {
 		const struct contest_cores *on = &contest->cores[i];
 		char text[128], speed[40];
@@ -513,12 +517,21 @@ static int print_table(const struct run *run, struct gen_error *err)
 
 static int run_all(struct run *run, struct gen_error *err)
 {
+	const struct explain_device on = {
+		.device = &run->device,
+		.arch = run->facts.arch,
+		.cores = &run->cores,
+		.work = run->work,
+		.n_parallel = run->options->jobs,
+	};
 	int status;
 
 	describe(run);
 	status = run_formats(run, err);
 	if (!status)
 		status = sustain_run(&run->contest, err);
+	if (!status)
+		status = explain_run(&run->contest, &on, err);
 	finish_record(run, !status);
 	if (!status && !run->record.n_entries)
 		status = fail_set(err, "nothing could be measured: %s",
@@ -564,6 +577,7 @@ static void close_run(struct run *run)
 		free(run->contest.cores[i].threads.list);
 	free(run->contest.cores);
 	free_finals(&run->contest);
+	explain_close(run->contest.explain);
 	free(run->contest.roofs);
 	free(run->output);
 	free(run->work);

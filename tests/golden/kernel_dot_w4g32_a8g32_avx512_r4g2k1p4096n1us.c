@@ -81,8 +81,10 @@ static inline void dot_step(const uint8_t *w, const uint8_t *scales, const struc
 	vw i[2];
 	vf s0;
 
-	for (int at = 0; at < 1152; at += 64)
+	for (int at = 0; at < 1152; at += 64) {
+		qn_passes(18);
 		v_prefetch(w + 4096 + at);
+	}
 	dot_rows(w + 0, x, g, i);
 	s0 = vf_half((const uint16_t *)scales + 0);
 	sum[0] = vf_fma(vf_convert(i[0]), vf_mul(s0, d0), sum[0]);

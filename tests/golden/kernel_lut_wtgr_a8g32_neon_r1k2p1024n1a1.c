@@ -92,8 +92,10 @@ static inline void lut_step(const uint8_t *w, const struct qn_acts *x,
 	const vf d0 = vf_set(x[0].scale[g]);
 	vw i[4];
 
-	for (int at = 0; at < 128; at += 64)
+	for (int at = 0; at < 128; at += 64) {
+		qn_passes(2);
 		v_prefetch(w + 1024 + at);
+	}
 	lut_rows(w + 0, x, g, i);
 	sum[0] = vf_fma(vf_convert(i[0]), d0, sum[0]);
 	sum[1] = vf_fma(vf_convert(i[1]), d0, sum[1]);
