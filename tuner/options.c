@@ -28,7 +28,8 @@ static const char usage[] =
 	"  -o, --output FILE     results file (results/CPU.yaml)\n"
 	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
 	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
-	"      --fresh           forget what an interrupted run has measured\n"
+	"      --fresh           measure all, whatever the output file or a stopped run knows\n"
+	"      --shard I/N       only the I-th of N parts, for quern merge (results/CPU.shard-I-of-N.yaml)\n"
 	"      --seed-from FILE  race the winners of this results file first\n"
 	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
 	"      --compiler WHAT   for estimates: gcc (the device's), clang or both (both)\n"
@@ -54,24 +55,29 @@ static const struct contest_effort normal = {
 	.least_rounds = 15,
 };
 
-static int set_budget(struct options *options, const char *text)
+double options_budget_seconds(const char *budget)
 {
+	double seconds;
 	char *end;
 
-	options->effort = quick;
-	options->seconds = 150;
-	if (!strcmp(text, "normal")) {
-		options->effort = normal;
-		options->seconds = 1200;
-	} else if (strcmp(text, "quick")) {
-		errno = 0;
-		options->seconds = strtod(text, &end);
-		if (errno || end == text || *end || !(options->seconds >= 1) ||
-		    options->seconds > 1e6 || !isdigit((unsigned char)*text))
-			return -1;
-		if (options->seconds > 300)
-			options->effort = normal;
-	}
+	if (!strcmp(budget, "quick"))
+		return 150;
+	if (!strcmp(budget, "normal"))
+		return 1200;
+	errno = 0;
+	seconds = strtod(budget, &end);
+	return errno || end == budget || *end || !(seconds >= 1) || seconds > 1e6 ||
+			       !isdigit((unsigned char)*budget)
+		       ? 0
+		       : seconds;
+}
+
+static int set_budget(struct options *options, const char *text)
+{
+	options->seconds = options_budget_seconds(text);
+	if (!(options->seconds > 0))
+		return -1;
+	options->effort = options->seconds > 300 ? normal : quick;
 	snprintf(options->budget, sizeof(options->budget), "%s", text);
 	return 0;
 }
@@ -105,7 +111,7 @@ static int set_number(unsigned long long *number, const char *text, unsigned lon
 	return !isdigit((unsigned char)*text) || *end || errno || *number > max ? -1 : 0;
 }
 
-enum { SEED = 256, FRESH, SEED_FROM, COMPILER, MAX_CANDIDATES, AT, CORES, SUSTAINED };
+enum { SEED = 256, FRESH, SHARD, SEED_FROM, COMPILER, MAX_CANDIDATES, AT, CORES, SUSTAINED };
 
 static const struct option long_options[] = {
 	{"budget", required_argument, NULL, 'b'},
@@ -122,6 +128,7 @@ static const struct option long_options[] = {
 	{"work", required_argument, NULL, 'w'},
 	{"jobs", required_argument, NULL, 'j'},
 	{"fresh", no_argument, NULL, FRESH},
+	{"shard", required_argument, NULL, SHARD},
 	{"seed-from", required_argument, NULL, SEED_FROM},
 	{"estimate", required_argument, NULL, 'e'},
 	{"compiler", required_argument, NULL, COMPILER},
@@ -129,6 +136,24 @@ static const struct option long_options[] = {
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
+
+/* "2/3" */
+static int set_shard(struct options *options, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	char *first = slash ? strndup(text, (size_t)(slash - text)) : NULL;
+	unsigned long long shard = 0, n = 0;
+	int status = first && set_number(&shard, first, OPTIONS_MAX_SHARDS) == 0 &&
+				     set_number(&n, slash + 1, OPTIONS_MAX_SHARDS) == 0 &&
+				     shard >= 1 && shard <= n
+			     ? 0
+			     : -1;
+
+	free(first);
+	options->shard = (long)shard;
+	options->n_shards = (long)n;
+	return status;
+}
 
 static int set_option(struct options *options, int option, char **argv)
 {
@@ -166,6 +191,11 @@ static int set_option(struct options *options, int option, char **argv)
 	case 'o': options->output = optarg; return 0;
 	case 'w': options->work = optarg; return 0;
 	case FRESH: options->fresh = 1; return 0;
+	case SHARD:
+		return set_shard(options, optarg) < 0
+			       ? misuse("--shard '%s' must be I/N, such as 2/3, with 1 <= I <= N <= 9999",
+					optarg)
+			       : 0;
 	case SEED_FROM: options->seed_from = optarg; return 0;
 	case 'e': options->core = optarg; return 0;
 	case COMPILER:
@@ -224,6 +254,8 @@ int options_read(struct options *options, int argc, char **argv)
 			      options->at      ? "--at"
 			      : options->cores ? "--cores"
 					       : "--sustained");
+	if (options->core && options->n_shards)
+		return misuse("%s", "--shard and --estimate exclude each other");
 	if (!options->device) /* estimates need no more than the compilers of this one */
 		options->device = options->core ? "qemu-aarch64" : "local";
 	if (options->model && options->shapes)
