@@ -23,6 +23,13 @@ static int compare_numbers(double a, double b)
 	return (a > b) - (a < b);
 }
 
+/* Lists that are empty may be NULL. */
+static void sort(void *list, size_t n, size_t size, int (*compare)(const void *, const void *))
+{
+	if (n > 1)
+		qsort(list, n, size, compare);
+}
+
 /* ---- runs ---- */
 
 void merge_identify(struct record_run *run)
@@ -92,7 +99,7 @@ static void settle_runs(struct record *record)
 {
 	size_t n = 0;
 
-	qsort(record->runs, record->n_runs, sizeof(*record->runs), by_id);
+	sort(record->runs, record->n_runs, sizeof(*record->runs), by_id);
 	for (size_t i = 0; i < record->n_runs; i++) {
 		if (n && !strcmp(record->runs[n - 1].id, record->runs[i].id))
 			record_clear_run(&record->runs[i]);
@@ -183,7 +190,7 @@ static int settle_entries(struct record *record, struct gen_error *err)
 	struct record_entry *entries = record->entries;
 	size_t n = 0;
 
-	qsort(entries, record->n_entries, sizeof(*entries), by_case);
+	sort(entries, record->n_entries, sizeof(*entries), by_case);
 	for (size_t i = 0; i < record->n_entries; i++) {
 		const struct record_entry *best = n ? &entries[n - 1] : NULL;
 
@@ -241,7 +248,7 @@ static void settle_ceilings(struct record *record)
 	struct record_ceiling *list = record->ceilings;
 	size_t n = 0;
 
-	qsort(list, record->n_ceilings, sizeof(*list), by_target);
+	sort(list, record->n_ceilings, sizeof(*list), by_target);
 	for (size_t i = 0; i < record->n_ceilings; i++) {
 		if (n && !by_target(&list[n - 1], &list[i]))
 			raise(&list[n - 1], &list[i]);
@@ -264,7 +271,7 @@ static void settle_failures(struct record *record)
 	struct record_failure *list = record->protocol.failed;
 	size_t n = 0;
 
-	qsort(list, record->protocol.n_failed, sizeof(*list), by_failure);
+	sort(list, record->protocol.n_failed, sizeof(*list), by_failure);
 	for (size_t i = 0; i < record->protocol.n_failed; i++) {
 		if (n && !by_failure(&list[n - 1], &list[i])) {
 			free(list[i].point);
@@ -310,7 +317,7 @@ static void list_parts(const struct record *record, struct part *parts)
 		    part->n > OPTIONS_MAX_SHARDS || part->i > part->n)
 			part->i = part->n = 1;
 	}
-	qsort(parts, record->n_runs, sizeof(*parts), by_part);
+	sort(parts, record->n_runs, sizeof(*parts), by_part);
 }
 
 /* Writes those of the parts of one config and number that are not there; returns how many. */
