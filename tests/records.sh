@@ -247,6 +247,82 @@ refused '^before.yaml:[0-9]*: ' 1 "$QUERN" check before.yaml whole.yaml
 grep -q '^whole.yaml: valid' out || fail 'check: one wrong file hides the next'
 refused 'name the results files' 2 "$QUERN" check
 
+# ---- exporting ----
+
+# exported FILE: is it what T4's results schema demands?
+cat >t4.py <<'END'
+import json, re, sys
+
+root = json.load(open(sys.argv[1]))
+assert re.fullmatch(r"\d+\.\d+\.\d+", root["schema_version"])
+assert root["results"]
+kinds = {"timeout", "compile", "runtime", "correctness", "constraints", "correct"}
+seen = set()
+for item in root["results"]:
+    assert isinstance(item["configuration"], dict) and item["configuration"]["family"]
+    assert item["invalidity"] in kinds
+    assert item["correctness"] == (item["invalidity"] == "correct")
+    assert item["objectives"] == ["time"]
+    names = [one["name"] for one in item["measurements"]]
+    assert all(isinstance(one["value"], (int, float)) and isinstance(one["unit"], str)
+               for one in item["measurements"])
+    assert item["invalidity"] != "correct" or "time" in names
+    times = item["times"]
+    assert all(isinstance(ms, float) and ms > 0 for ms in times.get("runtimes", []))
+    for name in "compilation_time", "framework", "search_algorithm", "validation":
+        assert isinstance(times.get(name, 0), (int, float))
+    key = json.dumps(item["configuration"], sort_keys=True), item["source"], item["invalidity"]
+    assert key not in seen, key
+    seen.add(key)
+    assert item["source"] < len(root["files"])
+for kind in sys.argv[2:]:
+    assert any(item["invalidity"] == kind for item in root["results"]), kind
+END
+exported() {
+	! command -v python3 >/dev/null || python3 t4.py "$@" >out 2>&1 || fail "export: $(tail -n 2 out)"
+}
+export_to() {
+	json=$1
+	shift
+	"$QUERN" export -o "$json" "$@" >out 2>&1 || fail "export $*: exit $?: $(cat out)"
+}
+n_runtimes() {
+	sed -n '/"runtimes": \[/,/\]/p' "$1" | grep -c '^ *[0-9.e-]*,*$'
+}
+FAKE_FAULTS=1 FAKE_BAD=_r4k2 run faults.yaml -w faults.work -f w4g32 -s 64x64 -t 1
+export_to faults.json faults.yaml
+exported faults.json correct compile runtime
+grep -q '"schema_version": "1.0.0"' faults.json || fail 'export: no version of the schema'
+grep -q '"KU": [1-9]' faults.json || fail 'export: no parameters by name'
+winner=$(sed -n 's/^  kernel: //p' faults.yaml | head -n 1)
+grep -q "\"kernel\": \"$winner\"" faults.json || fail "export: lacks the winner $winner"
+times=$(grep '"question":"time [^"]*"' faults.journal | grep '"answer":"ok ' | grep -v ' \(calls\|warm\) ')
+[ "$(n_runtimes faults.json)" = "$(echo "$times" | grep -vc ' again[12] ')" ] ||
+	fail "export: $(n_runtimes faults.json) samples, not those of the journal"
+# Without the journal: winners and finalists.
+cp faults.yaml alone.yaml
+export_to alone.json alone.yaml
+exported alone.json correct
+[ "$(n_runtimes alone.json)" = 0 ] || fail 'export: samples from nowhere'
+grep -q "\"kernel\": \"$winner\"" alone.json || fail "export: lacks the winner $winner without its journal"
+# A journal of another run is left out; several files are told apart.
+sed 's/^  templates: .*/  templates: other/' faults.yaml >other.yaml
+cp faults.journal other.journal
+export_to other.json other.yaml
+grep -q 'other.journal is of another run' out || fail 'export: takes the journal of another run'
+export_to both.json faults.yaml all.yaml
+exported both.json correct
+sed -i '3s/$/}/' other.journal
+sed -i 's/^  templates: other.*/'"$(grep '^  templates: ' faults.yaml)/" other.yaml
+refused 'other.journal:3: ' 1 "$QUERN" export -o no.json other.yaml
+refused 'holds no measurements' 1 "$QUERN" export -o no.json "$QUERN_HOME/results/cortex-a76.yaml"
+refused 'holds no measurements' 1 "$QUERN" export -o no.json "$QUERN_HOME/results/default.yaml"
+refused 'config.yaml:1: this is not a results file' 1 "$QUERN" export -o no.json all.yaml config.yaml
+refused '-o must name' 2 "$QUERN" export all.yaml
+refused 'name the results files' 2 "$QUERN" export -o no.json
+[ ! -e no.json ] && [ ! -e no.json.tmp ] || fail 'a refused export writes a file'
+refused 'cannot write' 1 "$QUERN" export -o home all.yaml
+
 # Texts of a family may be made from its own files and from those of no family.
 for family in dot lut gemm; do
 	for other in dot lut gemm; do
