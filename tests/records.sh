@@ -213,6 +213,31 @@ cp all.yaml merged.yaml
 run merged.yaml
 [ ! -s log ] || fail 'measures what merged shards have'
 
+# Work under load is another question; lossy kernels stand beside exact ones.
+FAKE_STATE=$dir/state
+export FAKE_STATE
+run load.yaml -f w4g32 --sustained 1
+run load.yaml -f w4g32 --sustained 1
+grep -q '^8 cases of load.yaml are kept' out || fail 'load: not kept'
+run load.yaml -f w4g32
+grep -q kept out && fail 'load: answers what was asked without load'
+unset FAKE_STATE
+cp config.yaml exact.yaml
+echo 'max_nmse: 1e-4' >>config.yaml
+run lossy.yaml -f w1g128
+grep -q '^  lossy: true' lossy.yaml || fail 'lossy: no entry says so'
+run lossy1.yaml -f w1g128 --shard 1/2
+run lossy2.yaml -f w1g128 --shard 2/2
+merge lossy3.yaml lossy2.yaml lossy1.yaml
+entries lossy.yaml >lossy.entries
+entries lossy3.yaml >lossy3.entries
+same lossy3.entries lossy.entries 'lossy: shards have other winners'
+run lossy.yaml -f w1g128
+grep -q '^8 cases of lossy.yaml are kept' out || fail 'lossy: not kept'
+cp exact.yaml config.yaml
+run lossy.yaml -f w1g128
+grep -q kept out && fail 'lossy: a search with lossy kernels answers one without'
+
 # Templates of one family: searches that it has no kernels for stay as they are.
 mkdir home
 cp -r "$QUERN_HOME/gen" "$QUERN_HOME/templates" "$QUERN_HOME/runtime" home

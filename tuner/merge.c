@@ -2,10 +2,10 @@
 #include <getopt.h>
 
 #include "fail.h"
-#include "hash.h"
 #include "merge.h"
 #include "options.h"
 #include "record_fields.h"
+#include "runs.h"
 
 static char *copy(const char *text)
 {
@@ -28,85 +28,6 @@ static void sort(void *list, size_t n, size_t size, int (*compare)(const void *,
 {
 	if (n > 1)
 		qsort(list, n, size, compare);
-}
-
-/* ---- runs ---- */
-
-void merge_identify(struct record_run *run)
-{
-	char *text = record_run_text(run);
-
-	snprintf(run->id, sizeof(run->id), "r%016llx",
-		 (unsigned long long)hash_text(HASH_START, text));
-	free(text);
-}
-
-void merge_copy_run(struct record_run *to, const struct record_run *from)
-{
-	*to = *from;
-	*to->id = 0;
-	to->generator.version = copy(from->generator.version);
-	to->generator.templates = copy(from->generator.templates);
-	to->generator.families = copy(from->generator.families);
-	to->protocol.missing = NULL;
-	to->protocol.failed = NULL;
-	to->protocol.n_failed = 0;
-	for (const struct record_field *field = record_run_fields; field->name; field++) {
-		char **text = (char **)((char *)to + field->offset);
-
-		if (field->kind == RECORD_TEXT)
-			*text = copy(*text);
-	}
-}
-
-void merge_name_run(struct record *record)
-{
-	const struct record_run own = {
-		.complete = record->complete,
-		.generator = record->generator,
-		.protocol = record->protocol,
-	};
-	struct record_run *run;
-
-	if (record->n_runs)
-		return;
-	run = record_add_run(record);
-	merge_copy_run(run, &own);
-	merge_identify(run);
-	for (size_t i = 0; i < record->n_entries; i++) {
-		if (!record->entries[i].is_default)
-			strcpy(record->entries[i].run, run->id);
-	}
-}
-
-static const struct record_run *find_run(const struct record *record, const char *id)
-{
-	for (size_t i = 0; i < record->n_runs; i++) {
-		if (!strcmp(record->runs[i].id, id))
-			return &record->runs[i];
-	}
-	return NULL;
-}
-
-static int by_id(const void *a, const void *b)
-{
-	const struct record_run *x = a, *y = b;
-
-	return strcmp(x->id, y->id);
-}
-
-static void settle_runs(struct record *record)
-{
-	size_t n = 0;
-
-	sort(record->runs, record->n_runs, sizeof(*record->runs), by_id);
-	for (size_t i = 0; i < record->n_runs; i++) {
-		if (n && !strcmp(record->runs[n - 1].id, record->runs[i].id))
-			record_clear_run(&record->runs[i]);
-		else
-			record->runs[n++] = record->runs[i];
-	}
-	record->n_runs = n;
 }
 
 /* ---- entries ---- */
@@ -178,7 +99,7 @@ static int by_case(const void *a, const void *b)
 /* What tells whether two runs had the same templates; those of old files are known as a whole only. */
 static const char *origin(const struct record *record, const struct record_entry *entry)
 {
-	const struct record_run *run = find_run(record, entry->run);
+	const struct record_run *run = runs_find(record, entry);
 
 	if (run && run->generator.families)
 		return run->generator.families;
@@ -283,202 +204,14 @@ static void settle_failures(struct record *record)
 	record->protocol.n_failed = n;
 }
 
-/* ---- what is missing ---- */
-
-/* A part of a tuning; one that was not divided is part 1 of 1. */
-struct part {
-	const char *config;
-	long i, n;
-	int complete;
-};
-
-static int by_part(const void *a, const void *b)
-{
-	const struct part *x = a, *y = b;
-	int order = strcmp(x->config, y->config);
-
-	if (!order)
-		order = compare_numbers((double)x->n, (double)y->n);
-	if (!order)
-		order = compare_numbers((double)x->i, (double)y->i);
-	return order ? order : y->complete - x->complete;
-}
-
-static void list_parts(const struct record *record, struct part *parts)
-{
-	for (size_t i = 0; i < record->n_runs; i++) {
-		const struct record_run *run = &record->runs[i];
-		const char *shard = run->protocol.shard;
-		struct part *part = &parts[i];
-
-		part->config = run->protocol.config ? run->protocol.config : "";
-		part->complete = run->complete;
-		if (!shard || sscanf(shard, "%ld/%ld", &part->i, &part->n) != 2 || part->i < 1 ||
-		    part->n > OPTIONS_MAX_SHARDS || part->i > part->n)
-			part->i = part->n = 1;
-	}
-	sort(parts, record->n_runs, sizeof(*parts), by_part);
-}
-
-/* Writes those of the parts of one config and number that are not there; returns how many. */
-static long write_missing(FILE *out, const struct part *parts, size_t n)
-{
-	long n_missing = 0;
-	size_t at = 0;
-
-	for (long i = 1; i <= parts->n; i++) {
-		int complete = 0;
-
-		for (; at < n && parts[at].i == i; at++)
-			complete |= parts[at].complete;
-		if (complete)
-			continue;
-		if (n_missing++ < 20)
-			fprintf(out, "%s%ld/%ld", n_missing > 1 ? ", " : "", i, parts->n);
-	}
-	if (n_missing > 20)
-		fprintf(out, " and %ld more", n_missing - 20);
-	return n_missing;
-}
-
-/* Each config has to be there whole, in one division or another.  NULL: nothing is missing. */
-static char *find_missing(const struct record *record)
-{
-	struct part *parts = fail_alloc(record->n_runs, sizeof(*parts));
-	char *all;
-	size_t n_bytes, end;
-	FILE *out = fail_check(open_memstream(&all, &n_bytes));
-
-	list_parts(record, parts);
-	for (size_t first = 0; first < record->n_runs; first = end) {
-		char *text;
-		size_t n_text, next;
-		FILE *of_config = fail_check(open_memstream(&text, &n_text));
-		int is_whole = 0;
-
-		for (end = first; end < record->n_runs; end = next) {
-			if (strcmp(parts[end].config, parts[first].config))
-				break;
-			for (next = end; next < record->n_runs; next++) {
-				if (strcmp(parts[next].config, parts[end].config) ||
-				    parts[next].n != parts[end].n)
-					break;
-			}
-			if (end > first)
-				fputs(", ", of_config);
-			is_whole |= !write_missing(of_config, parts + end, next - end);
-		}
-		fclose(of_config);
-		if (!is_whole)
-			fprintf(out, "%s%s", ftell(out) > 0 ? ", " : "", text);
-		free(text);
-	}
-	fclose(out);
-	free(parts);
-	if (!*all) {
-		free(all);
-		return NULL;
-	}
-	return all;
-}
-
-/* ---- sums ---- */
-
-/* A text that all runs have, for every text of the record that runs have too. */
-static void agree(struct record *record, const struct record_field *fields,
-		  const struct record_field *of_runs)
-{
-	for (; fields->name; fields++) {
-		const struct record_field *of_run = of_runs;
-		char **to = (char **)((char *)record + fields->offset);
-		const char *first;
-		size_t i = 1;
-
-		while (of_run->name && strcmp(of_run->name, fields->name))
-			of_run++;
-		if (fields->kind != RECORD_TEXT || !of_run->name)
-			continue;
-		first = *(char **)((char *)&record->runs[0] + of_run->offset);
-		while (i < record->n_runs &&
-		       !compare_texts(first, *(char **)((char *)&record->runs[i] + of_run->offset)))
-			i++;
-		free(*to);
-		*to = i < record->n_runs ? NULL : copy(first);
-	}
-}
-
-static void agree_families(struct record *record)
-{
-	const char *first = record->runs[0].generator.families;
-	size_t i = 1;
-
-	while (i < record->n_runs && !compare_texts(first, record->runs[i].generator.families))
-		i++;
-	free(record->generator.families);
-	record->generator.families = i < record->n_runs ? NULL : copy(first);
-}
-
-static void raise_number(long *to, long number)
-{
-	if (number > *to)
-		*to = number;
-}
-
-static void sum_runs(struct record *record)
-{
-	struct record_protocol *sum = &record->protocol;
-	const struct record_protocol *first = &record->runs[0].protocol;
-
-	sum->rounds = sum->cold_bytes = sum->tried = sum->verified = 0;
-	sum->seconds = 0;
-	sum->seed = first->seed;
-	sum->sustained = first->sustained;
-	memset(&sum->thermal, 0, sizeof(sum->thermal));
-	for (size_t i = 0; i < record->n_runs; i++) {
-		const struct record_protocol *one = &record->runs[i].protocol;
-
-		raise_number(&sum->rounds, one->rounds);
-		raise_number(&sum->cold_bytes, one->cold_bytes);
-		sum->tried += one->tried;
-		sum->verified += one->verified;
-		sum->seconds += one->seconds;
-		if (one->seed != first->seed)
-			sum->seed = 0;
-		if (one->sustained != first->sustained)
-			sum->sustained = 0;
-		sum->thermal.is_gated |= one->thermal.is_gated;
-		sum->thermal.cool_downs += one->thermal.cool_downs;
-		sum->thermal.baselines += one->thermal.baselines;
-		sum->thermal.seconds += one->thermal.seconds;
-	}
-	agree(record, record_protocol_fields, record_run_fields);
-	agree(record, record_generator_fields, record_run_generator_fields);
-	agree_families(record);
-}
-
 int merge_settle(struct record *record, struct gen_error *err)
 {
-	merge_name_run(record);
-	settle_runs(record);
+	runs_list(record);
 	if (settle_entries(record, err) < 0)
 		return -1;
 	settle_ceilings(record);
 	settle_failures(record);
-	sum_runs(record);
-	free(record->protocol.missing);
-	record->protocol.missing = NULL;
-	if (record->n_runs > 1) {
-		record->protocol.missing = find_missing(record);
-		record->complete = !record->protocol.missing;
-		return 0;
-	}
-	record->complete = record->runs[0].complete;
-	record_clear_run(&record->runs[0]);
-	free(record->runs);
-	record->runs = NULL;
-	record->n_runs = 0;
-	for (size_t i = 0; i < record->n_entries; i++)
-		*record->entries[i].run = 0;
+	runs_settle(record);
 	return 0;
 }
 
@@ -530,7 +263,8 @@ static void join_device(struct record *to, const struct record *from)
 				*text = copy(*other);
 			}
 		} else if (field->kind == RECORD_LONG) {
-			raise_number(x, *(const long *)y);
+			if (*(const long *)y > *(long *)x)
+				*(long *)x = *(const long *)y;
 		} else if (*(const double *)y > *(double *)x) {
 			*(double *)x = *(const double *)y;
 		}
@@ -557,8 +291,8 @@ int merge_add(struct record *to, const char *to_path, struct record *from, const
 			"%s and %s differ in 'device: cores' (%ld and %ld); only results of "
 			"one device and compiler can be merged",
 			to_path, from_path, to->device.cores, from->device.cores);
-	merge_name_run(to);
-	merge_name_run(from);
+	runs_list(to);
+	runs_list(from);
 	join_device(to, from);
 	for (size_t i = 0; i < from->n_runs; i++)
 		*record_add_run(to) = from->runs[i];

@@ -14,15 +14,6 @@
 
 #include "record.h"
 
-/* The only run of a record gets a name and a place in the list of runs; nothing where it has one. */
-void merge_name_run(struct record *record);
-
-/* Everything but the id; texts are copied, failures are none of a run's. */
-void merge_copy_run(struct record_run *to, const struct record_run *from);
-
-/* The id of a run by all else that it says. */
-void merge_identify(struct record_run *run);
-
 /*
  * Moves entries, runs, ceilings and failures of `from` to `to`, which has to be settled afterwards.
  * 0, or -1 where they are of different devices or compilers; then both are as they were.

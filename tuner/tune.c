@@ -398,13 +398,12 @@ static int choose_units(struct run *run, struct gen_error *err)
 }
 
 /* A part of the units gets a part of the time, so that each has as much as in a run of all. */
-static double share_of_time(const struct run *run)
+static double share_of(const struct run *run, double seconds)
 {
 	const struct units *units = &run->units;
 
-	return units->n_all ? run->options->seconds * (double)(units->n - units->n_kept) /
-				      (double)units->n_all
-			    : run->options->seconds;
+	return units->n_all ? seconds * (double)(units->n - units->n_kept) / (double)units->n_all
+			    : seconds;
 }
 
 static void say_compilers(struct run *run)
@@ -502,7 +501,7 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 	if (choose_units(run, err) < 0 || (!is_answered(run) && begin_measuring(run, err) < 0))
 		return -1;
 	/* The journal's clock starts here; building the probe counts, too. */
-	run->contest.deadline = share_of_time(run) - (process_now() - begin);
+	run->contest.deadline = share_of(run, options->seconds - (process_now() - begin));
 	return 0;
 }
 
@@ -538,7 +537,7 @@ static void describe(struct run *run)
 	show_say(&run->show,
 		 "%zu case%s (format, shape, tokens, threads), %.0f s; Ctrl-C is safe, "
 		 "the same command goes on",
-		 n, n == 1 ? "" : "s", share_of_time(run));
+		 n, n == 1 ? "" : "s", share_of(run, run->options->seconds));
 	if (contest->sustained_s > 0)
 		show_say(&run->show, "after that, races under load, %.0f s and more",
 			 sustain_seconds(contest));

@@ -1,7 +1,7 @@
 /* units.c: dealing units out, and finding them in an earlier record. */
 #include "fail.h"
-#include "merge.h"
 #include "options.h"
+#include "runs.h"
 #include "units.h"
 
 void units_list(struct units *units, const struct config *config, long shard, long n_shards)
@@ -204,12 +204,10 @@ static int is_known(const struct contest *contest, const struct place *place, vo
 
 	for (size_t i = 0; i < earlier->n_entries; i++) {
 		const struct record_entry *entry = &earlier->entries[i];
-		const struct record_run *run = earlier->runs;
+		const struct record_run *run = runs_find(earlier, entry);
 
 		if (entry->is_lossy || !is_at(contest, place, entry))
 			continue;
-		while (earlier->n_runs && strcmp(run->id, entry->run))
-			run++;
 		if (!(run ? run->complete : earlier->complete) ||
 		    !is_as_strong(contest, run ? &run->protocol : &earlier->protocol,
 				  wish->seconds))
@@ -253,8 +251,8 @@ static const char *take_run(struct record *to, const struct record_run *from)
 	copy.protocol.tried = copy.protocol.verified = 0;
 	copy.protocol.seconds = 0;
 	copy.protocol.shard = copy.protocol.config = NULL;
-	merge_copy_run(run, &copy);
-	merge_identify(run);
+	runs_copy(run, &copy);
+	runs_identify(run);
 	return run->id;
 }
 
@@ -304,8 +302,8 @@ void units_take(const struct units *units, struct contest *contest, struct recor
 
 	if (!units->n_kept)
 		return;
-	merge_name_run(contest->record);
-	merge_name_run(earlier);
+	runs_list(contest->record);
+	runs_list(earlier);
 	for (size_t r = 0; r < earlier->n_runs; r++) {
 		taking.run = &earlier->runs[r];
 		*taking.id = 0;
