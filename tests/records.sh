@@ -213,6 +213,12 @@ cp all.yaml merged.yaml
 run merged.yaml
 [ ! -s log ] || fail 'measures what merged shards have'
 
+merge left.yaml part1.yaml part2.yaml
+run left.yaml
+grep -q '^16 cases of left.yaml are kept' out || fail 'what two shards of three know is not kept'
+grep -q '^complete: true' left.yaml || fail 'shards that are completed by a run are not complete'
+[ "$(grep -c '^  kernel: ' left.yaml)" = 24 ] || fail 'shards that are completed by a run: not 24 winners'
+
 # Work under load is another question; lossy kernels stand beside exact ones.
 FAKE_STATE=$dir/state
 export FAKE_STATE

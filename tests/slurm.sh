@@ -73,7 +73,7 @@ free_port() {
 	echo $port
 }
 
-host=$(hostname -s)
+host=$(uname -n | cut -d . -f 1)
 chmod 755 "$dir"
 mkdir "$dir/state" "$dir/spool"
 dd if=/dev/urandom of="$dir/munge.key" bs=128 count=1 2>/dev/null

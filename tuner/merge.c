@@ -325,9 +325,11 @@ static int merge_files(char **paths, size_t n, const char *output, struct gen_er
 
 	if (status < 0)
 		return -1;
+	runs_rename(&all);
 	for (size_t i = 1; i < n && !status; i++) {
 		status = record_read(&one, paths[i], err);
 		if (!status) {
+			runs_rename(&one);
 			status = merge_add(&all, paths[0], &one, paths[i], err);
 			record_free(&one);
 		}

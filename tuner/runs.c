@@ -100,6 +100,25 @@ static void sort_runs(struct record *record)
 	record->n_runs = n;
 }
 
+void runs_rename(struct record *record)
+{
+	char(*old)[sizeof(record->runs->id)] = fail_alloc(record->n_runs, sizeof(*old));
+
+	for (size_t i = 0; i < record->n_runs; i++) {
+		strcpy(old[i], record->runs[i].id);
+		runs_identify(&record->runs[i]);
+	}
+	for (size_t i = 0; i < record->n_entries; i++) {
+		size_t j = 0;
+
+		while (j < record->n_runs && strcmp(old[j], record->entries[i].run))
+			j++;
+		if (j < record->n_runs)
+			strcpy(record->entries[i].run, record->runs[j].id);
+	}
+	free(old);
+}
+
 /* ---- what is missing ---- */
 
 /* A part of a tuning; one that was not divided is part 1 of 1. */

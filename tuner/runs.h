@@ -12,6 +12,9 @@
 /* The only run of a record gets a name and a place in the list of runs; nothing where there is a list. */
 void runs_list(struct record *record);
 
+/* Of a record that was read: a listed run gets the id that is its, whatever the file says. */
+void runs_rename(struct record *record);
+
 /* Everything but the id; texts are copied, failures are none of a run's. */
 void runs_copy(struct record_run *to, const struct record_run *from);
 

@@ -560,8 +560,7 @@ static int finish_record(struct run *run, int complete, struct gen_error *err)
 {
 	run->record.complete = complete;
 	run->record.protocol.seconds = run->journal ? journal_elapsed(run->journal) : 0;
-	if (complete)
-		units_take(&run->units, &run->contest, &run->earlier);
+	units_take(&run->units, &run->contest, &run->earlier);
 	return merge_settle(&run->record, err);
 }
 
