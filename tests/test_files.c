@@ -184,6 +184,9 @@ static void fill_record(struct record *record)
 	strcpy(entry->burst_kernel, "dot_e");
 	entry->energy_uj = 7.5;
 	strcpy(entry->energy_source, "battery");
+	strcpy(entry->code, "0123456789012345");
+	strcpy(entry->run, "r2");
+	entry->is_lossy = 1;
 	record_add_equivalent(entry, "dot_e");
 	record_add_counter(entry, "cycles", 123);
 	fill_why(&entry->why, "at the roof: 93 % of 40.9 GB/s", "measured");
@@ -201,11 +204,22 @@ static void fill_record(struct record *record)
 	strcpy(entry->kernel, "dot_w4g32_a8g32_neon_r1");
 	strcpy(entry->key, "family=dot format=w4g32 act=a8g32 isa=neon KU=1 UNPACK=shift");
 	entry->m = 64, entry->k = 32, entry->n = 1, entry->threads = 1;
+	strcpy(entry->run, "r1");
 	entry->is_estimated = 1;
 	entry->estimate.cycles_per_weight = 0.125;
 	entry->estimate.instructions_per_weight = 0.25;
 	entry->estimate.spills = 3;
 	strcpy(entry->estimate.bottleneck, "2 vector pipes: busy 99 % # of the time");
+	strcpy(record_add_run(record)->id, "r1");
+	strcpy(record_add_run(record)->id, "r2");
+	record->runs[1].complete = 1;
+	record->runs[1].protocol.shard = strdup("2/3");
+	record->runs[1].protocol.seed = 7;
+	record->runs[1].protocol.thermal.is_gated = 1;
+	record->runs[1].protocol.thermal.baselines = 2;
+	record->runs[1].generator.families = strdup("dot=0123456789012345 lut=ab");
+	record->generator.families = strdup("dot=12");
+	record->protocol.missing = strdup("1/3");
 	record->estimated.core = strdup("cortex-a76");
 	record->estimated.llvm_mca = strdup("19.1.7");
 	entry = record_add_entry(record);
@@ -261,6 +275,15 @@ static void test_record(void)
 		CHECK(in.entries[1].estimate.spills == 3 && in.entries[1].m == 64);
 		CHECK(!strcmp(in.entries[1].estimate.bottleneck,
 			      out.entries[1].estimate.bottleneck));
+		CHECK(!strcmp(in.entries[0].code, out.entries[0].code) && in.entries[0].is_lossy);
+		CHECK(!strcmp(in.entries[0].run, "r2") && !in.entries[1].is_lossy);
+		CHECK(in.entries[1].line > in.entries[0].line && in.n_runs == 2);
+		CHECK(!in.runs[0].complete && in.runs[1].complete && in.runs[1].protocol.seed == 7);
+		CHECK(!strcmp(in.runs[1].protocol.shard, "2/3") && !in.runs[0].protocol.shard);
+		CHECK(in.runs[1].protocol.thermal.baselines == 2);
+		CHECK(!strcmp(in.runs[1].generator.families, out.runs[1].generator.families));
+		CHECK(!strcmp(in.generator.families, "dot=12"));
+		CHECK(!strcmp(in.protocol.missing, "1/3"));
 		CHECK(!strcmp(in.estimated.core, "cortex-a76") && !in.estimated.model);
 		CHECK(in.entries[2].is_default && !strcmp(in.entries[2].key, out.entries[2].key));
 		record_write(&in, "again.yaml", &err);
@@ -353,6 +376,23 @@ static void test_bad_records(void)
 			 "bad.yaml:4: energy_uj (above 0) and energy_source belong together");
 	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n  thermal: {hot: 1}\n",
 			 "bad.yaml:5: unknown key 'hot' in thermal");
+	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n  runs: [{id: a}]\n",
+			 "bad.yaml:5: 'runs' must be a list of several");
+	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n"
+			 "  runs:\n  - {id: a}\n  - {seed: 2}\n",
+			 "bad.yaml:7: the run has no 'id'");
+	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n"
+			 "  runs:\n  - {id: a}\n  - {id: a}\n",
+			 "bad.yaml:7: two runs have the id a");
+	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n"
+			 "  runs:\n  - {id: a, generator: {families: [dot]}}\n  - {id: b}\n",
+			 "bad.yaml:6: 'families' must be a mapping");
+	check_bad_record("quern: results\nschema: 1\nentries: []\ngenerator:\n"
+			 "  families: {dot: 'a b'}\n",
+			 "bad.yaml:5: 'families' must have a hash of each family");
+	check_bad_record(HEAD "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, run: a, " POINT
+			      "}\n",
+			 "bad.yaml:4: the protocol lists no such 'run'");
 	check_bad_record(HEAD "- format: w4g32\n  op: gems\n", "bad.yaml:5: op must be gemv");
 	check_bad_record(HEAD "- format: w4g32\n  reason_tier: guessed\n",
 			 "bad.yaml:5: 'reason_tier' must be measured or static");

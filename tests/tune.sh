@@ -86,10 +86,18 @@ nothing_left calm
 [ "$(grep -c '^  kernel: ' "$dir/calm/r.yaml")" = 8 ] || fail "calm: not 8 winners"
 [ $failures = 0 ] || exit 1
 
-# Once more: everything is known.
+# Once more: everything is known, from the results as well as from the journal alone.
 : >"$dir/calm/log"
 (FAKE_LOG=$dir/calm/log; export FAKE_LOG; tune calm) || fail "calm: the second run fails"
 [ ! -s "$dir/calm/log" ] || fail "calm: measured again"
+grep -q '^8 cases of .* are kept' "$dir/calm/out" || fail 'calm: does not say that results are kept'
+mv "$dir/calm/r.yaml" "$dir/calm/first.yaml"
+(FAKE_LOG=$dir/calm/log; export FAKE_LOG; tune calm) || fail "calm: the third run fails"
+[ ! -s "$dir/calm/log" ] || fail "calm: measured again what the journal has"
+for file in first r; do
+	sed '/^  seconds: /d' "$dir/calm/$file.yaml" >"$dir/calm/$file.timeless"
+done
+cmp -s "$dir/calm/first.timeless" "$dir/calm/r.timeless" || fail 'calm: the journal gives other results'
 cp "$dir/calm/r.yaml" "$dir/calm/before.yaml"
 
 # ---- lossy kernels ----
@@ -298,6 +306,7 @@ grep -q "time .*$winner" "$dir/seeds/r.journal" || fail "seeds: $winner is not r
 (tune other --seed 3 -f w4g32 -s 64x64) || fail "other: exit $?"
 grep -q 'another seed' "$dir/other/out" || fail "other: the old journal is not told of"
 [ -e "$dir/other/r.journal.1" ] || fail "other: the old journal is gone"
+rm "$dir/other/r.yaml"	# or it would answer
 sed -i '5s/.*/{"at":1,"question":oops}/' "$dir/other/r.journal"
 (tune other --seed 3 -f w4g32 -s 64x64) && fail "other: takes a damaged journal"
 grep -q 'r.journal:5: ' "$dir/other/out" || fail "other: does not name the damaged line"

@@ -430,6 +430,15 @@ static void put_numbers(FILE *out, const char *what, const struct config_numbers
 	fputs("; ", out);
 }
 
+size_t config_n_shapes(const struct config *config, size_t format)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < config->n_shapes; i++)
+		n += config->shapes[i].formats >> format & 1;
+	return n;
+}
+
 char *config_text(const struct config *config)
 {
 	char *text;

@@ -56,6 +56,9 @@ int config_set_shapes(struct config *config, const char *text, struct gen_error 
 int config_set_model(struct config *config, const char *path, int only_formats,
 		     struct gen_error *err);
 
+/* How many shapes a format, by its index, is tuned for. */
+size_t config_n_shapes(const struct config *config, size_t format);
+
 /* The whole config as one line: equal for equal configs; the caller frees it. */
 char *config_text(const struct config *config);
 

@@ -1,4 +1,4 @@
-/* contest.c: one format from first candidates to winners. */
+/* contest.c: one unit from first candidates to winners. */
 #include <math.h>
 
 #include "contest.h"
@@ -12,23 +12,13 @@ static int has_format(const struct config_shape *shape, size_t format)
 	return shape->formats >> format & 1;
 }
 
-static size_t count_shapes(const struct config *config, size_t format)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < config->n_shapes; i++)
-		n += (size_t)has_format(&config->shapes[i], format);
-	return n;
-}
-
-size_t contest_n_cases(const struct contest *contest, size_t format)
+size_t contest_n_cases(const struct contest *contest, const struct contest_unit *unit)
 {
 	size_t n_targets = 0;
 
 	for (size_t i = 0; i < contest->n_cores; i++)
 		n_targets += contest->cores[i].threads.n;
-	return count_shapes(contest->config, format) * contest->config->acts.n *
-	       contest->config->tokens.n * n_targets;
+	return config_n_shapes(contest->config, unit->format) * n_targets;
 }
 
 static void set_place(struct pass *pass, const struct config_shape *shape, long n, long threads,
@@ -132,7 +122,7 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens,
 {
 	struct contest *contest = pass->contest;
 	const struct config *config = contest->config;
-	size_t n_cases_left = count_shapes(config, format) * on->threads.n;
+	size_t n_cases_left = config_n_shapes(config, format) * on->threads.n;
 	double begin = journal_elapsed(contest->journal);
 	int status;
 
@@ -181,20 +171,17 @@ static int run_search(struct contest *contest, size_t format, const char *act, l
 	return status;
 }
 
-int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err)
+int contest_run(struct contest *contest, const struct contest_unit *unit, size_t n_left,
+		struct gen_error *err)
 {
 	const struct config *config = contest->config;
-	const size_t n_tokens = config->tokens.n, n = config->acts.n * n_tokens * contest->n_cores;
+	const size_t n = contest->n_cores;
 	int status = 0;
 
 	/* Searches that differ in cores only come together: they share what is compiled. */
-	for (size_t i = 0; i < n && !status && first_shape(config, format); i++) {
-		const size_t j = i / contest->n_cores;
-
-		status = run_search(contest, format, config->acts.list[j / n_tokens],
-				    config->tokens.list[j % n_tokens],
-				    &contest->cores[i % contest->n_cores], (double)(n_left * n - i),
-				    err);
-	}
+	for (size_t i = 0; i < n && !status; i++)
+		status = run_search(contest, unit->format, config->acts.list[unit->act],
+				    config->tokens.list[unit->tokens], &contest->cores[i],
+				    (double)(n_left * n - i), err);
 	return status;
 }

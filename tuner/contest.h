@@ -65,6 +65,12 @@ enum contest_strategy {
 
 struct explain;
 
+/* What is searched at a time, on one class of cores after the other; indices into the config's lists. */
+struct contest_unit {
+	size_t format, act, tokens;
+	int is_kept; /* an earlier record has its winners */
+};
+
 struct contest {
 	struct gen *gen;
 	const struct config *config;
@@ -96,12 +102,13 @@ struct contest {
 };
 
 /*
- * Runs one format; entries, ceilings, failures and counts go to the record, finished cases one by
- * one. n_left: formats still to do, this one included.  0, or -1 (also when the user stops).
+ * Runs one unit; entries, ceilings, failures and counts go to the record, finished cases one by
+ * one. n_left: units still to do, this one included.  0, or -1 (also when the user stops).
  */
-int contest_format(struct contest *contest, size_t format, size_t n_left, struct gen_error *err);
+int contest_run(struct contest *contest, const struct contest_unit *unit, size_t n_left,
+		struct gen_error *err);
 
-/* How many cases a format has, on all cores. */
-size_t contest_n_cases(const struct contest *contest, size_t format);
+/* How many cases a unit has, on all cores. */
+size_t contest_n_cases(const struct contest *contest, const struct contest_unit *unit);
 
 #endif

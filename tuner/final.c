@@ -11,10 +11,14 @@
 
 #define N_ELITES 8
 
-static int is_chosen(const struct record *record, const char *name)
+/* Of the same unit, for others may be done by another run; the name tells format and activations. */
+static int is_chosen(const struct pass *pass, const char *name)
 {
+	const struct record *record = pass->contest->record;
+
 	for (size_t i = 0; i < record->n_entries; i++) {
-		if (!strcmp(record->entries[i].kernel, name))
+		if (record->entries[i].n == pass->place.n &&
+		    !strcmp(record->entries[i].kernel, name))
 			return 1;
 	}
 	return 0;
@@ -25,13 +29,12 @@ static int prefer(const struct pass *pass, const struct race_runner *a, const st
 {
 	const struct search_candidate *x = search_candidate(pass->search, (size_t)a->id);
 	const struct search_candidate *y = search_candidate(pass->search, (size_t)b->id);
-	const struct record *record = pass->contest->record;
 	int better = x->isa->n_features - y->isa->n_features;
 
 	if (!better)
 		better = (int)y->point.compiler - (int)x->point.compiler;
 	if (!better)
-		better = is_chosen(record, x->point.name) - is_chosen(record, y->point.name);
+		better = is_chosen(pass, x->point.name) - is_chosen(pass, y->point.name);
 	if (!better)
 		better = (y->n_text > x->n_text) - (y->n_text < x->n_text);
 	return better ? better : strcmp(y->point.name, x->point.name);
@@ -41,7 +44,7 @@ static int prefer(const struct pass *pass, const struct race_runner *a, const st
  * The default where it is as good as the best or none is shown to be faster.  Else, among those that
  * are shown to be as good as the best and to beat the default: one of the widest instruction set, whose
  * layout kernels for more tokens can read as well; then one that needs no second compiler; then a kernel
- * that won another case, then the shorter one, then the first by name, so that winners are few and do
+ * that won another case of the unit, then the shorter one, then the first by name, so that winners are few and do
  * not change from run to run.
  */
 static size_t choose(const struct pass *pass, const struct race_runner *runners,
@@ -159,6 +162,9 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 	}
 	snprintf(entry->kernel, sizeof(entry->kernel), "%s", candidate->point.name);
 	snprintf(entry->key, sizeof(entry->key), "%s", candidate->point.key);
+	snprintf(entry->code, sizeof(entry->code), "%016llx",
+		 (unsigned long long)candidate->fingerprint);
+	entry->is_lossy = candidate->point.is_lossy;
 	snprintf(entry->default_kernel, sizeof(entry->default_kernel), "%s",
 		 pass_name(pass, &runners[base]));
 	entry->median_us = 1e-3 * stats_median(ns, (size_t)one->n);

@@ -29,7 +29,8 @@ static const char usage[] =
 	"  -o, --output FILE     results file (results/CPU.yaml)\n"
 	"  -w, --work DIR        objects and logs (.quern-work beside the output)\n"
 	"  -j, --jobs N          compilers at a time (cores of this machine)\n"
-	"      --fresh           forget what an interrupted run has measured\n"
+	"      --fresh           measure all, whatever the output file or a stopped run knows\n"
+	"      --shard I/N       only the I-th of N parts, for quern merge (results/CPU.shard-I-of-N.yaml)\n"
 	"      --json            events as JSON objects, one a line; quern(1) describes them\n"
 	"      --seed-from FILE  race the winners of this results file first\n"
 	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
@@ -56,25 +57,30 @@ static const struct contest_effort normal = {
 	.n_estimates = 500,
 };
 
-static int set_budget(struct options *options, const char *text)
+double options_budget_seconds(const char *budget)
 {
+	double seconds;
 	char *end;
 
-	options->effort = quick;
-	options->seconds = 150;
-	if (!strcmp(text, "normal")) {
-		options->effort = normal;
-		options->seconds = 1200;
-	} else if (strcmp(text, "quick")) {
-		errno = 0;
-		options->seconds = strtod(text, &end);
-		if (errno || end == text || *end || !(options->seconds >= 1) ||
-		    options->seconds > 1e6 || !isdigit((unsigned char)*text) ||
-		    text[strspn(text, "0123456789.e")])
-			return -1;
-		if (options->seconds > 300)
-			options->effort = normal;
-	}
+	if (!strcmp(budget, "quick"))
+		return 150;
+	if (!strcmp(budget, "normal"))
+		return 1200;
+	errno = 0;
+	seconds = strtod(budget, &end);
+	return errno || end == budget || *end || !(seconds >= 1) || seconds > 1e6 ||
+			       !isdigit((unsigned char)*budget) ||
+			       budget[strspn(budget, "0123456789.e")]
+		       ? 0
+		       : seconds;
+}
+
+static int set_budget(struct options *options, const char *text)
+{
+	options->seconds = options_budget_seconds(text);
+	if (!(options->seconds > 0))
+		return -1;
+	options->effort = options->seconds > 300 ? normal : quick;
 	snprintf(options->budget, sizeof(options->budget), "%s", text);
 	return 0;
 }
@@ -134,6 +140,7 @@ enum {
 	SPACES,
 	FRESH,
 	JSON,
+	SHARD,
 	SEED_FROM,
 	COMPILER,
 	MAX_CANDIDATES,
@@ -160,6 +167,7 @@ static const struct option long_options[] = {
 	{"jobs", required_argument, NULL, 'j'},
 	{"fresh", no_argument, NULL, FRESH},
 	{"json", no_argument, NULL, JSON},
+	{"shard", required_argument, NULL, SHARD},
 	{"seed-from", required_argument, NULL, SEED_FROM},
 	{"estimate", required_argument, NULL, 'e'},
 	{"compiler", required_argument, NULL, COMPILER},
@@ -167,6 +175,24 @@ static const struct option long_options[] = {
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
+
+/* "2/3" */
+static int set_shard(struct options *options, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	char *first = slash ? strndup(text, (size_t)(slash - text)) : NULL;
+	unsigned long long shard = 0, n = 0;
+	int status = first && set_number(&shard, first, OPTIONS_MAX_SHARDS) == 0 &&
+				     set_number(&n, slash + 1, OPTIONS_MAX_SHARDS) == 0 &&
+				     shard >= 1 && shard <= n
+			     ? 0
+			     : -1;
+
+	free(first);
+	options->shard = (long)shard;
+	options->n_shards = (long)n;
+	return status;
+}
 
 static int set_option(struct options *options, int option, char **argv)
 {
@@ -218,6 +244,11 @@ static int set_option(struct options *options, int option, char **argv)
 			       : misuse("--work '%s' must be a folder, not a file", optarg);
 	case FRESH: options->fresh = 1; return 0;
 	case JSON: options->json = 1; return 0;
+	case SHARD:
+		return set_shard(options, optarg) < 0
+			       ? misuse("--shard '%s' must be I/N, such as 2/3, with 1 <= I <= N <= 9999",
+					optarg)
+			       : 0;
 	case SEED_FROM: options->seed_from = optarg; return 0;
 	case 'e': options->core = optarg; return 0;
 	case COMPILER:
@@ -282,6 +313,8 @@ int options_read(struct options *options, int argc, char **argv)
 			      : options->cores            ? "--cores"
 			      : options->sustained_s >= 0 ? "--sustained"
 							  : "--json");
+	if (options->core && options->n_shards)
+		return misuse("%s", "--shard and --estimate exclude each other");
 	if (!options->device) /* estimates need no more than the compilers of this one */
 		options->device = options->core ? "qemu-aarch64" : "local";
 	if (options->model && options->shapes)

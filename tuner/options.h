@@ -4,6 +4,8 @@
 
 #include "contest.h"
 
+#define OPTIONS_MAX_SHARDS 9999
+
 /* Words are those of argv; NULL: not given. */
 struct options {
 	const char *config, *formats, *threads, *shapes, *model, *device, *at, *output, *work;
@@ -16,6 +18,7 @@ struct options {
 	int jobs, fresh, json;
 	enum contest_strategy strategy;
 	const char *spaces;    /* a folder for space files */
+	long shard, n_shards;  /* shard 1 .. n_shards of the config; n_shards 0: all of it */
 	const char *seed_from; /* a results file whose winners go first */
 	const char *core;      /* to estimate for; NULL: a device is measured */
 	const char *compiler;  /* for estimates: "gcc", "clang" or "both" */
@@ -27,6 +30,9 @@ int options_misuse(const char *command, const char *format, const char *word);
 
 /* After getopt: the option whose value is there but empty, as of --work '' and --work=, or NULL. */
 const char *options_empty(char **argv);
+
+/* Seconds of a budget in words, as in a results file; 0: it is none. */
+double options_budget_seconds(const char *budget);
 
 /* 0; 1 when help was asked for and printed; -1 after a complaint on standard error. */
 int options_read(struct options *options, int argc, char **argv);

@@ -15,6 +15,9 @@
 #include "gen/gen.h"
 #include "runtime/quern.h"
 #include "doctor.h"
+#include "export.h"
+#include "merge.h"
+#include "stale.h"
 #include "tabulate.h"
 #include "tune.h"
 
@@ -33,6 +36,15 @@ static const char usage[] =
 	"\n"
 	"  quern tune [OPTION]...\n"
 	"      Measures which kernels win on a device, or estimates it; see quern tune --help.\n"
+	"\n"
+	"  quern merge -o OUT RESULTS...\n"
+	"      Makes one results file of several of one device; see quern merge --help.\n"
+	"\n"
+	"  quern check RESULTS...\n"
+	"      Tells whether results files are right, and what templates have made stale.\n"
+	"\n"
+	"  quern export -o FILE.json RESULTS...\n"
+	"      Writes measurements as JSON for other tools (T4); see quern export --help.\n"
 	"\n"
 	"  quern device list | doctor NAME [OPTION]...\n"
 	"      Lists devices, or looks at one before it is tuned; see quern device --help.\n"
@@ -183,6 +195,21 @@ static int run_cost(int argc, char **argv)
 	return tabulate_main(argc, argv, find_home());
 }
 
+static int run_merge(int argc, char **argv)
+{
+	return merge_main(argc, argv);
+}
+
+static int run_check(int argc, char **argv)
+{
+	return stale_main(argc, argv, find_home());
+}
+
+static int run_export(int argc, char **argv)
+{
+	return export_main(argc, argv, find_home());
+}
+
 /* quern-run of the folder that this program runs from, or else of PATH. */
 static int run_run(int argc, char **argv)
 {
@@ -213,15 +240,17 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{"gen", run_gen},           {"tune", run_tune}, {"device", run_device},
-		{"cost", run_cost},         {"run", run_run},   {"version", run_version},
-		{"--version", run_version}, {"help", run_help}, {"--help", run_help},
+		{"gen", run_gen},           {"tune", run_tune},   {"device", run_device},
+		{"cost", run_cost},         {"merge", run_merge}, {"check", run_check},
+		{"export", run_export},     {"run", run_run},     {"version", run_version},
+		{"--version", run_version}, {"help", run_help},   {"--help", run_help},
 		{"-h", run_help},
 	};
 
 	if (argc < 2)
-		return complain(MISUSED,
-				"name a command: gen, tune, device, cost, run, version or help");
+		return complain(
+			MISUSED,
+			"name a command: gen, tune, merge, check, export, device, cost, run, version or help");
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);

@@ -172,6 +172,8 @@ static void fill_record(struct rank *rank)
 	}
 	record->generator.version = copy(QUERN_VERSION);
 	record->generator.templates = copy(rank->templates);
+	record->generator.families =
+		request_families(rank->home, rank->gen, &rank->config.families);
 	record->protocol.budget = fail_text("%ld candidates", rank->max_candidates);
 	record->protocol.seed = (long long)rank->options->seed;
 	record->counters = copy("none: estimated, nothing was run");

@@ -323,6 +323,7 @@ static void fill_entry(const struct ranking *ranking, const struct config_shape 
 	entry->threads = 1;
 	snprintf(entry->kernel, sizeof(entry->kernel), "%s", one->point.name);
 	snprintf(entry->key, sizeof(entry->key), "%s", one->point.key);
+	snprintf(entry->code, sizeof(entry->code), "%016llx", (unsigned long long)one->fingerprint);
 	if (ranking->base != SIZE_MAX) {
 		snprintf(entry->default_kernel, sizeof(entry->default_kernel), "%s",
 			 search_candidate(ranking->search, ranking->base)->point.name);

@@ -25,6 +25,10 @@
 	{ \
 		name, RECORD_##kind, offsetof(struct type, path), RECORD_##needs, 1 \
 	}
+#define RUN(kind, name, path) \
+	{ \
+		name, RECORD_##kind, offsetof(struct record_run, path), 0, 0 \
+	}
 #define FINALIST(kind, name, path) \
 	{ \
 		name, RECORD_##kind, offsetof(struct record_finalist, path), 0, 0 \
@@ -74,8 +78,13 @@ const struct record_field record_generator_fields[] = {
 };
 
 const struct record_field record_protocol_fields[] = {
+	FIELD(TEXT, "shard", protocol.shard),
+	FIELD(TEXT, "missing", protocol.missing),
+	FIELD(TEXT, "config", protocol.config),
+	FIELD(TEXT, "searched", protocol.searched),
+	FIELD(TEXT, "seeds", protocol.seeds),
 	FIELD(TEXT, "budget", protocol.budget),
-	FIELD(WIDE, "seed", protocol.seed),
+	MAYBE(WIDE, "seed", record, protocol.seed, ANY),
 	MAYBE(LONG, "rounds", record, protocol.rounds, ANY),
 	MAYBE(LONG, "cold_bytes", record, protocol.cold_bytes, ANY),
 	FIELD(DOUBLE, "seconds", protocol.seconds),
@@ -89,6 +98,37 @@ const struct record_field record_thermal_fields[] = {
 	FIELD(LONG, "cool_downs", protocol.thermal.cool_downs),
 	FIELD(DOUBLE, "seconds", protocol.thermal.seconds),
 	FIELD(LONG, "baselines", protocol.thermal.baselines),
+	{0},
+};
+
+const struct record_field record_run_fields[] = {
+	RUN(NAME, "id", id),
+	RUN(BOOL, "complete", complete),
+	RUN(TEXT, "shard", protocol.shard),
+	RUN(TEXT, "config", protocol.config),
+	RUN(TEXT, "searched", protocol.searched),
+	RUN(TEXT, "seeds", protocol.seeds),
+	RUN(TEXT, "budget", protocol.budget),
+	MAYBE(WIDE, "seed", record_run, protocol.seed, ANY),
+	MAYBE(LONG, "rounds", record_run, protocol.rounds, ANY),
+	MAYBE(LONG, "cold_bytes", record_run, protocol.cold_bytes, ANY),
+	RUN(DOUBLE, "seconds", protocol.seconds),
+	RUN(LONG, "tried", protocol.tried),
+	MAYBE(LONG, "verified", record_run, protocol.verified, ANY),
+	MAYBE(DOUBLE, "sustained", record_run, protocol.sustained, ANY),
+	{0},
+};
+
+const struct record_field record_run_generator_fields[] = {
+	RUN(TEXT, "version", generator.version),
+	RUN(TEXT, "templates", generator.templates),
+	{0},
+};
+
+const struct record_field record_run_thermal_fields[] = {
+	RUN(LONG, "cool_downs", protocol.thermal.cool_downs),
+	RUN(DOUBLE, "seconds", protocol.thermal.seconds),
+	RUN(LONG, "baselines", protocol.thermal.baselines),
 	{0},
 };
 
@@ -107,7 +147,10 @@ const struct record_field record_entry_fields[] = {
 	ENTRY(INT, "threads", threads, SHAPE),
 	MAYBE(CORE, "core", record_entry, core, SHAPE),
 	ENTRY(NAME, "core_name", core_name, SHAPE),
+	ENTRY(NAME, "run", run, SHAPE),
 	ENTRY(NAME, "kernel", kernel, ANY),
+	ENTRY(NAME, "code", code, SHAPE),
+	MAYBE(BOOL, "lossy", record_entry, is_lossy, SHAPE),
 	ENTRY(DOUBLE, "median_us", median_us, MEASURED),
 	ENTRY(DOUBLE, "ci_low_us", ci_low_us, MEASURED),
 	ENTRY(DOUBLE, "ci_high_us", ci_high_us, MEASURED),
@@ -185,6 +228,13 @@ struct record_entry *record_add_entry(struct record *record)
 	return entry;
 }
 
+struct record_run *record_add_run(struct record *record)
+{
+	record->runs = fail_grow(record->runs, record->n_runs, sizeof(*record->runs));
+	memset(&record->runs[record->n_runs], 0, sizeof(*record->runs));
+	return &record->runs[record->n_runs++];
+}
+
 void record_add_failure(struct record *record, const char *point, const char *reason)
 {
 	struct record_failure **failed = &record->protocol.failed;
@@ -243,6 +293,14 @@ void record_clear_entry(struct record_entry *entry)
 	memset(entry, 0, sizeof(*entry));
 }
 
+void record_clear_run(struct record_run *run)
+{
+	free_texts(record_run_fields, run);
+	free_texts(record_run_generator_fields, run);
+	free(run->generator.families);
+	memset(run, 0, sizeof(*run));
+}
+
 void record_free(struct record *record)
 {
 	free_texts(record_device_fields, record);
@@ -250,6 +308,7 @@ void record_free(struct record *record)
 	free_texts(record_generator_fields, record);
 	free_texts(record_protocol_fields, record);
 	free_texts(record_estimated_fields, record);
+	free(record->generator.families);
 	free(record->counters);
 	for (size_t i = 0; i < record->protocol.n_failed; i++) {
 		free(record->protocol.failed[i].point);
@@ -259,6 +318,9 @@ void record_free(struct record *record)
 	for (size_t i = 0; i < record->n_entries; i++)
 		record_clear_entry(&record->entries[i]);
 	free(record->entries);
+	for (size_t i = 0; i < record->n_runs; i++)
+		record_clear_run(&record->runs[i]);
+	free(record->runs);
 	free(record->ceilings);
 	memset(record, 0, sizeof(*record));
 }
@@ -267,7 +329,13 @@ void record_free(struct record *record)
 
 static int is_zero(const struct record_field *field, const void *from)
 {
-	return field->kind == RECORD_DOUBLE ? *(const double *)from == 0 : *(const long *)from == 0;
+	switch (field->kind) {
+	case RECORD_DOUBLE: return *(const double *)from == 0;
+	case RECORD_WIDE: return *(const long long *)from == 0;
+	case RECORD_INT:
+	case RECORD_BOOL: return *(const int *)from == 0;
+	default: return *(const long *)from == 0;
+	}
 }
 
 /* A text that nobody gave, or a number that nobody knows. */
@@ -323,16 +391,62 @@ static void write_section(struct yaml_out *out, const char *name, const struct r
 	yaml_out_end_map(out);
 }
 
+/* base: what the fields are of, a record or a run. */
+static void write_generator(struct yaml_out *out, const struct record_field *fields,
+			    const void *base, const char *families)
+{
+	yaml_out_text(out, "generator");
+	yaml_out_map(out, 0);
+	write_fields(out, fields, base, 0);
+	if (families) {
+		yaml_out_text(out, "families");
+		yaml_out_map(out, 1);
+		while (*families) {
+			char name[64], hash[64];
+			int n = 0;
+
+			if (sscanf(families, " %63[^= ]=%63[^ ]%n", name, hash, &n) != 2)
+				break;
+			yaml_out_text(out, name);
+			yaml_out_text(out, hash);
+			families += n;
+		}
+		yaml_out_end_map(out);
+	}
+	yaml_out_end_map(out);
+}
+
+static void write_thermal(struct yaml_out *out, const struct record_field *fields, const void *base)
+{
+	yaml_out_text(out, "thermal");
+	yaml_out_map(out, 1);
+	write_fields(out, fields, base, 0);
+	yaml_out_end_map(out);
+}
+
+static void write_run(struct yaml_out *out, const struct record_run *run)
+{
+	yaml_out_map(out, 0);
+	write_fields(out, record_run_fields, run, 0);
+	if (run->protocol.thermal.is_gated)
+		write_thermal(out, record_run_thermal_fields, run);
+	write_generator(out, record_run_generator_fields, run, run->generator.families);
+	yaml_out_end_map(out);
+}
+
 static void write_protocol(struct yaml_out *out, const struct record *record)
 {
 	yaml_out_text(out, "protocol");
 	yaml_out_map(out, 0);
 	write_fields(out, record_protocol_fields, record, 0);
-	if (record->protocol.thermal.is_gated) {
-		yaml_out_text(out, "thermal");
-		yaml_out_map(out, 1);
-		write_fields(out, record_thermal_fields, record, 0);
-		yaml_out_end_map(out);
+	if (record->protocol.thermal.is_gated)
+		write_thermal(out, record_thermal_fields, record);
+	if (record->n_runs) {
+		yaml_out_text(out, "runs");
+		yaml_out_list(out, 0);
+		for (size_t i = 0; i < record->n_runs; i++)
+			write_run(out, &record->runs[i]);
+		yaml_out_end_list(out);
 	}
 	yaml_out_text(out, "failed");
 	yaml_out_list(out, record->protocol.n_failed == 0);
@@ -449,7 +563,7 @@ static int write_all(const struct record *record, FILE *file)
 		write_section(out, "estimated", record_estimated_fields, record);
 	write_section(out, "device", record_device_fields, record);
 	write_section(out, "compiler", record_compiler_fields, record);
-	write_section(out, "generator", record_generator_fields, record);
+	write_generator(out, record_generator_fields, record, record->generator.families);
 	write_protocol(out, record);
 	yaml_out_text(out, "ceilings");
 	yaml_out_list(out, record->n_ceilings == 0);
@@ -466,6 +580,45 @@ static int write_all(const struct record *record, FILE *file)
 	yaml_out_end_list(out);
 	yaml_out_end_map(out);
 	return yaml_out_close(out);
+}
+
+/* One of the two as a document of its own. */
+static char *write_text(const struct record_entry *entry, const struct record_run *run)
+{
+	char *text;
+	size_t n_bytes;
+	FILE *file = fail_check(open_memstream(&text, &n_bytes));
+	struct yaml_out *out = yaml_out_open(file);
+
+	if (entry)
+		write_entry(out, entry);
+	else
+		write_run(out, run);
+	if (yaml_out_close(out) < 0 || fclose(file))
+		fail_check(NULL);
+	return text;
+}
+
+char *record_entry_text(const struct record_entry *entry)
+{
+	return write_text(entry, NULL);
+}
+
+char *record_run_text(const struct record_run *run)
+{
+	struct record_run nameless = *run;
+
+	*nameless.id = 0;
+	return write_text(NULL, &nameless);
+}
+
+const char *record_entry_act(const struct record_entry *entry, char act[16])
+{
+	const char *at = strstr(entry->key, " act=");
+
+	if (!at || sscanf(at + 5, "%15[^ ]", act) != 1)
+		*act = 0;
+	return act;
 }
 
 int record_write(const struct record *record, const char *path, struct gen_error *err)

@@ -21,6 +21,14 @@
  * compiler's assembly says); and the numbers behind it, those that are known: `per_weight:
  * {instructions: 0.07, cycles: 0.031, code_instructions: 0.069, code_bytes: 812, spills: 0}`.
  *
+ * `code` of an entry is a hash of the C that its kernel was, and `families` of the generator has one of the
+ * sources of each family that was searched, so that it can be told what a change of templates has made stale.
+ *
+ * A file may hold what several runs have found: shards of one tuning (`shard: 2/3`) that were merged, or
+ * entries that a later run has kept.  Then the protocol lists the `runs`, each with its own protocol, and
+ * every entry names its run; the rest of the protocol sums them up, and leaves out what they do
+ * not agree in.  `missing` names the shards that a merged file lacks.
+ *
  * Where nothing was measured but estimated (quern tune --estimate) the file and each such entry say
  * so, the entry in the place of all that a measured one has:
  *
@@ -90,6 +98,10 @@ struct record_entry {
 	int threads;
 	char kernel[64]; /* name; may be empty in a default */
 	char key[512];   /* its point as a key of gen.h */
+	char code[64];   /* of compile_fingerprint, in hexadecimal; empty: not told */
+	int is_lossy;    /* it rounds more than activations to int8 */
+	char run[64];    /* id of its run, where the record has several */
+	int line;        /* of the file that it was read from */
 	double median_us, ci_low_us, ci_high_us, gbps, roof_fraction, nmse;
 	long core;             /* kind of core that it was measured on, of runtime/cpu.h; 0: any */
 	char core_name[64];    /* empty: cores are not told apart */
@@ -135,10 +147,16 @@ struct record {
 		char *command, *version, *flags;
 		char *clang, *clang_version; /* the second compiler; NULL: there was none */
 	} compiler;
-	struct {
+	struct record_generator {
 		char *version, *templates;
+		char *families; /* "dot=HASH lut=HASH", sorted */
 	} generator;
-	struct {
+	struct record_protocol {
+		char *shard;    /* "2/3"; NULL: all of the config */
+		char *missing;  /* shards that a merged record lacks */
+		char *config;   /* a hash of it */
+		char *searched; /* families, ISAs and errors that were allowed */
+		char *seeds;    /* a hash of the file of --seed-from */
 		char *budget;
 		long long seed;
 		long rounds, cold_bytes, tried, verified;
@@ -160,6 +178,16 @@ struct record {
 	size_t n_ceilings;
 	struct record_entry *entries;
 	size_t n_entries;
+	struct record_run *runs; /* none: the record is of one run, its own */
+	size_t n_runs;
+};
+
+/* A run of several; failures are the record's. */
+struct record_run {
+	char id[64]; /* a hash of the rest */
+	int complete;
+	struct record_generator generator;
+	struct record_protocol protocol;
 };
 
 /* Reads and checks a results file; *err says "path:line: ...".  0, or -1 (then nothing is kept). */
@@ -170,13 +198,22 @@ int record_write(const struct record *record, const char *path, struct gen_error
 
 void record_free(struct record *record);
 void record_clear_entry(struct record_entry *entry); /* frees what it holds */
+void record_clear_run(struct record_run *run);
 
 /* Add items; texts are copied. */
 struct record_entry *record_add_entry(struct record *record);
+struct record_run *record_add_run(struct record *record);
 struct record_ceiling *record_add_ceiling(struct record *record);
 void record_add_failure(struct record *record, const char *point, const char *reason);
 void record_add_equivalent(struct record_entry *entry, const char *name);
 struct record_finalist *record_add_finalist(struct record_entry *entry);
 void record_add_counter(struct record_entry *entry, const char *name, double value);
+
+/* As it stands in the file; the caller frees it.  A run's is without its id. */
+char *record_entry_text(const struct record_entry *entry);
+char *record_run_text(const struct record_run *run);
+
+/* Activations of an entry's point, "a8g32"; "" where the point has none. */
+const char *record_entry_act(const struct record_entry *entry, char act[16]);
 
 #endif

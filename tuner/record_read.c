@@ -298,6 +298,7 @@ static int read_entry(const struct reader *in, const struct yaml_node *node, str
 	struct record_entry *entry = record_add_entry(record);
 	char format[64];
 
+	entry->line = node->line;
 	if (read_mapping(in, node, "an entry", record_entry_fields, read_entry_more, entry) < 0)
 		return -1;
 	for (const struct record_field *field = record_entry_fields; field->name; field++) {
@@ -353,6 +354,96 @@ static int read_list(const struct reader *in, const struct yaml_node *node, cons
 	return 0;
 }
 
+/* {dot: HASH, lut: HASH} -> "dot=HASH lut=HASH" */
+static int read_families(const struct reader *in, const struct yaml_node *node, char **families)
+{
+	char *text;
+	size_t n_bytes;
+	FILE *out;
+
+	if (node->kind != YAML_MAPPING)
+		return yaml_complain(in->yaml, node, in->err, "'families' must be a mapping");
+	out = fail_check(open_memstream(&text, &n_bytes));
+	for (size_t i = 0; i < node->n; i++) {
+		const struct yaml_node *value = node->items[i];
+		const char *name = node->keys[i]->text;
+
+		if (value->kind != YAML_SCALAR || !*value->text || strlen(value->text) > 63 ||
+		    strpbrk(value->text, " =\t\n") || !*name || strlen(name) > 63 ||
+		    strpbrk(name, " =\t\n")) {
+			fclose(out);
+			free(text);
+			return yaml_complain(in->yaml, value, in->err,
+					     "'families' must have a hash of each family");
+		}
+		fprintf(out, "%s%s=%s", i ? " " : "", name, value->text);
+	}
+	fclose(out);
+	free(*families);
+	*families = text;
+	return 0;
+}
+
+static int read_generator_more(const struct reader *in, const char *key,
+			       const struct yaml_node *node, void *base)
+{
+	struct record *record = base;
+
+	if (strcmp(key, "families"))
+		return 0;
+	return read_families(in, node, &record->generator.families) < 0 ? -1 : 1;
+}
+
+static int read_run_generator_more(const struct reader *in, const char *key,
+				   const struct yaml_node *node, void *base)
+{
+	struct record_run *run = base;
+
+	if (strcmp(key, "families"))
+		return 0;
+	return read_families(in, node, &run->generator.families) < 0 ? -1 : 1;
+}
+
+static int read_run_more(const struct reader *in, const char *key, const struct yaml_node *node,
+			 void *base)
+{
+	struct record_run *run = base;
+
+	if (!strcmp(key, "thermal")) {
+		run->protocol.thermal.is_gated = 1;
+		return read_mapping(in, node, key, record_run_thermal_fields, NULL, base) < 0 ? -1
+											      : 1;
+	}
+	if (strcmp(key, "generator"))
+		return 0;
+	return read_mapping(in, node, key, record_run_generator_fields, read_run_generator_more,
+			    base) < 0
+		       ? -1
+		       : 1;
+}
+
+static int read_runs(const struct reader *in, const struct yaml_node *node, struct record *record)
+{
+	if (node->kind != YAML_SEQUENCE || node->n < 2)
+		return yaml_complain(in->yaml, node, in->err, "'runs' must be a list of several");
+	for (size_t i = 0; i < node->n; i++) {
+		struct record_run *run = record_add_run(record);
+
+		if (read_mapping(in, node->items[i], "a run", record_run_fields, read_run_more,
+				 run) < 0)
+			return -1;
+		if (!*run->id)
+			return yaml_complain(in->yaml, node->items[i], in->err,
+					     "the run has no 'id'");
+		for (size_t j = 0; j < i; j++) {
+			if (!strcmp(record->runs[j].id, run->id))
+				return yaml_complain(in->yaml, node->items[i], in->err,
+						     "two runs have the id %s", run->id);
+		}
+	}
+	return 0;
+}
+
 static int read_protocol_more(const struct reader *in, const char *key,
 			      const struct yaml_node *node, void *base)
 {
@@ -362,6 +453,8 @@ static int read_protocol_more(const struct reader *in, const char *key,
 		record->protocol.thermal.is_gated = 1;
 		return read_mapping(in, node, key, record_thermal_fields, NULL, base) < 0 ? -1 : 1;
 	}
+	if (!strcmp(key, "runs"))
+		return read_runs(in, node, record) < 0 ? -1 : 1;
 	if (strcmp(key, "failed"))
 		return 0;
 	if (node->kind != YAML_SEQUENCE)
@@ -389,7 +482,7 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 		{"estimated", record_estimated_fields, NULL},
 		{"device", record_device_fields, NULL},
 		{"compiler", record_compiler_fields, NULL},
-		{"generator", record_generator_fields, NULL},
+		{"generator", record_generator_fields, read_generator_more},
 		{"protocol", record_protocol_fields, read_protocol_more},
 	};
 	struct record *record = base;
@@ -410,6 +503,24 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 					       0
 				       ? -1
 				       : 1;
+	}
+	return 0;
+}
+
+/* Entries name runs that there are: where there are any, each does. */
+static int check_runs(const struct reader *in, const struct record *record)
+{
+	for (size_t i = 0; i < record->n_entries; i++) {
+		const struct record_entry *entry = &record->entries[i];
+		size_t j = 0;
+
+		while (j < record->n_runs && strcmp(record->runs[j].id, entry->run))
+			j++;
+		if (j < record->n_runs || (!record->n_runs && !*entry->run) || entry->is_default)
+			continue;
+		return fail_set(in->err, "%s:%d: %s", yaml_name(in->yaml), entry->line,
+				*entry->run ? "the protocol lists no such 'run'"
+					    : "the entry has no 'run', of which there are several");
 	}
 	return 0;
 }
@@ -436,6 +547,8 @@ int record_read(struct record *record, const char *path, struct gen_error *err)
 	else
 		status = read_mapping(&in, root, "a results file", record_top_fields, read_top_more,
 				      record);
+	if (!status)
+		status = check_runs(&in, record);
 	yaml_close(yaml);
 	if (status < 0)
 		record_free(record);

@@ -36,7 +36,27 @@ static int is_text(const struct dirent *item)
 	       (!strcmp(dot, ".lua") || !strcmp(dot, ".tmpl") || !strcmp(dot, ".h"));
 }
 
-static uint64_t hash_folder(uint64_t hash, const char *home, const char *name)
+/* "dot.lua", "dot_rows.c.tmpl" */
+static int is_of_family(const char *name, const char *family)
+{
+	const size_t n = strlen(family);
+
+	return !strncmp(name, family, n) && (name[n] == '.' || name[n] == '_');
+}
+
+/* Do kernels of a family depend on a file?  Which kernels there are in a library is no matter. */
+static int matters(const char *name, struct gen *gen, const char *family)
+{
+	for (const char *const *other = gen_families(gen); *other; other++) {
+		if (strcmp(*other, family) && is_of_family(name, *other))
+			return 0;
+	}
+	return !is_of_family(name, "registry");
+}
+
+/* family NULL: all of the folder counts. */
+static uint64_t hash_folder(uint64_t hash, const char *home, const char *name, struct gen *gen,
+			    const char *family)
 {
 	char *folder = fail_text("%s/%s", home, name);
 	struct dirent **items;
@@ -44,9 +64,12 @@ static uint64_t hash_folder(uint64_t hash, const char *home, const char *name)
 
 	for (int i = 0; i < n; i++) {
 		char *path = fail_text("%s/%s", folder, items[i]->d_name), buffer[4096];
-		FILE *file = strcmp(name, "gen") || strstr(path, ".lua") ? fopen(path, "r") : NULL;
+		int counts = strcmp(name, "gen") || strstr(path, ".lua");
+		FILE *file = NULL;
 		size_t got;
 
+		if (counts && (!family || matters(items[i]->d_name, gen, family)))
+			file = fopen(path, "r");
 		if (file) {
 			hash = hash_text(hash, items[i]->d_name);
 			while ((got = fread(buffer, 1, sizeof(buffer), file)) > 0)
@@ -64,20 +87,47 @@ static uint64_t hash_folder(uint64_t hash, const char *home, const char *name)
 
 char *request_work(const struct options *options)
 {
-	const char *slash = options->output ? strrchr(options->output, '/') : NULL;
+	const char *output = options->output ? options->output : "results/";
+	const char *slash = strrchr(output, '/');
+	char part[32] = "";
 
 	if (options->work)
 		return fail_text("%s", options->work);
-	if (!options->output)
-		return fail_text("results/.quern-work");
-	return slash ? fail_text("%.*s/.quern-work", (int)(slash - options->output),
-				 options->output)
-		     : fail_text(".quern-work");
+	/* Shards may run at the same time. */
+	if (options->n_shards)
+		snprintf(part, sizeof(part), "-%ld-of-%ld", options->shard, options->n_shards);
+	return fail_text("%.*s.quern-work%s", slash ? (int)(slash + 1 - output) : 0, output, part);
+}
+
+static uint64_t hash_texts(const char *home, struct gen *gen, const char *family)
+{
+	uint64_t hash = hash_folder(HASH_START, home, "templates", gen, family);
+
+	return hash_folder(hash, home, "gen", gen, family);
 }
 
 char *request_texts(const char *home)
 {
-	uint64_t hash = hash_folder(hash_folder(HASH_START, home, "templates"), home, "gen");
+	return fail_text("%016llx", (unsigned long long)hash_texts(home, NULL, NULL));
+}
 
-	return fail_text("%016llx", (unsigned long long)hash);
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+char *request_families(const char *home, struct gen *gen, const struct config_names *families)
+{
+	char **names = fail_alloc(families->n, sizeof(*names)), *text;
+	size_t n_bytes;
+	FILE *out = fail_check(open_memstream(&text, &n_bytes));
+
+	memcpy(names, families->list, families->n * sizeof(*names));
+	qsort(names, families->n, sizeof(*names), by_name);
+	for (size_t i = 0; i < families->n; i++)
+		fprintf(out, "%s%s=%016llx", i ? " " : "", names[i],
+			(unsigned long long)hash_texts(home, gen, names[i]));
+	fclose(out);
+	free(names);
+	return fail_check(text);
 }

@@ -15,4 +15,10 @@ char *request_work(const struct options *options);
 /* A hash of all texts that kernels are made from; the caller frees it. */
 char *request_texts(const char *home);
 
+/*
+ * "dot=HASH lut=HASH", sorted: of each family a hash of the texts that its kernels are made from, its own
+ * and those of no family; the caller frees it.
+ */
+char *request_families(const char *home, struct gen *gen, const struct config_names *families);
+
 #endif

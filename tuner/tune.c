@@ -11,11 +11,13 @@
 #include "facts.h"
 #include "fail.h"
 #include "hash.h"
+#include "merge.h"
 #include "options.h"
 #include "process.h"
 #include "rank.h"
 #include "request.h"
 #include "sustain.h"
+#include "units.h"
 #include "gen/folder.h"
 #include "runtime/quern.h"
 #include "tune.h"
@@ -39,12 +41,14 @@ struct run {
 	struct journal *journal;
 	struct session *session;
 	struct record record, defaults, seeds, earlier;
+	struct units units;
 	struct show show;
 	struct contest contest;
 	char *output, *work, *templates;
 	char seeded[32]; /* which seeds, or empty */
 	int is_misused;  /* an option has a wrong value */
 	int is_written;  /* the results file, by this run */
+	char shard[32];  /* "2/3", or empty */
 };
 
 /* ---- preparing ---- */
@@ -178,7 +182,7 @@ static int open_journal(struct run *run, struct gen_error *err)
 	int has_end = n > 5 && !strcmp(run->output + n - 5, ".yaml");
 	char *path = fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), run->output);
 	char *log = fail_text("%s/logs/probe.log", run->work), *config = config_text(&run->config);
-	char *what = fail_text("%s%s", config, run->seeded);
+	char *what = fail_text("%s%s%s", config, *run->seeded ? "; seeds " : "", run->seeded);
 	char *protocol = fail_text("%s %s", PROTOCOL, options->budget), note[256] = "";
 	char *seed = fail_text("%llu", options->seed), *compiler, *facts;
 	const char *texts = run->templates;
@@ -196,11 +200,11 @@ static int open_journal(struct run *run, struct gen_error *err)
 	struct journal_fact header[] = {
 		{"config", what},     {"seed", seed},         {"protocol", protocol},
 		{"templates", texts}, {"compiler", compiler}, {"clang", clang},
-		{"device", facts},
+		{"device", facts},    {"shard", run->shard},
 	};
+	const size_t n_facts = sizeof(header) / sizeof(*header) - !*run->shard;
 	if (folder_make_above(path, err) == 0)
-		run->journal = journal_open(path, header, sizeof(header) / sizeof(*header),
-					    options->fresh, note, err);
+		run->journal = journal_open(path, header, n_facts, options->fresh, note, err);
 	if (run->journal && *note)
 		show_say(&run->show, "%s", note);
 	if (run->journal)
@@ -225,7 +229,7 @@ static int read_seeds(struct run *run, const char *path, struct gen_error *err)
 		free(text);
 		return -1;
 	}
-	snprintf(run->seeded, sizeof(run->seeded), "; seeds %016llx",
+	snprintf(run->seeded, sizeof(run->seeded), "%016llx",
 		 (unsigned long long)hash_text(HASH_START, text ? text : ""));
 	show_say(&run->show, "the winners of %s are raced first%s%s", path,
 		 run->seeds.estimated.core ? "; they were estimated for " : "",
@@ -260,6 +264,42 @@ static char *told(const char *text)
 	return *text ? fail_text("%s", text) : NULL;
 }
 
+/* "dot lut; native; exact" */
+static char *describe_search(const struct config *config)
+{
+	char *text;
+	size_t n_bytes;
+	FILE *out = fail_check(open_memstream(&text, &n_bytes));
+
+	for (size_t i = 0; i < config->families.n; i++)
+		fprintf(out, "%s%s", i ? " " : "", config->families.list[i]);
+	fputc(';', out);
+	for (size_t i = 0; i < config->isas.n; i++)
+		fprintf(out, " %s", config->isas.list[i]);
+	fputs(config->isas.n ? "; " : " native; ", out);
+	if (config->max_nmse > 0)
+		fprintf(out, "errors up to %g", config->max_nmse);
+	else
+		fputs("exact", out);
+	fclose(out);
+	return fail_check(text);
+}
+
+static void fill_protocol(struct run *run)
+{
+	struct record_protocol *protocol = &run->record.protocol;
+	char *config = config_text(&run->config);
+
+	protocol->shard = told(run->shard);
+	protocol->config = fail_text("%016llx", (unsigned long long)hash_text(HASH_START, config));
+	protocol->searched = describe_search(&run->config);
+	protocol->seeds = told(run->seeded);
+	protocol->budget = fail_text("%s", run->options->budget);
+	protocol->seed = (long long)run->options->seed;
+	protocol->cold_bytes = (long)run->contest.cold_bytes;
+	free(config);
+}
+
 static void fill_record(struct run *run)
 {
 	struct record *record = &run->record;
@@ -291,9 +331,8 @@ static void fill_record(struct run *run)
 	}
 	record->generator.version = fail_text("%s", QUERN_VERSION);
 	record->generator.templates = fail_text("%s", run->templates);
-	record->protocol.budget = fail_text("%s", run->options->budget);
-	record->protocol.seed = (long long)run->options->seed;
-	record->protocol.cold_bytes = (long)run->contest.cold_bytes;
+	record->generator.families = request_families(run->home, run->gen, &run->config.families);
+	fill_protocol(run);
 	record->counters =
 		fail_text("%s%s%s%s%s", facts->counters, *facts->why ? ": " : "", facts->why,
 			  *facts->events ? "; counted: " : "", facts->events);
@@ -306,8 +345,6 @@ static void fill_contest(struct run *run)
 	run->contest.gen = run->gen;
 	run->contest.config = &run->config;
 	run->contest.compile = run->compile;
-	run->contest.journal = run->journal;
-	run->contest.session = run->session;
 	run->contest.record = &run->record;
 	run->contest.defaults = &run->defaults;
 	run->contest.seeds = &run->seeds;
@@ -323,12 +360,55 @@ static void fill_contest(struct run *run)
 	run->contest.spaces = options->spaces;
 	run->contest.sustained_s =
 		options->sustained_s >= 0 ? options->sustained_s : run->device.sustained_s;
-	if (run->device.thermal_gate)
-		run->contest.gate = gate_open(run->session, run->journal, run->device.name,
-					      options->seconds, &run->show, &run->record);
 	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
 	 */
 	run->contest.cold_bytes = options->effort.n_llc * (long long)run->facts.llc_bytes;
+}
+
+/* What is measured goes through these. */
+static int begin_measuring(struct run *run, struct gen_error *err)
+{
+	if (open_journal(run, err) < 0)
+		return -1;
+	run->contest.journal = run->journal;
+	run->contest.session = run->session;
+	if (run->device.thermal_gate)
+		run->contest.gate = gate_open(run->session, run->journal, run->device.name,
+					      run->options->seconds, &run->show, &run->record);
+	return 0;
+}
+
+/* Which units are this run's, and which of them the results file answers already. */
+static int choose_units(struct run *run, struct gen_error *err)
+{
+	const struct options *options = run->options;
+	size_t n_kept = 0;
+
+	units_list(&run->units, &run->config, options->shard, options->n_shards);
+	if (options->fresh || !run->earlier.n_entries)
+		return 0;
+	if (units_keep(&run->units, &run->contest, &run->earlier, options->seconds, err) < 0)
+		return -1;
+	for (size_t i = 0; i < run->units.n; i++) {
+		if (run->units.list[i].is_kept)
+			n_kept += contest_n_cases(&run->contest, &run->units.list[i]);
+	}
+	if (n_kept)
+		show_say(&run->show,
+			 "%zu case%s of %s %s kept: nothing has changed for %s (--fresh measures "
+			 "all)",
+			 n_kept, n_kept == 1 ? "" : "s", run->output, n_kept == 1 ? "is" : "are",
+			 n_kept == 1 ? "it" : "them");
+	return 0;
+}
+
+/* A part of the units gets a part of the time, so that each has as much as in a run of all. */
+static double share_of(const struct run *run, double seconds)
+{
+	const struct units *units = &run->units;
+
+	return units->n_all ? seconds * (double)(units->n - units->n_kept) / (double)units->n_all
+			    : seconds;
 }
 
 static void say_compilers(struct run *run)
@@ -381,10 +461,31 @@ static void idle(void *context)
 	show_progress(&run->show);
 }
 
+static char *name_output(const struct run *run)
+{
+	const struct options *options = run->options;
+	char *name, *output;
+
+	if (options->output)
+		return fail_text("%s", options->output);
+	name = slug(run->facts.cpu);
+	output = options->n_shards ? fail_text("results/%s.shard-%ld-of-%ld.yaml", name,
+					       options->shard, options->n_shards)
+				   : fail_text("results/%s.yaml", name);
+	free(name);
+	return output;
+}
+
+/* The results file has all that is asked for. */
+static int is_answered(const struct run *run)
+{
+	return run->units.n && run->units.n_kept == run->units.n;
+}
+
 static int prepare(struct run *run, double begin, struct gen_error *err)
 {
 	const struct options *options = run->options;
-	char *log, *name;
+	char *log;
 	int status;
 
 	run->gen = gen_open(run->home, err);
@@ -407,17 +508,19 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 	if (status < 0 ||
 	    facts_list_isas(&run->facts, run->gen, &run->config, &run->isas, &run->n_isas, err) < 0)
 		return -1;
-	name = slug(run->facts.cpu);
-	run->output = options->output ? fail_text("%s", options->output)
-				      : fail_text("results/%s.yaml", name);
-	free(name);
+	if (options->n_shards)
+		snprintf(run->shard, sizeof(run->shard), "%ld/%ld", options->shard,
+			 options->n_shards);
+	run->output = name_output(run);
 	run->templates = request_texts(run->home);
-	if (list_targets(run, err) < 0 || read_known(run, err) < 0 || open_journal(run, err) < 0)
+	if (list_targets(run, err) < 0 || read_known(run, err) < 0)
 		return -1;
 	fill_contest(run);
 	fill_record(run);
+	if (choose_units(run, err) < 0 || (!is_answered(run) && begin_measuring(run, err) < 0))
+		return -1;
 	/* The journal's clock starts here; building the probe counts, too. */
-	run->contest.deadline = options->seconds - (process_now() - begin);
+	run->contest.deadline = share_of(run, options->seconds - (process_now() - begin));
 	return 0;
 }
 
@@ -429,8 +532,10 @@ static void describe(struct run *run)
 	const struct contest *contest = &run->contest;
 	size_t n = 0;
 
-	for (size_t i = 0; i < run->config.formats.n; i++)
-		n += contest_n_cases(contest, i);
+	for (size_t i = 0; i < run->units.n; i++) {
+		if (!run->units.list[i].is_kept)
+			n += contest_n_cases(contest, &run->units.list[i]);
+	}
 	run->show.n_cases = n;
 	show_event_start(&run->show, &run->record, run->output, run->options->seconds,
 			 journal_n_taken(run->journal));
@@ -455,31 +560,31 @@ static void describe(struct run *run)
 	show_say(&run->show,
 		 "%zu case%s (format, shape, tokens, threads), %.0f s; Ctrl-C is safe, "
 		 "the same command goes on",
-		 n, n == 1 ? "" : "s", run->options->seconds);
+		 n, n == 1 ? "" : "s", share_of(run, run->options->seconds));
 	if (contest->sustained_s > 0)
 		show_say(&run->show, "after that, races under load, %.0f s and more",
 			 sustain_seconds(contest));
 }
 
-static int run_formats(struct run *run, struct gen_error *err)
+static int run_units(struct run *run, struct gen_error *err)
 {
-	size_t n = 0;
+	size_t n = run->units.n - run->units.n_kept;
 
-	for (size_t i = 0; i < run->config.formats.n; i++)
-		n += contest_n_cases(&run->contest, i) > 0;
-	for (size_t i = 0; i < run->config.formats.n; i++) {
-		if (!contest_n_cases(&run->contest, i))
-			continue;
-		if (contest_format(&run->contest, i, n--, err) < 0)
+	for (size_t i = 0; i < run->units.n; i++) {
+		const struct contest_unit *unit = &run->units.list[i];
+
+		if (!unit->is_kept && contest_run(&run->contest, unit, n--, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static void finish_record(struct run *run, int complete)
+static int finish_record(struct run *run, int complete, struct gen_error *err)
 {
 	run->record.complete = complete;
-	run->record.protocol.seconds = journal_elapsed(run->journal);
+	run->record.protocol.seconds = run->journal ? journal_elapsed(run->journal) : 0;
+	units_take(&run->units, &run->contest, &run->earlier);
+	return merge_settle(&run->record, err);
 }
 
 /* What an unfinished run knows goes into the results file, but not in the place of a complete one. */
@@ -505,14 +610,26 @@ static void keep_finished(struct run *run, struct gen_error *why)
 	}
 }
 
-static int print_table(const struct run *run, struct gen_error *err)
+static int print_table(const struct run *run, const char *said, struct gen_error *err)
 {
+	if (run->options->json)
+		return 0;
 	show_record(stdout, &run->record);
-	printf("%ld legal points; winners are in %s\n", run->contest.n_legal, run->output);
+	printf("%s; winners are in %s\n", said, run->output);
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
 	return fail_set(err, "%s is written, but not its table to standard output: %s", run->output,
 			strerror(errno));
+}
+
+/* Nothing is to be measured. */
+static int show_answer(struct run *run, struct gen_error *err)
+{
+	if (finish_record(run, 1, err) < 0)
+		return -1;
+	show_clear(&run->show);
+	run->is_written = 1;
+	return print_table(run, "nothing was measured", err);
 }
 
 static int run_all(struct run *run, struct gen_error *err)
@@ -524,16 +641,23 @@ static int run_all(struct run *run, struct gen_error *err)
 		.work = run->work,
 		.n_parallel = run->options->jobs,
 	};
+	struct gen_error unsettled;
+	char said[64];
 	int status;
 
+	if (is_answered(run))
+		return show_answer(run, err);
 	describe(run);
-	status = run_formats(run, err);
+	status = run_units(run, err);
 	if (!status)
 		status = sustain_run(&run->contest, err);
 	if (!status)
 		status = explain_run(&run->contest, &on, err);
-	finish_record(run, !status);
-	if (!status && !run->record.n_entries)
+	if (finish_record(run, !status, &unsettled) < 0 && !status) {
+		*err = unsettled;
+		status = -1;
+	}
+	if (!status && !run->record.n_entries && run->units.n)
 		status = fail_set(err, "nothing could be measured: %s",
 				  run->record.protocol.n_failed
 					  ? run->record.protocol.failed[0].reason
@@ -544,7 +668,8 @@ static int run_all(struct run *run, struct gen_error *err)
 	if (status || record_write(&run->record, run->output, err) < 0)
 		return -1;
 	run->is_written = 1;
-	return run->options->json ? 0 : print_table(run, err);
+	snprintf(said, sizeof(said), "%ld legal points", run->contest.n_legal);
+	return print_table(run, said, err);
 }
 
 static void free_finals(struct contest *contest)
@@ -573,6 +698,7 @@ static void close_run(struct run *run)
 	record_free(&run->defaults);
 	record_free(&run->seeds);
 	record_free(&run->earlier);
+	units_free(&run->units);
 	for (size_t i = 0; i < run->contest.n_cores; i++)
 		free(run->contest.cores[i].threads.list);
 	free(run->contest.cores);
