@@ -15,6 +15,7 @@
 #include "gen/gen.h"
 #include "runtime/quern.h"
 #include "doctor.h"
+#include "report.h"
 #include "tabulate.h"
 #include "tune.h"
 
@@ -39,6 +40,9 @@ static const char usage[] =
 	"\n"
 	"  quern cost [OPTION]... KEY|FILE...\n"
 	"      Prints what kernels cost by their assembly; see quern cost --help.\n"
+	"\n"
+	"  quern report [-o FILE] [--text] RESULTS...\n"
+	"      Shows results as text or as a page with charts; see quern report --help.\n"
 	"\n"
 	"  quern run ARGUMENT...\n"
 	"      Starts quern-run, the engine's command line; see quern run --help.\n"
@@ -183,6 +187,11 @@ static int run_cost(int argc, char **argv)
 	return tabulate_main(argc, argv, find_home());
 }
 
+static int run_report(int argc, char **argv)
+{
+	return report_main(argc, argv, find_home());
+}
+
 /* quern-run of the folder that this program runs from, or else of PATH. */
 static int run_run(int argc, char **argv)
 {
@@ -213,15 +222,16 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{"gen", run_gen},           {"tune", run_tune}, {"device", run_device},
-		{"cost", run_cost},         {"run", run_run},   {"version", run_version},
-		{"--version", run_version}, {"help", run_help}, {"--help", run_help},
-		{"-h", run_help},
+		{"gen", run_gen},         {"tune", run_tune},         {"device", run_device},
+		{"cost", run_cost},       {"report", run_report},     {"run", run_run},
+		{"version", run_version}, {"--version", run_version}, {"help", run_help},
+		{"--help", run_help},     {"-h", run_help},
 	};
 
 	if (argc < 2)
-		return complain(MISUSED,
-				"name a command: gen, tune, device, cost, run, version or help");
+		return complain(
+			MISUSED,
+			"name a command: gen, tune, device, cost, report, run, version or help");
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
