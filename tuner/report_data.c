@@ -393,10 +393,9 @@ static json_t *searches_of(const struct history *history)
 static json_t *source_of(const struct report_source *source, struct gen *gen, json_t *kernels)
 {
 	const struct record *record = &source->record;
-	const char *slash = strrchr(source->path, '/');
 	json_t *one = object_of(), *entries = array_of();
 
-	put_text(one, "file", slash && slash[1] ? slash + 1 : source->path);
+	put_text(one, "file", source->path);
 	put_device(one, record);
 	for (size_t i = 0; i < record->n_entries; i++) {
 		const struct record_entry *entry = &record->entries[i];

@@ -41,7 +41,7 @@ function striped(hex) {
 function show(value, digits) {
 	if (value === undefined || value === null || Number.isNaN(value))
 		return "–";
-	return Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(digits || 3);
+	return value === 0 || Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(digits || 3);
 }
 
 /* ---- marks that Chart.js has not ---- */
@@ -49,8 +49,22 @@ function show(value, digits) {
 /* Intervals of values ({low, high} of a point), names of points ({name}), and a line across at options.level. */
 const marks = {
 	id: "marks",
+	/* Beside the point where no other name is, or nowhere. */
+	write(pen, name, point, area, taken) {
+		const width = pen.measureText(name).width;
+		for (const [x, y] of [[7, -6], [7, 14], [-7 - width, -6], [-7 - width, 14]]) {
+			const box = { left: point.x + x, right: point.x + x + width, top: point.y + y - 10, bottom: point.y + y + 2 };
+			if (box.left < area.left || box.right > area.right || taken.some((other) => box.left < other.right &&
+				other.left < box.right && box.top < other.bottom && other.top < box.bottom))
+				continue;
+			taken.push(box);
+			pen.fillText(name, box.left, point.y + y);
+			return;
+		}
+	},
 	afterDatasetsDraw(chart, _, options) {
 		const pen = chart.ctx, ink = colour("text");
+		const area = chart.chartArea, taken = [];
 		pen.save();
 		pen.strokeStyle = pen.fillStyle = ink;
 		pen.lineWidth = 1;
@@ -73,11 +87,11 @@ const marks = {
 			});
 			(set.names || []).forEach((name, j) => {
 				if (drawn[j])
-					pen.fillText(name, drawn[j].x + 7, drawn[j].y - 6);
+					marks.write(pen, name, drawn[j], area, taken);
 			});
 		});
 		for (const { value, text } of options.levels || []) {
-			const across = chart.options.indexAxis === "y", area = chart.chartArea;
+			const across = chart.options.indexAxis === "y";
 			const at = chart.scales[across ? "x" : "y"].getPixelForValue(value);
 			pen.setLineDash([5, 4]);
 			pen.beginPath();
@@ -174,7 +188,8 @@ function draw_bits(chosen) {
 	return { head: ["device", "format", "bits", "time µs", "roof µs", "kernel"], rows,
 		summary: "Time of " + chosen.case + " against bits of a weight for " + rows.length + " winners.",
 		config: config("line", undefined, datasets, axis("bits a weight, scales included", { type: "linear" }),
-			axis("time, µs"), { options: { interaction: { mode: "nearest", intersect: true } }, plugins: Object.assign(
+			axis("time, µs", { suggestedMax: Math.max(...datasets.flatMap((set) => set.ranges || []).map((range) =>
+				range ? range[1] : 0)) }), { options: { interaction: { mode: "nearest", intersect: true } }, plugins: Object.assign(
 				{ legend: { labels: { usePointStyle: false } } },
 				tooltip((item) => item.raw.entry ? item.raw.entry.format + ": " + show(item.raw.y, 4) + " µs, " +
 					item.raw.entry.kernel : "roof: " + show(item.raw.y, 4) + " µs")) }) };
@@ -226,7 +241,9 @@ function draw_families(chosen) {
 	return { head: ["format", "family", "time over the winner's", "kernel", "known from"],
 		rows: entries.flatMap((entry) => entry.families.map((one) => [entry.format, one.family,
 			one.ratio.toFixed(2) + "×", one.kernel, one.final ? "final" : "race"])),
-		summary: "Best kernel of every family over the winner, " + chosen.shape + ", " + chosen.setting + ".",
+		summary: "Best kernel of every family over the winner on " + device.label + ", " + chosen.shape + ", " + chosen.setting + "." +
+			(rivalled.length < measured.length ? " Nothing is known of the families on " + measured.filter((one) =>
+				!rivalled.includes(one)).map((one) => one.label).join(", ") + "." : ""),
 		config: config("bar", entries.map((entry) => entry.format), datasets, axis("", { title: { display: false } }),
 			axis("time over the winner's"), { plugins: Object.assign({ marks: { levels: [{ value: 1, text: "" }] },
 				legend: { display: true } }, tooltip((item) => {
@@ -260,7 +277,7 @@ function draw_progress(chosen) {
 	return { head: ["candidate", "kernel", "time µs", "best so far µs"],
 		rows: steps.map((step) => [step.tried, step.name, show(step.us, 4) + (step.dropped ? " (first call)" : ""),
 			Number.isFinite(step.best) ? show(step.best, 4) : "–"]),
-		summary: search_label(search) + " at " + search.place + ": " + steps.length + " of " + search.candidates.length +
+		summary: search_label(search) + " on " + data.devices[chosen.device].label + " at " + search.place + ": " + steps.length + " of " + search.candidates.length +
 			" candidates were timed" + (last ? ", the best took " + show(last.best, 4) + " µs." : "."),
 		config: config("line", undefined, datasets, axis("candidates tried", { type: "linear" }),
 			axis("time, µs", { type: "logarithmic", beginAtZero: false }), { options: { interaction: { mode: "nearest", intersect: true } },
@@ -282,11 +299,11 @@ function draw_importance(chosen) {
 	return { head: ["parameter"].concat(found.map((one) => one.search.format)),
 		rows: names.map((name) => [name].concat(found.map((one) => name in one.shares ?
 			percent(one, name).toFixed(0) + " %" : "–"))),
-		summary: "Share of the variance of log time explained by each parameter, of " +
+		summary: "Share of the variance of log time explained by each parameter on " + data.devices[chosen.device].label + ", of " +
 			found.map((one) => one.n + " candidates of " + one.search.format).join(", ") + ".",
 		config: config("bar", names, found.map((one, i) => ({ label: one.search.format, backgroundColor: colour("c" + i % 8),
 			data: names.map((name) => percent(one, name)) })), axis("", { title: { display: false } }),
-		axis("share of the variance, %", { suggestedMax: 100 }), { plugins: { legend: { display: true } } }) };
+		axis("share of the variance, %"), { plugins: { legend: { display: true } } }) };
 }
 
 /* Kinds of cores of a device count as devices. */
@@ -303,7 +320,8 @@ function draw_devices(chosen) {
 	if (measured.length < 2 && !measured.some((device) => unique(device.measured.map((entry) => entry.core)).length > 1))
 		return { why: (measured.length ? "Only one device was measured" : "No device was measured") +
 			"; estimates are no times and cannot be compared with them. Name several results files." };
-	const runners = runners_of(chosen.threads), base = runners[0];
+	const all = runners_of(chosen.threads), base = all[0];
+	const runners = all.filter((one) => one === base || [...base.find.keys()].some((name) => one.find.has(name)));
 	const cases = base ? [...base.find.keys()].filter((name) => runners.slice(1).some((one) => one.find.has(name))) : [];
 	if (!cases.length)
 		return { why: "No case of this kind was measured on more than one of the devices." };
@@ -348,7 +366,7 @@ const charts = [
 		controls: [device_control(measured), setting_control], draw: draw_rate("gmacs", "GMAC/s", "gmacs") },
 	{ id: "families", title: "Families against each other",
 		note: "The best kernel of each family over the winner, paired, 1 is the winner; striped: it lost in a race before the final.",
-		controls: [device_control(measured), setting_control, { name: "shape", label: "M × K", options: (chosen) =>
+		controls: [device_control(rivalled.length ? rivalled : measured), setting_control, { name: "shape", label: "M × K", options: (chosen) =>
 			options_of(data.devices[chosen.device].measured.filter((entry) => entry.setting === chosen.setting)
 				.map((entry) => entry.shape)) }], draw: draw_families },
 	{ id: "progress", title: "Search progress",

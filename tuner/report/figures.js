@@ -22,12 +22,22 @@ function unique(values) {
 	return [...new Set(values)];
 }
 
-function prepare() {
-	const times_seen = {};
+/* As little of the paths as tells the files apart. */
+function label_devices() {
 	for (const device of data.devices) {
-		const name = device.file.replace(/\.yaml$/, "");
-		times_seen[name] = (times_seen[name] || 0) + 1;
-		device.label = times_seen[name] > 1 ? name + " (" + times_seen[name] + ")" : name;
+		const parts = device.file.replace(/\.yaml$/, "").split("/");
+		const clashes = (n) => data.devices.some((other) => other !== device &&
+			other.file.replace(/\.yaml$/, "").split("/").slice(-n).join("/") === parts.slice(-n).join("/"));
+		let n = 1;
+		while (n < parts.length && clashes(n))
+			n++;
+		device.label = parts.slice(-n).join("/") + (clashes(n) ? " (" + (data.devices.indexOf(device) + 1) + ")" : "");
+	}
+}
+
+function prepare() {
+	label_devices();
+	for (const device of data.devices) {
 		device.measured = device.entries.filter((entry) => entry.us);
 		device.estimates = device.entries.filter((entry) => entry.estimate);
 		for (const entry of device.entries) {
@@ -55,6 +65,8 @@ const measured = data.devices.filter((device) => device.measured.length);
 const estimated = data.devices.filter((device) => device.estimates.length);
 const searched = data.devices.filter((device) => (device.searches || []).some((search) =>
 	search.candidates.some((one) => one.ns)));
+
+const rivalled = measured.filter((device) => device.measured.some((entry) => entry.families.length > 1));
 
 function search_label(search) {
 	return search.format + " " + search.act + " N " + search.n + (search.core ? " on " + search.core : "");
