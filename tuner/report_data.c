@@ -342,6 +342,8 @@ static json_t *candidate_of(const struct search *search, size_t i, int batch)
 	put_number(one, "ns", ns);
 	if (ns > 0 && is_first_call)
 		put(one, "dropped", json_true());
+	if (candidate->is_lossy)
+		put(one, "lossy", json_true());
 	put_text(one, "failure", candidate->failure);
 	return one;
 }

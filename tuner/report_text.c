@@ -13,24 +13,28 @@ struct page {
 	int n_columns;
 	const struct record *record;
 	const struct history *history; /* or NULL */
-	int n_core;                    /* width of the column that names cores; 0: there is none */
+	/* Widths of columns that are only there where cases differ in that; 0: there is none. */
+	int n_core, n_act;
 };
 
 /* ---- columns ---- */
 
-/* "w4g32    4096x11008     1   2", and the cores where they are told apart. */
+/* "w4g32   4096x11008     1   2", and activations and cores where there are several kinds. */
 static int print_case(const struct page *page, const struct record_entry *entry)
 {
-	char shape[48];
+	char shape[48], act[16];
 
 	snprintf(shape, sizeof(shape), "%ldx%ld", entry->m, entry->k);
-	return fprintf(page->out, "%-7s %-11s %4ld %3d%s%-*s", entry->format, shape, entry->n,
-		       entry->threads, page->n_core ? "  " : "", page->n_core, entry->core_name);
+	rivals_word(entry->key, "act", act, sizeof(act));
+	return fprintf(page->out, "%-7s %-11s %4ld %3d%s%-*s%s%-*s", entry->format, shape, entry->n,
+		       entry->threads, page->n_act ? "  " : "", page->n_act, page->n_act ? act : "",
+		       page->n_core ? "  " : "", page->n_core, entry->core_name);
 }
 
 static int print_case_head(const struct page *page)
 {
-	return fprintf(page->out, "%-7s %-11s %4s %3s%s%-*s", "format", "M x K", "N", "thr",
+	return fprintf(page->out, "%-7s %-11s %4s %3s%s%-*s%s%-*s", "format", "M x K", "N", "thr",
+		       page->n_act ? "  " : "", page->n_act, page->n_act ? "act" : "",
 		       page->n_core ? "  " : "", page->n_core, page->n_core ? "core" : "");
 }
 
@@ -235,25 +239,42 @@ static void print_failures(const struct page *page)
 		fprintf(page->out, "... and %zu more in the results file\n", n - MAX_SHOWN);
 }
 
+/* Is there an entry that was measured?  Finds out about columns on the way. */
+static int look(struct page *page)
+{
+	char act[16], first[16] = "";
+	int is_measured = 0, n_act = 0;
+
+	for (size_t i = 0; i < page->record->n_entries; i++) {
+		const struct record_entry *entry = &page->record->entries[i];
+		const int n_core = (int)strlen(entry->core_name);
+
+		if (entry->is_default || entry->is_estimated)
+			continue;
+		is_measured = 1;
+		page->n_core = n_core > page->n_core ? n_core : page->n_core;
+		rivals_word(entry->key, "act", act, sizeof(act));
+		n_act = (int)strlen(act) > n_act ? (int)strlen(act) : n_act;
+		if (!*first)
+			strcpy(first, act);
+		page->n_act |= strcmp(first, act) != 0;
+	}
+	if (page->n_act)
+		page->n_act = n_act > 3 ? n_act : 3;
+	return is_measured;
+}
+
 void report_text_print(FILE *out, const struct report_source *sources, size_t n, int n_columns)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct record *record = &sources[i].record;
 		struct page page = {
 			.out = out,
 			.n_columns = n_columns,
-			.record = record,
+			.record = &sources[i].record,
 			.history = sources[i].has_history ? &sources[i].history : NULL,
 		};
-		int is_measured = 0;
+		const int is_measured = look(&page);
 
-		for (size_t j = 0; j < record->n_entries; j++) {
-			const struct record_entry *entry = &record->entries[j];
-			const int width = (int)strlen(entry->core_name);
-
-			page.n_core = width > page.n_core ? width : page.n_core;
-			is_measured |= !entry->is_default && !entry->is_estimated;
-		}
 		if (i)
 			fputs("\n\n", out);
 		print_device(&page, sources[i].path);

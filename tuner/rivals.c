@@ -83,6 +83,15 @@ static double race(const struct history_candidate *one, const struct history_can
 	return n ? exp(stats_median(a, n)) : 0;
 }
 
+static int has_act_of(const char *key, const char *other)
+{
+	char a[16], b[16];
+
+	rivals_word(key, "act", a, sizeof(a));
+	rivals_word(other, "act", b, sizeof(b));
+	return !strcmp(a, b);
+}
+
 static size_t take_races(const struct record_entry *entry, const struct history *history,
 			 struct rivals_best *best, size_t n, size_t max)
 {
@@ -96,6 +105,8 @@ static size_t take_races(const struct record_entry *entry, const struct history 
 		int is_known = 0;
 
 		if (place == HISTORY_NONE || winner == HISTORY_NONE || !one->key ||
+		    one->is_lossy != history->candidates[winner].is_lossy ||
+		    !has_act_of(one->key, entry->key) ||
 		    !rivals_word(one->key, "family", rival.family, sizeof(rival.family)))
 			continue;
 		for (size_t j = 0; j < n_final; j++)
