@@ -1,7 +1,8 @@
 /*
- * test_history.c: journals as data; torn, damaged and mutated ones.
+ * test_history.c: journals as data, torn, damaged and mutated ones; families compared by them.
  */
 #include "tuner/history.h"
+#include "tuner/rivals.h"
 #include "check.h"
 #include "mutate.h"
 #include "scratch.h"
@@ -111,6 +112,48 @@ static void check_whole(struct gen *gen)
 	history_free(&history);
 }
 
+/* A family that did not come into the final is known from the races before it. */
+static void check_rivals(struct gen *gen)
+{
+	static const char *const heads[] = {
+		"family=dot format=w4g32 act=a8g32 isa=scalar",
+		"family=lut format=w4g32 act=a8g32 isa=scalar",
+		"family=lut format=w4g32 act=a8r isa=scalar",
+	};
+	struct record_entry entry = {.format = "w4g32", .m = 64, .k = 128, .n = 1, .threads = 1};
+	struct rivals_best best[4];
+	struct gen_point points[3];
+	struct history history;
+	struct gen_error err;
+	char text[8192];
+	int at = snprintf(text, sizeof text, "%s", HEADER);
+
+	for (int i = 0; i < 3; i++) {
+		if (!CHECK(gen_complete(gen, heads[i], &points[i], &err) == 0))
+			return;
+		at += snprintf(text + at, sizeof text - (size_t)at,
+			       LINE("1", "batch w4g32 a8g32 n1 %d", "%s;"), i, points[i].key);
+		for (int round = 0; round < 3; round++)
+			at += snprintf(text + at, sizeof text - (size_t)at,
+				       LINE("2", "time w4g32 64x128 n1 t1 %s race0 %d",
+					    "ok ns=%d calls=1 flags=0"),
+				       points[i].name, round,
+				       1000 * (round + 1) * (i == 1 ? 3 : 1));
+	}
+	strcpy(entry.kernel, points[0].name);
+	strcpy(entry.key, points[0].key);
+	CHECK(rivals_find(&entry, NULL, best, 4) == 1 && !strcmp(best[0].family, "dot"));
+	if (!CHECK(read_text(&history, text, gen, &err) == 0))
+		return;
+	CHECK(rivals_find(&entry, &history, best, 4) == 2);
+	CHECK(!strcmp(best[1].family, "lut") && !strcmp(best[1].kernel, points[1].name) &&
+	      !best[1].is_final && best[1].ratio > 2.999 && best[1].ratio < 3.001);
+	CHECK(rivals_find(&entry, &history, best, 1) == 1);
+	entry.threads = 2;
+	CHECK(rivals_find(&entry, &history, best, 4) == 1);
+	history_free(&history);
+}
+
 static void refuses(const char *text, const char *says)
 {
 	struct history history;
@@ -175,6 +218,7 @@ int main(void)
 
 	if (CHECK(gen != NULL)) {
 		check_whole(gen);
+		check_rivals(gen);
 		check_damage();
 		check_mutants();
 	}

@@ -241,6 +241,7 @@ static void add_to_batch(struct reader *in, struct history_batch *batch, const c
 	i = need_candidate(in, point.name);
 	if (!in->history->candidates[i].key)
 		in->history->candidates[i].key = fail_text("%s", key);
+	in->history->candidates[i].is_lossy = point.is_lossy;
 	batch->candidates =
 		fail_grow(batch->candidates, batch->n_candidates, sizeof(*batch->candidates));
 	batch->candidates[batch->n_candidates++] = i;

@@ -36,6 +36,7 @@ struct history_sample {
 struct history_candidate {
 	char *name;
 	char *key;     /* as of gen.h; NULL: no longer legal, or no batch names it */
+	int is_lossy;  /* as of gen.h */
 	double nmse;   /* below 0: not verified */
 	double at;     /* when it was first heard of */
 	char *failure; /* why it is out of the search; NULL: it is not */

@@ -17,6 +17,7 @@
 #include "doctor.h"
 #include "export.h"
 #include "merge.h"
+#include "report.h"
 #include "stale.h"
 #include "tabulate.h"
 #include "tune.h"
@@ -51,6 +52,9 @@ static const char usage[] =
 	"\n"
 	"  quern cost [OPTION]... KEY|FILE...\n"
 	"      Prints what kernels cost by their assembly; see quern cost --help.\n"
+	"\n"
+	"  quern report [-o FILE] [--text] RESULTS...\n"
+	"      Shows results as text or as a page with charts; see quern report --help.\n"
 	"\n"
 	"  quern run ARGUMENT...\n"
 	"      Starts quern-run, the engine's command line; see quern run --help.\n"
@@ -210,6 +214,11 @@ static int run_export(int argc, char **argv)
 	return export_main(argc, argv, find_home());
 }
 
+static int run_report(int argc, char **argv)
+{
+	return report_main(argc, argv, find_home());
+}
+
 /* quern-run of the folder that this program runs from, or else of PATH. */
 static int run_run(int argc, char **argv)
 {
@@ -240,17 +249,17 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} commands[] = {
-		{"gen", run_gen},           {"tune", run_tune},   {"device", run_device},
-		{"cost", run_cost},         {"merge", run_merge}, {"check", run_check},
-		{"export", run_export},     {"run", run_run},     {"version", run_version},
-		{"--version", run_version}, {"help", run_help},   {"--help", run_help},
-		{"-h", run_help},
+		{"gen", run_gen},         {"tune", run_tune},         {"device", run_device},
+		{"cost", run_cost},       {"merge", run_merge},       {"check", run_check},
+		{"export", run_export},   {"report", run_report},     {"run", run_run},
+		{"version", run_version}, {"--version", run_version}, {"help", run_help},
+		{"--help", run_help},     {"-h", run_help},
 	};
 
 	if (argc < 2)
 		return complain(
 			MISUSED,
-			"name a command: gen, tune, merge, check, export, device, cost, run, version or help");
+			"name a command: gen, tune, merge, check, export, report, device, cost, run, version or help");
 	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].run(argc - 1, argv + 1);
