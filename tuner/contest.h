@@ -23,8 +23,9 @@
 
 /* How much to do; from --budget. */
 struct contest_effort {
-	long n_random; /* random candidates of a search's first race */
-	int n_carry;   /* candidates that every case gets */
+	long n_random;     /* random candidates of a search's first race */
+	long n_candidates; /* of a search at most, however much time there is */
+	int n_carry;       /* candidates that every case gets */
 	int case_rounds, final_rounds, least_rounds;
 	int n_llc;        /* cold weights: how often the last-level cache */
 	long n_estimates; /* candidates of a search, where nothing is measured */

@@ -291,12 +291,13 @@ static int finish_kind(struct pass *pass, const struct race_runner *runners, siz
 	race_judge(runners, n, base, verdicts);
 	winner = choose(pass, runners, verdicts, n, base);
 	entry = entries[winner] = record_add_entry(contest->record);
+	if (fill_entry(pass, runners, verdicts, n, winner, base, entry) < 0)
+		return -1;
 	for (size_t i = 0; i < n_dropped; i++) {
-		if (dropped[i].kind == runners[winner].kind && dropped[i].n > 0)
+		if (dropped[i].kind == runners[winner].kind)
 			add_finalist(pass, &dropped[i], &runners[winner], 0, entry);
 	}
-	if (fill_entry(pass, runners, verdicts, n, winner, base, entry) < 0 ||
-	    (contest->sustained_s > 0 &&
+	if ((contest->sustained_s > 0 &&
 	     keep_final(pass, runners, verdicts, n, winner, base, entries) < 0) ||
 	    note_finalists(pass, runners, n) < 0 || count_events(pass, runners, n, entries) < 0)
 		return -1;
@@ -316,10 +317,18 @@ static int by_kind(const void *a, const void *b)
 /* An entry for the best exact kernel and, where lossy ones ran beside, one for the best of them. */
 static int finish_case(struct pass *pass, struct race_runner *runners, size_t n, size_t n_all)
 {
-	const struct race_runner *dropped = runners + n;
-	const size_t n_dropped = n_all - n;
+	struct record_entry *const none[PASS_MAX_CARRY + 1] = {0};
+	struct race_runner *dropped = runners + n;
+	size_t n_dropped = 0;
 	size_t n_lossy = 0, base;
 
+	for (size_t i = n; i < n_all; i++) { /* without those that failed */
+		if (runners[i].n && !search_candidate(pass->search, (size_t)runners[i].id)->failed)
+			dropped[n_dropped++] = runners[i];
+	}
+	if (note_finalists(pass, dropped, n_dropped) < 0 ||
+	    count_events(pass, dropped, n_dropped, none) < 0)
+		return -1;
 	qsort(runners, n, sizeof(*runners), by_kind);
 	while (n_lossy < n && runners[n_lossy].kind)
 		n_lossy++;

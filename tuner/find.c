@@ -193,8 +193,12 @@ static int afford(void *context, int step, long n_wanted, long *n)
 	const double left = find->begin + SEARCH_SHARE * find->seconds - now;
 	const double each = (now - find->begin) / (double)(find->n_brought ? find->n_brought : 1);
 	char *what = fail_text("newcomers %d%s%s", step, at ? " @" : "", at ? at->name : "");
+	const long n_left = find->pass->contest->effort.n_candidates - find->n_brought;
 	long fit = left <= 0 ? 0 : left > each * (double)n_wanted ? n_wanted : (long)(left / each);
-	int status = pass_decide(find->pass, what, fit, n);
+	int status;
+
+	fit = fit < n_left ? fit : n_left > 0 ? n_left : 0;
+	status = pass_decide(find->pass, what, fit, n);
 
 	free(what);
 	return status;

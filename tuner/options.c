@@ -40,6 +40,7 @@ static const char usage[] =
 
 static const struct contest_effort quick = {
 	.n_random = 26,
+	.n_candidates = 80,
 	.n_carry = 12,
 	.case_rounds = 3,
 	.final_rounds = 25,
@@ -48,7 +49,8 @@ static const struct contest_effort quick = {
 	.n_estimates = 100,
 };
 static const struct contest_effort normal = {
-	.n_random = 64,
+	.n_random = 48,
+	.n_candidates = 400,
 	.n_carry = 24,
 	.case_rounds = 5,
 	.final_rounds = 61,
