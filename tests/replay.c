@@ -80,9 +80,9 @@ static int final_rounds(const struct world *world, size_t n, double spent)
 	const double left = budget.cost * world->device->space->exhaustive - spent;
 	const double fit = left / ((double)n * world->best_ns * 1.05);
 
-	return fit >= FINAL_ROUNDS  ? FINAL_ROUNDS
-	       : fit < LEAST_ROUNDS ? LEAST_ROUNDS
-				    : (int)fit | 1;
+	return fit >= strategy_final.n_rounds ? strategy_final.n_rounds
+	       : fit < LEAST_ROUNDS           ? LEAST_ROUNDS
+					      : (int)fit | 1;
 }
 
 /* Keeps room for 15 rounds of a final of 9. */
@@ -111,13 +111,14 @@ static long run_final(struct world *world, const struct strategy_result *result,
 	struct race_runner runners[STRATEGY_MAX_ELITES + 1] = {0};
 	struct race_verdict verdicts[STRATEGY_MAX_ELITES + 1];
 	struct race_rules rules = {0};
-	size_t n = 0, base = 0;
+	size_t n = 0, n_started, base = 0;
 
 	runners[n++].id = (int)result->base;
 	for (int i = 0; i < result->n_elites[0]; i++) {
 		runners[n].id = (int)result->elites[0][i].id;
 		n += runners[n].id != result->base;
 	}
+	n_started = n;
 	rules = strategy_final;
 	rules.n_rounds = final_rounds(world, n, world->device->spent);
 	runners[0].keep = 1;
@@ -125,7 +126,7 @@ static long run_final(struct world *world, const struct strategy_result *result,
 			     &(struct race_calls){world, sample, NULL, NULL});
 	while (runners[base].id != result->base)
 		base++;
-	race_judge(runners, n, base, verdicts);
+	race_judge(runners, n, n_started, base, verdicts);
 	return runners[race_choose(verdicts, n, base)].id;
 }
 

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <zlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tuner/fail.h"
 #include "tuner/hash.h"
@@ -17,12 +18,35 @@
 const char *const replay_noises[REPLAY_N_NOISES] = {"recorded", "shared", "phone"};
 
 struct reader {
-	gzFile file;
+	FILE *file;
 	const char *path;
 	int line;
 	char text[MAX_LINE];
 	struct gen_error *err;
 };
+
+/* A file, or what gzip makes of it; *gzip: its process, or 0. */
+static FILE *open_text(const char *path, pid_t *gzip)
+{
+	const size_t n = strlen(path);
+	int ends[2];
+
+	*gzip = 0;
+	if (n < 3 || strcmp(path + n - 3, ".gz"))
+		return fopen(path, "r");
+	if (access(path, R_OK) < 0 || pipe(ends) < 0)
+		return NULL;
+	*gzip = fork();
+	if (!*gzip) {
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+		execlp("gzip", "gzip", "-dc", "--", path, (char *)NULL);
+		_exit(127);
+	}
+	close(ends[1]);
+	return fdopen(ends[0], "r");
+}
 
 static int complain(const struct reader *in, const char *what)
 {
@@ -33,7 +57,7 @@ static int complain(const struct reader *in, const char *what)
 static int next_line(struct reader *in)
 {
 	in->line++;
-	if (!gzgets(in->file, in->text, sizeof(in->text)))
+	if (!fgets(in->text, sizeof(in->text), in->file))
 		return 0;
 	in->text[strcspn(in->text, "\n")] = 0;
 	return 1;
@@ -291,6 +315,7 @@ int replay_space_read(struct replay_space *space, const char *path, struct gen_e
 {
 	struct reader *in = fail_alloc(1, sizeof(*in));
 	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	pid_t gzip;
 	int status;
 
 	memset(space, 0, sizeof(*space));
@@ -298,7 +323,7 @@ int replay_space_read(struct replay_space *space, const char *path, struct gen_e
 	snprintf(space->name, sizeof(space->name), "%.*s", (int)strcspn(name, "."), name);
 	in->path = path;
 	in->err = err;
-	in->file = gzopen(path, "r");
+	in->file = open_text(path, &gzip);
 	if (!in->file) {
 		free(in);
 		return fail_set(err, "cannot read %s", path);
@@ -307,7 +332,9 @@ int replay_space_read(struct replay_space *space, const char *path, struct gen_e
 		status = complain(in, "the file is empty");
 	else
 		status = *in->text == '#' ? read_own(in, space) : read_public(in, space);
-	gzclose(in->file);
+	fclose(in->file);
+	if (gzip > 0)
+		waitpid(gzip, NULL, 0);
 	free(in);
 	if (status < 0)
 		replay_space_free(space);

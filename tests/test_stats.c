@@ -223,7 +223,7 @@ static int run_final(uint64_t seed, int n_rounds, int *n_equivalent)
 	CHECK(race_run(runners, 9, &(struct race_rules){.n_rounds = n_rounds}, seed, &CALLS) == 9);
 	while (runners[base].id != 0)
 		base++;
-	best = race_judge(runners, 9, base, verdicts);
+	best = race_judge(runners, 9, 9, base, verdicts);
 	CHECK(verdicts[best].is_equivalent && fabs(verdicts[best].ratio - 1) < 1e-12);
 	CHECK(fabs(verdicts[base].over_base - 1) < 1e-12);
 	wrong = runners[best].id > 3 || runners[best].id == 0;

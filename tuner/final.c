@@ -285,10 +285,12 @@ static int finish_kind(struct pass *pass, const struct race_runner *runners, siz
 {
 	struct contest *contest = pass->contest;
 	struct race_verdict verdicts[PASS_MAX_CARRY + 1];
-	size_t winner;
+	size_t winner, n_started = n;
 	struct record_entry *entries[PASS_MAX_CARRY + 1] = {0}, *entry;
 
-	race_judge(runners, n, base, verdicts);
+	for (size_t i = 0; i < n_dropped; i++)
+		n_started += dropped[i].kind == runners[0].kind;
+	race_judge(runners, n, n_started, base, verdicts);
 	winner = choose(pass, runners, verdicts, n, base);
 	entry = entries[winner] = record_add_entry(contest->record);
 	if (fill_entry(pass, runners, verdicts, n, winner, base, entry) < 0)

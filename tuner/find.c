@@ -192,7 +192,8 @@ static int afford(void *context, int step, long n_wanted, long *n)
 	const double now = pass_now(find->pass);
 	const double left = find->begin + SEARCH_SHARE * find->seconds - now;
 	const double each = (now - find->begin) / (double)(find->n_brought ? find->n_brought : 1);
-	char *what = fail_text("newcomers %d%s%s", step, at ? " @" : "", at ? at->name : "");
+	char *what = fail_text("newcomers n%ld %d%s%s", find->pass->place.n, step, at ? " @" : "",
+			       at ? at->name : "");
 	const long n_left = find->pass->contest->effort.n_candidates - find->n_brought;
 	long fit = left <= 0 ? 0 : left > each * (double)n_wanted ? n_wanted : (long)(left / each);
 	int status;

@@ -7,7 +7,7 @@
 #include "stats.h"
 
 #define MARGIN_EQUIVALENT 0.015
-#define ALPHA 0.05
+#define ALPHA 0.05 /* halved for one side of an interval */
 
 int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, void *context)
 {
@@ -189,13 +189,16 @@ static size_t find_best(const struct race_runner *runners, size_t n)
 	return best;
 }
 
-/* Marks of all but `self` where "not below by limit against other's times" is refuted. */
-static void refute(const struct race_runner *runners, size_t n, size_t self, const double *other,
-		   double limit, unsigned char *marks)
+/*
+ * Marks of all but `self` where "not below by limit against other's times" is refuted.  Those that were
+ * dropped count as alternatives: who is left was chosen among them.
+ */
+static void refute(const struct race_runner *runners, size_t n, size_t n_started, size_t self,
+		   const double *other, double limit, double alpha, unsigned char *marks)
 {
 	const size_t n_rounds = (size_t)runners[0].n;
-	double *p = fail_alloc(n, sizeof(*p));
-	unsigned char *rejected = fail_alloc(n, 1);
+	double *p = fail_alloc(n_started, sizeof(*p));
+	unsigned char *rejected = fail_alloc(n_started, 1);
 	size_t n_others = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -206,21 +209,24 @@ static void refute(const struct race_runner *runners, size_t n, size_t self, con
 		if (i != self)
 			p[n_others++] = stats_sign_p(n_below, n_rounds);
 	}
-	stats_holm(p, n_others, ALPHA, rejected);
+	for (size_t i = n; i < n_started; i++)
+		p[n_others++] = 1;
+	stats_holm(p, n_others, alpha, rejected);
 	for (size_t i = 0, j = 0; i < n; i++)
 		marks[i] = i != self && rejected[j++];
 	free(rejected);
 	free(p);
 }
 
-size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
+size_t race_judge(const struct race_runner *runners, size_t n, size_t n_started, size_t base,
 		  struct race_verdict *verdicts)
 {
 	const size_t best = find_best(runners, n), n_rounds = (size_t)runners[0].n;
 	unsigned char *is_equivalent = fail_alloc(n, 1), *beats_base = fail_alloc(n, 1);
 
-	refute(runners, n, best, runners[best].log_ns, log1p(MARGIN_EQUIVALENT), is_equivalent);
-	refute(runners, n, base, runners[base].log_ns, 0, beats_base);
+	refute(runners, n, n_started, best, runners[best].log_ns, log1p(MARGIN_EQUIVALENT),
+	       is_equivalent);
+	refute(runners, n, n_started, base, runners[base].log_ns, 0, ALPHA / 2, beats_base);
 	for (size_t i = 0; i < n; i++) {
 		const double *mine = runners[i].log_ns;
 

@@ -89,10 +89,10 @@ struct race_verdict {
 };
 
 /*
- * Judges n runners with equally many samples; returns the index of the best.  base may lie behind
- * them.
+ * Judges n runners with equally many samples, what is left of n_started; returns the index of the
+ * best.  base may lie behind them.
  */
-size_t race_judge(const struct race_runner *runners, size_t n, size_t base,
+size_t race_judge(const struct race_runner *runners, size_t n, size_t n_started, size_t base,
 		  struct race_verdict *verdicts);
 
 /*

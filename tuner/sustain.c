@@ -183,7 +183,7 @@ static void conclude(struct heat *heat, const struct race_runner *runners, size_
 	struct contest *contest = heat->contest;
 	struct record_entry *entry = &contest->record->entries[heat->final->entry];
 	struct race_verdict verdicts[PASS_MAX_CARRY + 1];
-	size_t best = race_judge(runners, n, 0, verdicts), winner = 0;
+	size_t best = race_judge(runners, n, n, 0, verdicts), winner = 0;
 	double low, high, burst, ns = summarise(&runners[best], &low, &high);
 	char *where = describe(&heat->final->place);
 
