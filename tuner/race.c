@@ -224,7 +224,7 @@ size_t race_judge(const struct race_runner *runners, size_t n, size_t n_started,
 	const size_t best = find_best(runners, n), n_rounds = (size_t)runners[0].n;
 	unsigned char *is_equivalent = fail_alloc(n, 1), *beats_base = fail_alloc(n, 1);
 
-	refute(runners, n, n_started, best, runners[best].log_ns, log1p(MARGIN_EQUIVALENT),
+	refute(runners, n, n_started, best, runners[best].log_ns, log1p(MARGIN_EQUIVALENT), ALPHA,
 	       is_equivalent);
 	refute(runners, n, n_started, base, runners[base].log_ns, 0, ALPHA / 2, beats_base);
 	for (size_t i = 0; i < n; i++) {
