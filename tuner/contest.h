@@ -2,8 +2,7 @@
  * contest.h: all of one format: candidates, races, finals, winners.
  *
  * Where cores differ all of this is done for each class of them.
- * The first shape finds good candidates: a race of the first batch, then races with the neighbours
- * of the leaders.  Every case (threads, shape, tokens) then runs its own race among the best and a
+ * The first shape finds good candidates (strategy.h, or survey.h).  Every case (threads, shape, tokens) then runs its own race among the best and a
  * final of interleaved rounds, in which the default always takes part.  Lossy candidates, where the
  * config allows some, run in the same rounds but only against each other.
  */
@@ -60,9 +59,13 @@ struct contest_final {
 };
 
 enum contest_strategy {
-	CONTEST_RACE,      /* races of random points and of what is near the leaders */
-	CONTEST_EXHAUSTIVE /* every legal point, 30 samples each */
+	CONTEST_RACE, /* races of random points, of what is near the leaders and what looks good */
+	CONTEST_RANDOM,     /* races of random points */
+	CONTEST_EXHAUSTIVE, /* every legal point, many samples each */
+	CONTEST_N_STRATEGIES
 };
+
+extern const char *const contest_strategies[CONTEST_N_STRATEGIES];
 
 struct explain;
 

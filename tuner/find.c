@@ -234,6 +234,11 @@ static int race_all(struct pass *pass, double begin, double seconds)
 	if (!points || (n_known = list_known(pass, known)) < 0)
 		return -1;
 	constants.n_start = (int)effort->n_random;
+	if (pass->contest->strategy == CONTEST_RANDOM) {
+		constants.n_near = 0;
+		constants.modelled = 0;
+		constants.random = 1;
+	}
 	if (strategy_run(points, &world, &constants, known, (size_t)n_known, effort->n_carry,
 			 pass_seed(pass, "search"), &result) < 0)
 		return -1;

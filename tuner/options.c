@@ -16,7 +16,10 @@ static const char usage[] =
 	"Measures which kernels are fastest on a device and writes a results file, or estimates\n"
 	"it without one.\n"
 	"\n"
-	"  -b, --budget WHAT     quick (150 s), normal (20 min) or a number of seconds\n"
+	"  -b, --budget WHAT     quick (150 s), normal (20 min), thorough (every kernel there is; hours)\n"
+	"                        or a number of seconds\n"
+	"      --strategy WHAT   race, random or exhaustive (race; exhaustive when thorough)\n"
+	"      --spaces DIR      write all that the exhaustive strategy measures to files there\n"
 	"      --sustained SECONDS  then race the best again after so much load (0: none)\n"
 	"      --seed N          of the search's random numbers (1)\n"
 	"  -t, --threads LIST    such as 1,2,all\n"
@@ -68,6 +71,8 @@ double options_budget_seconds(const char *budget)
 		return 150;
 	if (!strcmp(budget, "normal"))
 		return 1200;
+	if (!strcmp(budget, "thorough"))
+		return 1e6;
 	errno = 0;
 	seconds = strtod(budget, &end);
 	return errno || end == budget || *end || !(seconds >= 1) || seconds > 1e6 ||
@@ -83,17 +88,18 @@ static int set_budget(struct options *options, const char *text)
 	if (!(options->seconds > 0))
 		return -1;
 	options->effort = options->seconds > 300 ? normal : quick;
+	if (!strcmp(text, "thorough") && !options->has_strategy)
+		options->strategy = CONTEST_EXHAUSTIVE;
 	snprintf(options->budget, sizeof(options->budget), "%s", text);
 	return 0;
 }
 
 static int set_strategy(struct options *options, const char *text)
 {
-	static const char *const names[] = {"race", "exhaustive"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (!strcmp(text, names[i])) {
+	for (int i = 0; i < CONTEST_N_STRATEGIES; i++) {
+		if (!strcmp(text, contest_strategies[i])) {
 			options->strategy = (enum contest_strategy)i;
+			options->has_strategy = 1;
 			return 0;
 		}
 	}
@@ -205,7 +211,7 @@ static int set_option(struct options *options, int option, char **argv)
 	switch (option) {
 	case 'b':
 		return set_budget(options, optarg) < 0
-			       ? misuse("--budget '%s' must be quick, normal or seconds from 1",
+			       ? misuse("--budget '%s' must be quick, normal, thorough or seconds from 1",
 					optarg)
 			       : 0;
 	case SEED:
@@ -219,7 +225,8 @@ static int set_option(struct options *options, int option, char **argv)
 		return 0;
 	case STRATEGY:
 		return set_strategy(options, optarg) < 0
-			       ? misuse("--strategy '%s' must be race or exhaustive", optarg)
+			       ? misuse("--strategy '%s' must be race, random or exhaustive",
+					optarg)
 			       : 0;
 	case SPACES: options->spaces = optarg; return 0;
 	case 't': options->threads = optarg; return 0;

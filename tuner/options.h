@@ -17,6 +17,7 @@ struct options {
 	unsigned long long seed;
 	int jobs, fresh, json;
 	enum contest_strategy strategy;
+	int has_strategy;      /* it was named */
 	const char *spaces;    /* a folder for space files */
 	long shard, n_shards;  /* shard 1 .. n_shards of the config; n_shards 0: all of it */
 	const char *seed_from; /* a results file whose winners go first */

@@ -1,11 +1,11 @@
 /*
  * search.h: which points of one format are candidates.
  *
- * Candidates come in batches: known good ones (defaults, earlier winners) with random legal
- * points, then neighbours of the leaders.  Points whose text is that of another one are dropped,
- * unless another compiler makes something else of it.  Random points are all of the default
- * compiler: what is good with clang is seldom far from what is good without, so neighbours try it.
- * Batches are written to the journal, so that a run that is taken up has the same ones.
+ * Candidates come in batches, which the journal has, too.  Points whose text is that of another one
+ * are dropped, unless another compiler makes something else of it.  Random points are all of the
+ * default compiler: what is good with clang is seldom far from what is good without, so neighbours
+ * try it.  Where something is measured a strategy says which points come (search_points, search_add);
+ * estimates begin with known ones (search_start) and go on with neighbours (search_grow).
  */
 #ifndef TUNER_SEARCH_H
 #define TUNER_SEARCH_H

@@ -183,7 +183,9 @@ static int open_journal(struct run *run, struct gen_error *err)
 	char *path = fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), run->output);
 	char *log = fail_text("%s/logs/probe.log", run->work), *config = config_text(&run->config);
 	char *what = fail_text("%s%s%s", config, *run->seeded ? "; seeds " : "", run->seeded);
-	char *protocol = fail_text("%s %s", PROTOCOL, options->budget), note[256] = "";
+	char *protocol = fail_text("%s %s %s", PROTOCOL, options->budget,
+				   contest_strategies[options->strategy]);
+	char note[256] = "";
 	char *seed = fail_text("%llu", options->seed), *compiler, *facts;
 	const char *texts = run->templates;
 	const char *clang_version = compile_version(run->compile, GEN_CLANG);
