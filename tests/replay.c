@@ -85,13 +85,13 @@ static int final_rounds(const struct world *world, size_t n, double spent)
 					      : (int)fit | 1;
 }
 
-/* Keeps room for 15 rounds of a final of 9. */
+/* Keeps room for the last race and 15 rounds of a final of 9. */
 static int afford(void *context, int step, long n_wanted, long *n)
 {
 	const struct world *world = context;
 	const struct replay_device *device = world->device;
 	const double left =
-		budget.cost * device->space->exhaustive - device->spent - 9 * 15 * world->best_ns;
+		budget.cost * device->space->exhaustive - device->spent - 200 * world->best_ns;
 	const double each = (device->spent - world->before) / (double)world->n_last;
 	const double rest =
 		budget.compiles * (double)device->space->points.n - (double)device->n_compiled;

@@ -69,13 +69,74 @@ void race_order(size_t *order, size_t n, uint64_t seed)
 	}
 }
 
+static double clean(const struct race_runner *runner, int round)
+{
+	return runner->log_ns[round] - runner->level[round];
+}
+
 static void set_score(struct race_runner *runner)
 {
 	double sorted[RACE_MAX_ROUNDS];
 
-	memcpy(sorted, runner->log_ns, (size_t)runner->n * sizeof(*sorted));
+	for (int round = 0; round < runner->n; round++)
+		sorted[round] = clean(runner, round);
 	runner->score = stats_median(sorted, (size_t)runner->n);
 }
+
+/* ---- the machine's level ---- */
+
+#define WINDOW 8           /* samples before and after one */
+#define LEAST_LEVEL 0.0075 /* of typical levels; below, they are noise themselves */
+
+/* Medians of the rests around each, of its round only; returns the median of their sizes. */
+static double smooth(const double *rests, const int *rounds, long n, double *levels)
+{
+	double *sizes = fail_alloc((size_t)n, sizeof(*sizes)), typical;
+
+	for (long i = 0; i < n; i++) {
+		double around[2 * WINDOW + 1];
+		size_t n_around = 0;
+
+		for (long j = i - WINDOW; j <= i + WINDOW; j++) {
+			if (j >= 0 && j < n && rounds[j] == rounds[i] && !isnan(rests[j]))
+				around[n_around++] = rests[j];
+		}
+		levels[i] = n_around ? stats_median(around, n_around) : 0;
+		sizes[i] = fabs(levels[i]);
+	}
+	typical = stats_median(sizes, (size_t)n);
+	free(sizes);
+	return typical;
+}
+
+/* From n_samples of all that ran; who has only one says nothing. */
+static void find_levels(struct race_runner *runners, size_t n, long n_samples)
+{
+	double *rests = fail_alloc((size_t)n_samples, sizeof(*rests));
+	double *levels = fail_alloc((size_t)n_samples, sizeof(*levels));
+	int *rounds = fail_alloc((size_t)n_samples, sizeof(*rounds)), matters;
+
+	for (long i = 0; i < n_samples; i++)
+		rests[i] = NAN;
+	for (size_t i = 0; i < n; i++) {
+		for (int round = 0; round < runners[i].n && runners[i].n > 1; round++) {
+			rests[runners[i].at[round]] = runners[i].log_ns[round] - runners[i].score;
+			rounds[runners[i].at[round]] = round;
+		}
+	}
+	matters = smooth(rests, rounds, n_samples, levels) > LEAST_LEVEL;
+	for (size_t i = 0; i < n; i++) {
+		for (int round = 0; round < runners[i].n; round++)
+			runners[i].level[round] = matters ? levels[runners[i].at[round]] : 0;
+		if (runners[i].n)
+			set_score(&runners[i]);
+	}
+	free(rounds);
+	free(levels);
+	free(rests);
+}
+
+/* ---- rounds ---- */
 
 /* Sorts, drops; returns how many are left. */
 static size_t eliminate(struct race_runner *runners, size_t n, int round,
@@ -108,7 +169,7 @@ static size_t eliminate(struct race_runner *runners, size_t n, int round,
 
 /* One sample of everyone who is in; -1 to stop. */
 static int run_round(struct race_runner *runners, const size_t *order, size_t n, int round,
-		     const struct race_calls *calls)
+		     const struct race_calls *calls, long n_samples)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct race_runner *runner = &runners[order[i]];
@@ -125,6 +186,8 @@ static int run_round(struct race_runner *runners, const size_t *order, size_t n,
 			continue;
 		runner->n = round + 1;
 		runner->log_ns[round] = log(ns);
+		runner->level[round] = 0;
+		runner->at[round] = n_samples + (long)i;
 		set_score(runner);
 	}
 	return 0;
@@ -134,6 +197,7 @@ long race_run(struct race_runner *runners, size_t n, const struct race_rules *ru
 	      const struct race_calls *calls)
 {
 	size_t *order = fail_alloc(n, sizeof(*order)), left = n;
+	long n_samples = 0;
 	int status = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -144,10 +208,13 @@ long race_run(struct race_runner *runners, size_t n, const struct race_rules *ru
 
 		race_order(order, left, seed + (uint64_t)round);
 		do {
-			status = run_round(runners, order, left, round, calls);
+			status = run_round(runners, order, left, round, calls, n_samples);
 			if (!status && calls->over)
 				status = calls->over(calls->context, round, n_before++);
 		} while (status > 0);
+		n_samples += (long)n_in;
+		if (status >= 0 && round)
+			find_levels(runners, n, n_samples);
 		if (status >= 0)
 			left = eliminate(runners, left, round, rules);
 		if (status >= 0 && calls->told)
@@ -171,10 +238,11 @@ static size_t find_best(const struct race_runner *runners, size_t n)
 		double centre;
 
 		for (size_t i = 0; i < n; i++)
-			column[i] = runners[i].log_ns[round];
+			column[i] = clean(&runners[i], (int)round);
 		centre = stats_median(column, n);
 		for (size_t i = 0; i < n; i++)
-			distance[i * RACE_MAX_ROUNDS + round] = runners[i].log_ns[round] - centre;
+			distance[i * RACE_MAX_ROUNDS + round] =
+				clean(&runners[i], (int)round) - centre;
 	}
 	for (size_t i = 0; i < n; i++) {
 		double score = stats_median(distance + i * RACE_MAX_ROUNDS, n_rounds);
@@ -190,11 +258,11 @@ static size_t find_best(const struct race_runner *runners, size_t n)
 }
 
 /*
- * Marks of all but `self` where "not below by limit against other's times" is refuted.  Those that were
+ * Marks of all but `self` where "not faster than self by limit" is refuted.  Those that were
  * dropped count as alternatives: who is left was chosen among them.
  */
 static void refute(const struct race_runner *runners, size_t n, size_t n_started, size_t self,
-		   const double *other, double limit, double alpha, unsigned char *marks)
+		   double limit, double alpha, unsigned char *marks)
 {
 	const size_t n_rounds = (size_t)runners[0].n;
 	double *p = fail_alloc(n_started, sizeof(*p));
@@ -204,8 +272,8 @@ static void refute(const struct race_runner *runners, size_t n, size_t n_started
 	for (size_t i = 0; i < n; i++) {
 		size_t n_below = 0;
 
-		for (size_t round = 0; round < n_rounds; round++)
-			n_below += runners[i].log_ns[round] - other[round] < limit;
+		for (int round = 0; round < (int)n_rounds; round++)
+			n_below += clean(&runners[i], round) - clean(&runners[self], round) < limit;
 		if (i != self)
 			p[n_others++] = stats_sign_p(n_below, n_rounds);
 	}
@@ -218,21 +286,27 @@ static void refute(const struct race_runner *runners, size_t n, size_t n_started
 	free(p);
 }
 
+double race_compare(const struct race_runner *a, const struct race_runner *b)
+{
+	const int n = a->n < b->n ? a->n : b->n;
+	double differences[RACE_MAX_ROUNDS];
+
+	for (int round = 0; round < n; round++)
+		differences[round] = clean(a, round) - clean(b, round);
+	return stats_median(differences, (size_t)n);
+}
+
 size_t race_judge(const struct race_runner *runners, size_t n, size_t n_started, size_t base,
 		  struct race_verdict *verdicts)
 {
-	const size_t best = find_best(runners, n), n_rounds = (size_t)runners[0].n;
+	const size_t best = find_best(runners, n);
 	unsigned char *is_equivalent = fail_alloc(n, 1), *beats_base = fail_alloc(n, 1);
 
-	refute(runners, n, n_started, best, runners[best].log_ns, log1p(MARGIN_EQUIVALENT), ALPHA,
-	       is_equivalent);
-	refute(runners, n, n_started, base, runners[base].log_ns, 0, ALPHA / 2, beats_base);
+	refute(runners, n, n_started, best, log1p(MARGIN_EQUIVALENT), ALPHA, is_equivalent);
+	refute(runners, n, n_started, base, 0, ALPHA / 2, beats_base);
 	for (size_t i = 0; i < n; i++) {
-		const double *mine = runners[i].log_ns;
-
-		verdicts[i].ratio = exp(stats_paired_median(mine, runners[best].log_ns, n_rounds));
-		verdicts[i].over_base =
-			exp(stats_paired_median(mine, runners[base].log_ns, n_rounds));
+		verdicts[i].ratio = exp(race_compare(&runners[i], &runners[best]));
+		verdicts[i].over_base = exp(race_compare(&runners[i], &runners[base]));
 		verdicts[i].is_equivalent = i == best || is_equivalent[i];
 		verdicts[i].beats_base = beats_base[i];
 	}

@@ -3,8 +3,11 @@
  * the end.
  *
  * Everyone who is still in gets one sample a round, in a new random order, so that what disturbs
- * the machine disturbs all alike and ratios within a round stay true.  Nothing here knows what is
- * measured.
+ * the machine disturbs all alike and ratios within a round stay true.  A machine that gets slower
+ * within a round is seen by everyone who runs then: from the second round on the median of what samples
+ * around one are off their runners' own tells its level, which is taken out where levels differ
+ * enough to matter.  So all runners together are the sentinel, and it costs nothing.  Nothing here knows
+ * what is measured.
  */
 #ifndef TUNER_RACE_H
 #define TUNER_RACE_H
@@ -22,8 +25,10 @@ struct race_runner {
 	int out;        /* dropped, or it failed */
 	double warm_ns; /* one call, cold */
 	double log_ns[RACE_MAX_ROUNDS];
-	int n;        /* samples */
-	double score; /* median of log_ns */
+	double level[RACE_MAX_ROUNDS]; /* how slow the machine was then, by all samples around it */
+	long at[RACE_MAX_ROUNDS];      /* the sample's number in the race */
+	int n;                         /* samples */
+	double score;                  /* median of log_ns - level */
 };
 
 /*
@@ -80,6 +85,9 @@ void race_order(size_t *order, size_t n, uint64_t seed);
 
 /* Those that are out go behind the others, these by score, equal ones by id. */
 void race_sort(struct race_runner *runners, size_t n);
+
+/* Logarithm of the ratio of two times: the median over the rounds that both ran, at least one. */
+double race_compare(const struct race_runner *a, const struct race_runner *b);
 
 struct race_verdict {
 	double ratio;      /* median of the time over the best one's, paired by round */

@@ -5,7 +5,6 @@
 
 #include "fail.h"
 #include "hash.h"
-#include "stats.h"
 #include "surrogate.h"
 
 #define MAX_TRIES 64    /* draws for one new point */
@@ -25,6 +24,9 @@ const struct strategy_constants strategy_constants = {
 	.random = 0.2,
 	.crossed = 0.4,
 	.patience = 12,
+	.n_recalled = 24,
+	.recall_rounds = 5,
+	.n_finalists = 5,
 };
 
 /* By then medians of so many rounds differ by less than that for equal ones. */
@@ -289,16 +291,14 @@ static struct race_runner *enter(struct race_runner *runner, const struct search
 /* How a runner did against the base in the rounds that both ran. */
 static double over_base(const struct race_runner *one, const struct race_runner *base)
 {
-	const int n = one->n < base->n ? one->n : base->n;
-
-	if (!n)
+	if (!one->n || !base->n)
 		return log(one->warm_ns / base->warm_ns);
-	return stats_paired_median(one->log_ns, base->log_ns, (size_t)n);
+	return race_compare(one, base);
 }
 
 /* Who has a time at all tells the surrogate; the best that are left are the new elites. */
 static void take_results(struct search_state *state, const struct race_runner *runners, size_t n,
-			 size_t n_left, const long *points, const long *ids)
+			 size_t n_left, int n_elites, const long *points, const long *ids)
 {
 	struct strategy_result *result = state->result;
 	const struct race_runner *base = runners;
@@ -320,7 +320,7 @@ static void take_results(struct search_state *state, const struct race_runner *r
 			j++;
 		score = over_base(one, base);
 		surrogate_add(&state->surrogate, points[j], score);
-		if (i < n_left && *n_kind < state->constants->n_elites)
+		if (i < n_left && *n_kind < n_elites)
 			result->elites[one->kind][(*n_kind)++] =
 				(struct strategy_elite){points[j], one->id, score};
 	}
@@ -351,7 +351,7 @@ static size_t list_all(const struct search_state *state, const struct wish *wish
 }
 
 static int race(struct search_state *state, const struct wish *wish, const long *wish_ids,
-		int n_rounds)
+		int n_rounds, int n_elites)
 {
 	const struct strategy_world *world = state->world;
 	const size_t room = (size_t)(1 + RACE_KINDS * STRATEGY_MAX_ELITES + wish->n);
@@ -360,7 +360,7 @@ static int race(struct search_state *state, const struct wish *wish, const long 
 	const size_t n = list_all(state, wish, wish_ids, points, ids);
 	struct race_rules rules = {
 		.n_rounds = n_rounds,
-		.n_elites = (size_t)state->constants->n_elites,
+		.n_elites = (size_t)n_elites,
 		.n_margins = sizeof(state->constants->margins) / sizeof(double),
 	};
 	long left = -1;
@@ -372,7 +372,7 @@ static int race(struct search_state *state, const struct wish *wish, const long 
 		left = race_run(runners, n, &rules, state->seed + (uint64_t)state->step * 1000003u,
 				&world->race);
 	if (left >= 0)
-		take_results(state, runners, n, (size_t)left, points, ids);
+		take_results(state, runners, n, (size_t)left, n_elites, points, ids);
 	free(runners);
 	free(ids);
 	free(points);
@@ -397,7 +397,7 @@ static int run_step(struct search_state *state, const struct wish *wish, int n_r
 		}
 	}
 	if (!status && result->base >= 0)
-		status = race(state, wish, ids, n_rounds);
+		status = race(state, wish, ids, n_rounds, state->constants->n_elites);
 	free(ids);
 	state->step++;
 	return status;
@@ -449,6 +449,47 @@ static int search_on(struct search_state *state, struct wish *wish)
 			n_idle++;
 	}
 	return 0;
+}
+
+/*
+ * One more race of what looks best by all that is known: who was disturbed in its only sample has fast
+ * neighbours.
+ */
+static int recall(struct search_state *state)
+{
+	struct surrogate *known = &state->surrogate;
+	struct liking *list = fail_alloc(known->n, sizeof(*list));
+	struct wish wish = {.max = state->constants->n_recalled};
+	long *ids = fail_alloc((size_t)wish.max, sizeof(*ids));
+	size_t n_list = 0;
+	int status = 0;
+
+	wish.list = fail_alloc((size_t)wish.max, sizeof(*wish.list));
+	for (size_t i = 0; i < known->n; i++) {
+		if (!state->points->is_lossy[known->measured[i]])
+			list[n_list++] =
+				(struct liking){known->measured[i],
+						surrogate_guess(known, known->measured[i])};
+	}
+	qsort(list, n_list, sizeof(*list), by_liking);
+	for (size_t i = 0; i < n_list && wish.n < wish.max; i++) {
+		int is_elite = list[i].point == state->base_point;
+
+		for (int j = 0; j < state->result->n_elites[0]; j++)
+			is_elite |= state->result->elites[0][j].point == list[i].point;
+		if (!is_elite) {
+			ids[wish.n] = state->ids[list[i].point];
+			wish.list[wish.n++] = list[i].point;
+		}
+	}
+	if (wish.n)
+		status = race(state, &wish, ids, state->constants->recall_rounds,
+			      state->constants->n_finalists);
+	state->step++;
+	free(wish.list);
+	free(ids);
+	free(list);
+	return status;
 }
 
 /* Behind the elites of the last race the next best, by what they did against the base. */
@@ -503,6 +544,8 @@ int strategy_run(const struct points *points, const struct strategy_world *world
 	status = run_step(&state, &wish, constants->start_rounds);
 	if (!status)
 		status = search_on(&state, &wish);
+	if (!status && result->base >= 0)
+		status = recall(&state);
 	if (!status)
 		list_next(&state, n_wanted);
 	surrogate_close(&state.surrogate);

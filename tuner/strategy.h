@@ -34,11 +34,13 @@ struct strategy_constants {
 	int n_newcomers; /* of a generation */
 	int n_near;      /* neighbours of a race, the most promising ones */
 	int n_elites;    /* of a kind; never dropped in a race, measured again in the next */
-	int start_rounds, rounds;
+	int start_rounds, rounds, recall_rounds;
 	double margins[5]; /* of races, as of race.h */
 	double modelled; /* share of newcomers that the surrogate proposes, once 20 points are known */
 	double random, crossed; /* shares of the others; the rest are mutants */
 	int patience;           /* generations without a new leader */
+	int n_recalled;  /* at the end once more: those that look best by all that is known */
+	int n_finalists; /* elites of that race */
 };
 
 extern const struct strategy_constants strategy_constants;

@@ -93,23 +93,40 @@ static void fit(struct surrogate *surrogate)
 	surrogate->is_fitted = 1;
 }
 
-double surrogate_score(struct surrogate *surrogate, long point)
+/* *weight: of what is nearby. */
+static double guess(struct surrogate *surrogate, long point, double *weight)
 {
 	static const double nearness[] = {1, 1, 0.3, 0.08, 0.01};
 	const short *row = points_row(surrogate->points, point);
-	double guess, weights = 0, sum = 0;
+	double sum = 0, effects;
 
 	if (!surrogate->is_fitted)
 		fit(surrogate);
-	guess = surrogate->mean;
+	effects = surrogate->mean;
 	for (int p = 0; p < surrogate->points->n_parameters; p++)
-		guess += surrogate->effects[surrogate->first[p] + row[p]];
+		effects += surrogate->effects[surrogate->first[p] + row[p]];
+	*weight = 0;
 	for (size_t i = 0; i < surrogate->n; i++) {
 		const int far = points_distance(surrogate->points, point, surrogate->measured[i]);
-		const double weight = nearness[far < 4 ? far : 4];
+		const double near = nearness[far < 4 ? far : 4];
 
-		weights += weight;
-		sum += weight * surrogate->residual[i];
+		*weight += near;
+		sum += near * surrogate->residual[i];
 	}
-	return guess + sum / (weights + 0.5) - OPTIMISM / sqrt(1 + weights);
+	return effects + sum / (*weight + 0.5);
+}
+
+double surrogate_guess(struct surrogate *surrogate, long point)
+{
+	double weight;
+
+	return guess(surrogate, point, &weight);
+}
+
+double surrogate_score(struct surrogate *surrogate, long point)
+{
+	double weight;
+	const double log_time = guess(surrogate, point, &weight);
+
+	return log_time - OPTIMISM / sqrt(1 + weight);
 }

@@ -29,8 +29,11 @@ void surrogate_close(struct surrogate *surrogate);
 /* Takes a measurement, a point's newest one; log_time is relative to anything that stays. */
 void surrogate_add(struct surrogate *surrogate, long point, double log_time);
 
+/* What a point's log time is thought to be, its own measurements smoothed by those nearby. */
+double surrogate_guess(struct surrogate *surrogate, long point);
+
 /*
- * Prediction less 0.25 / sqrt(1 + weight of what is nearby): low for what is fast or unknown.  At
+ * That guess less 0.25 / sqrt(1 + weight of what is nearby): low for what is fast or unknown.  At
  * least one point was added.
  */
 double surrogate_score(struct surrogate *surrogate, long point);
