@@ -125,8 +125,12 @@ static void add_finalist(struct pass *pass, const struct race_runner *one,
 
 	for (int round = 0; round < one->n; round++)
 		ratios[round] = exp(one->log_ns[round] - winner->log_ns[round]);
+	const struct search_candidate *candidate = search_candidate(pass->search, (size_t)one->id);
+
 	strcpy(finalist->kernel, pass_name(pass, one));
-	strcpy(finalist->key, search_candidate(pass->search, (size_t)one->id)->point.key);
+	snprintf(finalist->code, sizeof(finalist->code), "%016llx",
+		 (unsigned long long)candidate->fingerprint);
+	strcpy(finalist->key, candidate->point.key);
 	stats_interval(ratios, (size_t)one->n, 0.05, &finalist->ratio_low, &finalist->ratio_high);
 	finalist->ratio = stats_median(ratios, (size_t)one->n);
 	finalist->is_equivalent = is_equivalent;

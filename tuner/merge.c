@@ -2,6 +2,7 @@
 #include <getopt.h>
 
 #include "fail.h"
+#include "few.h"
 #include "merge.h"
 #include "options.h"
 #include "record_fields.h"
@@ -316,11 +317,15 @@ static const char usage[] =
 	"of the files does not matter, nor how often one is merged.\n"
 	"\n"
 	"  -o, --output OUT      may be one of RESULTS\n"
+	"      --max-kernels N   so few, where no case loses more than 2 % by that: finalists in the\n"
+	"                        place of winners\n"
 	"  -h, --help\n";
 
-static int merge_files(char **paths, size_t n, const char *output, struct gen_error *err)
+static int merge_files(char **paths, size_t n, const char *output, size_t max_kernels,
+		       struct gen_error *err)
 {
 	struct record all, one;
+	size_t n_kernels = 0;
 	int status = record_read(&all, paths[0], err);
 
 	if (status < 0)
@@ -336,8 +341,12 @@ static int merge_files(char **paths, size_t n, const char *output, struct gen_er
 	}
 	if (!status)
 		status = merge_settle(&all, err);
+	if (!status && max_kernels)
+		n_kernels = few_choose(&all, max_kernels);
 	if (!status)
 		status = record_write(&all, output, err);
+	if (!status && n_kernels > max_kernels)
+		printf("%zu kernels: with fewer a case would lose more than 2 %%\n", n_kernels);
 	if (!status)
 		printf("%zu entr%s of %zu run%s %s in %s%s%s\n", all.n_entries,
 		       all.n_entries == 1 ? "y" : "ies", all.n_runs ? all.n_runs : 1,
@@ -352,10 +361,12 @@ int merge_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"output", required_argument, NULL, 'o'},
+		{"max-kernels", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	const char *output = NULL;
+	unsigned long long max_kernels = 0;
 	struct gen_error err;
 	int option;
 
@@ -363,6 +374,14 @@ int merge_main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
 		switch (option) {
 		case 'o': output = optarg; break;
+		case 'm':
+			if (options_number(&max_kernels, optarg, 1000000) < 0 || !max_kernels) {
+				options_misuse("merge",
+					       "--max-kernels '%s' must be a number from 1",
+					       optarg);
+				return 2;
+			}
+			break;
 		case 'h': fputs(usage, stdout); return 0;
 		case ':':
 			options_misuse("merge", "option '%s' needs a value", argv[optind - 1]);
@@ -376,7 +395,8 @@ int merge_main(int argc, char **argv)
 					      : "-o must name the file to write");
 		return 2;
 	}
-	if (merge_files(argv + optind, (size_t)(argc - optind), output, &err) == 0)
+	if (merge_files(argv + optind, (size_t)(argc - optind), output, (size_t)max_kernels,
+			&err) == 0)
 		return 0;
 	fprintf(stderr, "quern: %s\n", err.text);
 	return 1;

@@ -36,6 +36,7 @@ static const char usage[] =
 	"      --shard I/N       only the I-th of N parts, for quern merge (results/CPU.shard-I-of-N.yaml)\n"
 	"      --json            events as JSON objects, one a line; quern(1) describes them\n"
 	"      --seed-from FILE  race the winners of this results file first\n"
+	"      --max-kernels N   winners of so few kernels, where no case loses more than 2 % by that\n"
 	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
 	"      --compiler WHAT   for estimates: gcc (the device's), clang or both (both)\n"
 	"      --max-candidates N  for estimates: kernels of a search (100, or 500 with -b normal)\n"
@@ -126,7 +127,7 @@ static int misuse(const char *format, const char *word)
 	return options_misuse("tune", format, word);
 }
 
-static int set_number(unsigned long long *number, const char *text, unsigned long long max)
+int options_number(unsigned long long *number, const char *text, unsigned long long max)
 {
 	char *end;
 
@@ -150,6 +151,7 @@ enum {
 	JSON,
 	SHARD,
 	SEED_FROM,
+	MAX_KERNELS,
 	COMPILER,
 	MAX_CANDIDATES,
 	AT,
@@ -178,6 +180,7 @@ static const struct option long_options[] = {
 	{"shard", required_argument, NULL, SHARD},
 	{"seed-from", required_argument, NULL, SEED_FROM},
 	{"estimate", required_argument, NULL, 'e'},
+	{"max-kernels", required_argument, NULL, MAX_KERNELS},
 	{"compiler", required_argument, NULL, COMPILER},
 	{"max-candidates", required_argument, NULL, MAX_CANDIDATES},
 	{"help", no_argument, NULL, 'h'},
@@ -190,8 +193,8 @@ static int set_shard(struct options *options, const char *text)
 	const char *slash = strchr(text, '/');
 	char *first = slash ? strndup(text, (size_t)(slash - text)) : NULL;
 	unsigned long long shard = 0, n = 0;
-	int status = first && set_number(&shard, first, OPTIONS_MAX_SHARDS) == 0 &&
-				     set_number(&n, slash + 1, OPTIONS_MAX_SHARDS) == 0 &&
+	int status = first && options_number(&shard, first, OPTIONS_MAX_SHARDS) == 0 &&
+				     options_number(&n, slash + 1, OPTIONS_MAX_SHARDS) == 0 &&
 				     shard >= 1 && shard <= n
 			     ? 0
 			     : -1;
@@ -215,11 +218,11 @@ static int set_option(struct options *options, int option, char **argv)
 					optarg)
 			       : 0;
 	case SEED:
-		return set_number(&options->seed, optarg, 1ull << 62) < 0
+		return options_number(&options->seed, optarg, 1ull << 62) < 0
 			       ? misuse("--seed '%s' must be a whole number from 0 to 2^62", optarg)
 			       : 0;
 	case 'j':
-		if (set_number(&number, optarg, 64) < 0 || !number)
+		if (options_number(&number, optarg, 64) < 0 || !number)
 			return misuse("--jobs '%s' must be 1 to 64", optarg);
 		options->jobs = (int)number;
 		return 0;
@@ -232,7 +235,7 @@ static int set_option(struct options *options, int option, char **argv)
 	case 't': options->threads = optarg; return 0;
 	case CORES: options->cores = optarg; return 0;
 	case SUSTAINED:
-		if (set_number(&number, optarg, 86400) < 0)
+		if (options_number(&number, optarg, 86400) < 0)
 			return misuse("--sustained '%s' must be seconds, 0 to 86400", optarg);
 		options->sustained_s = (double)number;
 		return 0;
@@ -260,13 +263,18 @@ static int set_option(struct options *options, int option, char **argv)
 			       : 0;
 	case SEED_FROM: options->seed_from = optarg; return 0;
 	case 'e': options->core = optarg; return 0;
+	case MAX_KERNELS:
+		if (options_number(&number, optarg, 1000000) < 0 || !number)
+			return misuse("--max-kernels '%s' must be a number from 1", optarg);
+		options->max_kernels = (long)number;
+		return 0;
 	case COMPILER:
 		options->compiler = optarg;
 		return strcmp(optarg, "gcc") && strcmp(optarg, "clang") && strcmp(optarg, "both")
 			       ? misuse("--compiler '%s' must be gcc, clang or both", optarg)
 			       : 0;
 	case MAX_CANDIDATES:
-		if (set_number(&number, optarg, 1000000) < 0 || !number)
+		if (options_number(&number, optarg, 1000000) < 0 || !number)
 			return misuse("--max-candidates '%s' must be a number from 1", optarg);
 		options->max_candidates = (long)number;
 		return 0;

@@ -22,12 +22,16 @@ struct options {
 	long shard, n_shards;  /* shard 1 .. n_shards of the config; n_shards 0: all of it */
 	const char *seed_from; /* a results file whose winners go first */
 	const char *core;      /* to estimate for; NULL: a device is measured */
+	long max_kernels;      /* of all winners; 0: any number */
 	const char *compiler;  /* for estimates: "gcc", "clang" or "both" */
 	long max_candidates;   /* of one search of estimates; 0: as the budget says */
 };
 
 /* Complains of words after `quern command` and returns -1.  format has one %s. */
 int options_misuse(const char *command, const char *format, const char *word);
+
+/* A whole number up to max; 0, or -1. */
+int options_number(unsigned long long *number, const char *text, unsigned long long max);
 
 /* After getopt: the option whose value is there but empty, as of --work '' and --work=, or NULL. */
 const char *options_empty(char **argv);

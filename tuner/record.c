@@ -172,6 +172,7 @@ const struct record_field record_entry_fields[] = {
 
 const struct record_field record_finalist_fields[] = {
 	FINALIST(NAME, "kernel", kernel),
+	FINALIST(NAME, "code", code),
 	FINALIST(DOUBLE, "ratio", ratio),
 	FINALIST(DOUBLE, "low", ratio_low),
 	FINALIST(DOUBLE, "high", ratio_high),

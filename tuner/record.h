@@ -84,6 +84,7 @@ struct record_why {
 struct record_finalist {
 	char kernel[64];
 	char key[512];
+	char code[64];                       /* as of an entry */
 	double ratio, ratio_low, ratio_high; /* its time over the winner's, paired; 95 % interval */
 	int is_equivalent;                   /* shown to be as good: within 1.5 % of the best */
 	struct record_why why;               /* it is slower than the winner */

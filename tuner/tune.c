@@ -10,6 +10,7 @@
 #include "explain.h"
 #include "facts.h"
 #include "fail.h"
+#include "few.h"
 #include "hash.h"
 #include "merge.h"
 #include "options.h"
@@ -634,6 +635,15 @@ static int show_answer(struct run *run, struct gen_error *err)
 	return print_table(run, "nothing was measured", err);
 }
 
+static void keep_few(struct run *run)
+{
+	const size_t max = (size_t)run->options->max_kernels;
+	const size_t n = max ? few_choose(&run->record, max) : 0;
+
+	if (n > max)
+		show_say(&run->show, "%zu kernels: with fewer a case would lose more than 2 %%", n);
+}
+
 static int run_all(struct run *run, struct gen_error *err)
 {
 	const struct explain_device on = {
@@ -665,6 +675,8 @@ static int run_all(struct run *run, struct gen_error *err)
 					  ? run->record.protocol.failed[0].reason
 					  : "there are no cases");
 	show_clear(&run->show);
+	if (!status)
+		keep_few(run);
 	if (status)
 		keep_finished(run, err);
 	if (status || record_write(&run->record, run->output, err) < 0)
