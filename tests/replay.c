@@ -34,6 +34,7 @@ struct world {
 	long n_brought, n_last;   /* points so far, and in the last step */
 	double before, per_point; /* spent before the last step; what a new point cost in it */
 	double best_ns;
+	long same; /* above 0: every id is this point */
 };
 
 static int bring(void *context, int step, const long *points, size_t n, long *ids)
@@ -54,7 +55,7 @@ static int sample(void *context, int id, int round, double *ns)
 {
 	struct world *world = context;
 
-	*ns = replay_sample(world->device, id, round < 0);
+	*ns = replay_sample(world->device, world->same > 0 ? world->same : id, round < 0);
 	return 0;
 }
 
@@ -146,6 +147,29 @@ static long run_strategy(struct replay_device *device, const struct strategy_con
 
 	strategy_run(&device->space->points, &world, constants, &base, base >= 0, 8, seed, &result);
 	return run_final(&context, &result, seed + 1);
+}
+
+/* A final of nine times the same kernel: 1 when another one than the default is chosen. */
+static int run_same(struct replay_device *device, uint64_t seed)
+{
+	struct world world = {.device = device, .same = 1};
+	struct race_runner runners[9] = {0};
+	struct race_verdict verdicts[9];
+	size_t base = 0, n;
+
+	for (long i = 1; i < device->space->points.n; i++) {
+		if (device->space->truth[i] < device->space->truth[world.same])
+			world.same = i;
+	}
+	for (int i = 0; i < 9; i++)
+		runners[i].id = i;
+	runners[0].keep = 1;
+	n = (size_t)race_run(runners, 9, &strategy_final, seed,
+			     &(struct race_calls){&world, sample, NULL, NULL});
+	while (!runners[base].keep)
+		base++;
+	race_judge(runners, n, 9, base, verdicts);
+	return race_choose(verdicts, n, base) != base;
 }
 
 /* ---- many runs ---- */
@@ -269,6 +293,26 @@ static void choose(const struct replay_space *spaces, int n_spaces, int n_seeds)
 
 /* ---- the table ---- */
 
+static void show_same(const struct replay_space *spaces, int n_spaces, int n_seeds)
+{
+	for (int noise = 0; noise < REPLAY_N_NOISES; noise++) {
+		int n_wrong = 0;
+
+		for (int s = 0; s < n_spaces; s++) {
+			for (int seed = 1; seed <= n_seeds; seed++) {
+				struct replay_device device;
+
+				replay_open(&device, &spaces[s], noise, (uint64_t)seed);
+				n_wrong += run_same(&device, (uint64_t)seed);
+				replay_close(&device);
+			}
+		}
+		printf("A/A, %s: of %d finals of nine times one kernel %d choose another (%.1f %%)\n",
+		       replay_noises[noise], n_spaces * n_seeds, n_wrong,
+		       100.0 * n_wrong / (n_spaces * n_seeds));
+	}
+}
+
 static void show_space(const struct replay_space *space)
 {
 	long n_good = 0;
@@ -321,6 +365,7 @@ static void tabulate(const struct replay_space *spaces, int n_spaces, int n_seed
 			       methods[m].name, replay_noises[noise], sums[m][noise].share,
 			       sums[m][noise].worst, sums[m][noise].cost, sums[m][noise].compiles);
 	}
+	show_same(spaces, n_spaces, n_seeds);
 	printf("within_3pct=%.2f cost=%.3f compiles=%.3f runs=%d\n", sums[0][0].share,
 	       sums[0][0].cost, sums[0][0].compiles, sums[0][0].n);
 	free(tally);
