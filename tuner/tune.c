@@ -18,6 +18,7 @@
 #include "rank.h"
 #include "request.h"
 #include "sustain.h"
+#include "targets.h"
 #include "units.h"
 #include "gen/folder.h"
 #include "runtime/quern.h"
@@ -75,104 +76,25 @@ static char *slug(const char *name)
 	return text;
 }
 
-static int has_number(const struct config_numbers *numbers, long n)
-{
-	size_t i = 0;
-
-	while (i < numbers->n && numbers->list[i] != n)
-		i++;
-	return i < numbers->n;
-}
-
-static void add_number(struct config_numbers *numbers, long n)
-{
-	if (has_number(numbers, n))
-		return;
-	numbers->list = fail_grow(numbers->list, numbers->n, sizeof(*numbers->list));
-	numbers->list[numbers->n++] = n;
-}
-
-static struct contest_cores *add_cores(struct contest *contest, const struct cores_class *cores)
-{
-	contest->cores = fail_grow(contest->cores, contest->n_cores, sizeof(*contest->cores));
-	contest->cores[contest->n_cores] = (struct contest_cores){.cores = cores};
-	return &contest->cores[contest->n_cores++];
-}
-
-/* Threads as numbers, "all" replaced, none twice, and no more than can run at a time. */
-static int list_threads(struct run *run, struct gen_error *err)
-{
-	struct contest_cores *any = add_cores(&run->contest, NULL);
-
-	for (size_t i = 0; i < run->config.threads.n; i++) {
-		long n = run->config.threads.list[i];
-
-		if (n == CONFIG_ALL)
-			n = run->facts.cores;
-		if (n > run->facts.cores)
-			show_say(&run->show, "%ld threads are left out: the device has %ld core%s",
-				 n, run->facts.cores, run->facts.cores == 1 ? "" : "s");
-		else
-			add_number(&any->threads, n);
-	}
-	return any->threads.n ? 0 : fail_set(err, "no number of threads is left to tune for");
-}
-
-/* Has a faster class of the same kind as many threads?  Nothing could tell their winners apart. */
-static int is_covered(const struct contest *contest, const struct cores_class *cores, long n)
-{
-	for (size_t i = 0; i < contest->n_cores; i++) {
-		const struct contest_cores *other = &contest->cores[i];
-
-		if (other->cores != cores && other->cores->kind == cores->kind &&
-		    has_number(&other->threads, n))
-			return 1;
-	}
-	return 0;
-}
-
-/* Threads of a class: as many as it has at most. */
-static void list_class_threads(struct run *run, const struct cores_class *cores)
-{
-	struct contest *contest = &run->contest;
-	struct contest_cores *one = add_cores(contest, cores);
-
-	for (size_t i = 0; i < run->config.threads.n; i++) {
-		long n = run->config.threads.list[i];
-		char speed[40];
-
-		if (n == CONFIG_ALL || n > cores->n_cpus)
-			n = cores->n_cpus;
-		if (is_covered(contest, cores, n))
-			show_say(&run->show,
-				 "%ld thread%s on %s%s: left out, for faster cores of that kind "
-				 "have as many",
-				 n, n == 1 ? "" : "s", cores->name,
-				 cores_speed(cores, speed, sizeof(speed)));
-		else
-			add_number(&one->threads, n);
-	}
-	if (!one->threads.n)
-		contest->n_cores--;
-}
-
-/* What is measured where: a list for each class of cores, or one where they are all alike. */
 static int list_targets(struct run *run, struct gen_error *err)
 {
-	const char *from = run->options->cores ? "--cores" : "the config's cores";
-	const int n = run->cores.n, differ = cores_differ(&run->cores) || (n && run->device.pin);
+	const struct targets in = {
+		.config = &run->config,
+		.cores = &run->cores,
+		.n_cores = run->facts.cores,
+		.is_pinned = run->device.pin,
+		.from = run->options->cores ? "--cores" : "the config's cores",
+		.show = &run->show,
+		.contest = &run->contest,
+	};
+	int status;
 
 	if (*run->cores_error.text)
 		return fail_set(err, "%s", run->cores_error.text);
-	if (cores_choose(&run->cores, &run->config.cores, from, err) < 0) {
+	status = targets_list(&in, err);
+	if (status == TARGETS_MISUSED)
 		run->is_misused = run->options->cores != NULL;
-		return -1;
-	}
-	if (!differ && run->cores.n == n) /* none was left out? */
-		return list_threads(run, err);
-	for (int i = 0; i < run->cores.n; i++)
-		list_class_threads(run, &run->cores.list[i]);
-	return 0;
+	return status ? -1 : 0;
 }
 
 static int open_journal(struct run *run, struct gen_error *err)
