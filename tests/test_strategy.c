@@ -140,6 +140,7 @@ struct world {
 	long n_brought, most, n_samples;
 	int fails; /* this point cannot run */
 	int stops_at;
+	int dies_after; /* so many samples every point of D=y and the base die; 0: none does */
 };
 
 static int bring(void *context, int step, const long *points, size_t n, long *ids)
@@ -160,6 +161,9 @@ static int sample(void *context, int id, int round, double *ns)
 
 	(void)round;
 	CHECK(id >= 1000 && id != world->fails + 1000);
+	if (world->dies_after && world->n_samples >= world->dies_after &&
+	    ((id - 1000) % 4 == 2 || id == 1300))
+		return 1;
 	world->n_samples++;
 	*ns = truth(id - 1000) *
 	      (1 + world->noise * (double)hash_below(&world->random, 1000) / 1000);
@@ -241,6 +245,29 @@ static void test_search_ends(void)
 	CHECK(search(&poor, NULL, 0, 1, &result) == 0);
 	CHECK(result.base >= 0 && result.n_elites[0] > 0);
 	CHECK(poor.n_brought == strategy_constants.n_start);
+}
+
+/* Kernels that crash in the middle of everything are not asked for again, the base neither. */
+static void test_deaths(void)
+{
+	const long known[] = {300};
+
+	for (int after = 1; after < 600; after += 37) {
+		struct world world = {.random = 1,
+				      .noise = 0.01,
+				      .most = 150,
+				      .fails = -1,
+				      .stops_at = -1,
+				      .dies_after = after};
+		struct strategy_result result;
+
+		CHECK(search(&world, known, 1, (uint64_t)after, &result) == 0);
+		CHECK(result.base >= 1000 && result.base != 1300);
+		CHECK(result.n_elites[0] > 0);
+		for (int i = 0; i < result.n_elites[0]; i++)
+			CHECK(result.elites[0][i].id != 1300);
+		CHECK(result.elites[0][0].point % 4 != 2);
+	}
 }
 
 /* Nine kernels that are all the same: another one than the default is hardly ever chosen. */
@@ -340,6 +367,7 @@ int main(void)
 	test_surrogate();
 	test_search();
 	test_search_ends();
+	test_deaths();
 	test_same();
 	test_space();
 	scratch_remove_tree(path);

@@ -297,6 +297,7 @@ int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 			return -1;
 		}
 		runners[i].out = prepared ? blame(pass, (size_t)runners[i].id, &error) : 0;
+		runners[i].failed = runners[i].out;
 	}
 	if (warm(pass, runners, n) < 0)
 		return -1;
@@ -308,7 +309,8 @@ int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 		if (status < 0)
 			*pass->err = error.fatal;
 		if (status > 0)
-			runners[i].out = blame(pass, (size_t)runners[i].id, &error);
+			runners[i].out = runners[i].failed =
+				blame(pass, (size_t)runners[i].id, &error);
 	}
 	pass->calls = status ? 1 : sample.calls;
 	return status < 0 ? -1 : 0;

@@ -20,6 +20,7 @@ int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, voi
 		if (status < 0)
 			return -1;
 		runner->out |= status;
+		runner->failed |= status;
 		if (!runner->out && runner->warm_ns < best)
 			best = runner->warm_ns;
 	}
@@ -37,6 +38,7 @@ int race_warm(struct race_runner *runners, size_t n, race_sample_fn *sample, voi
 		if (!status && again < runner->warm_ns)
 			runner->warm_ns = again;
 		runner->out = status || (runner->warm_ns > 2 * best && !runner->keep);
+		runner->failed |= status;
 	}
 	return 0;
 }
@@ -181,7 +183,7 @@ static int run_round(struct race_runner *runners, const size_t *order, size_t n,
 		status = calls->sample(calls->context, runner->id, round, &ns);
 		if (status < 0)
 			return -1;
-		runner->out = status;
+		runner->out = runner->failed = status;
 		if (status)
 			continue;
 		runner->n = round + 1;

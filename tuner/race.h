@@ -23,6 +23,7 @@ struct race_runner {
 	int keep;       /* never dropped for being slow */
 	int kind;       /* 0 .. RACE_KINDS-1; each kind has a race of its own, in the same rounds */
 	int out;        /* dropped, or it failed */
+	int failed;     /* out because a sample failed */
 	double warm_ns; /* one call, cold */
 	double log_ns[RACE_MAX_ROUNDS];
 	double level[RACE_MAX_ROUNDS]; /* how slow the machine was then, by all samples around it */

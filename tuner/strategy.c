@@ -49,6 +49,7 @@ struct search_state {
 	long *strata;            /* points that may be drawn, by stratum */
 	long *stratum_first;     /* of n_strata + 1 */
 	long base_point;
+	double offset; /* score of the base: not 0 when it took the part of one that failed */
 	uint64_t seed, random;
 	int step;
 };
@@ -296,33 +297,71 @@ static double over_base(const struct race_runner *one, const struct race_runner 
 	return race_compare(one, base);
 }
 
-/* Who has a time at all tells the surrogate; the best that are left are the new elites. */
+/* The number of a runner in the lists of its race. */
+static size_t number_of(const struct race_runner *one, const long *ids)
+{
+	size_t i = 0;
+
+	while (ids[i] != one->id)
+		i++;
+	return i;
+}
+
+/*
+ * The base among the runners.  When it failed the best exact one that is left takes its part from now
+ * on, and scores go on from what that one's was; NULL: there is none.
+ */
+static const struct race_runner *find_base(struct search_state *state,
+					   const struct race_runner *runners, size_t n_left,
+					   const long *points, const long *ids)
+{
+	struct strategy_result *result = state->result;
+	const struct race_runner *base = runners, *next = runners;
+
+	while (base->id != (int)result->base)
+		base++;
+	if (!base->failed)
+		return base;
+	while (next < runners + n_left && next->kind)
+		next++;
+	result->base = -1;
+	if (next == runners + n_left)
+		return NULL;
+	for (size_t i = 0; i < state->surrogate.n; i++) {
+		if (state->surrogate.measured[i] == points[number_of(next, ids)])
+			state->offset = state->surrogate.y[i];
+	}
+	result->base = next->id;
+	state->base_point = points[number_of(next, ids)];
+	return next;
+}
+
+/*
+ * Who has a time at all tells the surrogate; the best that are left are the new elites; who failed is
+ * never asked again.
+ */
 static void take_results(struct search_state *state, const struct race_runner *runners, size_t n,
 			 size_t n_left, int n_elites, const long *points, const long *ids)
 {
 	struct strategy_result *result = state->result;
-	const struct race_runner *base = runners;
+	const struct race_runner *base = find_base(state, runners, n_left, points, ids);
 
-	for (size_t i = 0; i < n; i++) {
-		if (runners[i].id == (int)result->base)
-			base = &runners[i];
-	}
 	memset(result->n_elites, 0, sizeof(result->n_elites));
 	for (size_t i = 0; i < n; i++) {
 		const struct race_runner *one = &runners[i];
 		int *n_kind = &result->n_elites[one->kind];
+		const long point = points[number_of(one, ids)];
 		double score;
-		size_t j = 0;
 
-		if (!(one->warm_ns > 0) || !(base->warm_ns > 0))
+		if (one->failed)
+			state->ids[point] = -1;
+		if (one->failed || !base || !(one->warm_ns > 0))
 			continue;
-		while (ids[j] != one->id)
-			j++;
-		score = over_base(one, base);
-		surrogate_add(&state->surrogate, points[j], score);
+		score = state->offset + over_base(one, base);
+		surrogate_add(&state->surrogate, point, score);
 		if (i < n_left && *n_kind < n_elites)
 			result->elites[one->kind][(*n_kind)++] =
-				(struct strategy_elite){points[j], one->id, score};
+				(struct strategy_elite){point, one->id, score};
 	}
 }
 
@@ -466,7 +505,8 @@ static int recall(struct search_state *state)
 
 	wish.list = fail_alloc((size_t)wish.max, sizeof(*wish.list));
 	for (size_t i = 0; i < known->n; i++) {
-		if (!state->points->is_lossy[known->measured[i]])
+		if (!state->points->is_lossy[known->measured[i]] &&
+		    state->ids[known->measured[i]] >= 0)
 			list[n_list++] =
 				(struct liking){known->measured[i],
 						surrogate_guess(known, known->measured[i])};
@@ -498,11 +538,14 @@ static void list_next(struct search_state *state, int n_wanted)
 	const struct surrogate *known = &state->surrogate;
 	struct strategy_result *result = state->result;
 	struct liking *list = fail_alloc(known->n, sizeof(*list));
+	size_t n_list = 0;
 
-	for (size_t i = 0; i < known->n; i++)
-		list[i] = (struct liking){known->measured[i], known->y[i]};
-	qsort(list, known->n, sizeof(*list), by_liking);
 	for (size_t i = 0; i < known->n; i++) {
+		if (state->ids[known->measured[i]] >= 0)
+			list[n_list++] = (struct liking){known->measured[i], known->y[i]};
+	}
+	qsort(list, n_list, sizeof(*list), by_liking);
+	for (size_t i = 0; i < n_list; i++) {
 		const int kind = state->points->is_lossy[list[i].point];
 		struct strategy_elite *elites = result->elites[kind];
 		int *n = &result->n_elites[kind], j = 0;
