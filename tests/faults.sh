@@ -49,15 +49,16 @@ device() {
 }
 device fake 20 60
 device hasty 0.4 0.7
+# A space so small that every search tries all of it, whoever is missing.
 cat >"$dir/config.yaml" <<END
 quern: config
 schema: 1
-formats: [w4g32]
+formats: [w2g64]
 shapes: [64x64, 96x128]
 tokens: [1]
 threads: [1]
 acts: [a8g32]
-families: [dot]
+families: [lut]
 isas: [avx2]
 END
 
@@ -135,11 +136,11 @@ blamed() {
 	[ "$(echo "$found" | wc -l)" = 1 ] && echo "$found" | grep -q "$2 ['\"]*$3" || fail "$1: blames: $found"
 }
 
-# Of files there is what an undisturbed run leaves: results, a journal, objects and their texts.
+# Of files there is what an undisturbed run leaves: results, a journal, objects, assembly and their texts.
 nothing_left() {
 	left=$({
 		find "$dir/$1/o" ! -type d | grep -vE '/o/r\.(yaml|journal)$' |
-			grep -vE '/\.quern-work/(lock|objects/[0-9a-f]*\.(o|bad)|sources/[0-9a-f]*\.c)$' |
+			grep -vE '/\.quern-work/(lock|objects/[0-9a-f]*\.(o|s|bad)|sources/[0-9a-f]*\.c)$' |
 			grep -vE '/\.quern-work/(logs/[0-9a-z]*\.log|probes/[0-9a-f]*)$'
 		find "$TMPDIR" -mindepth 1
 	} | head -n 3)
@@ -172,6 +173,11 @@ nothing_left calm
 calls=$(sed -n 's/^calls //p' "$dir/calm/out") requests=$(wc -c <"$dir/count")
 [ "$(entries calm | wc -l)" = 2 ] && [ "$calls" -gt 1000 ] && [ "$requests" -gt 100 ] ||
 	fail "calm: $calls calls, $requests requests, $(entries calm)"
+# Kernels of the first batch that no case had in its final.
+bystanders=$(sed -n 's/.*"question":"verify \([a-z0-9_]*\)".*/\1/p' "$dir/calm/o/r.journal" | head -n 26 |
+	while read -r kernel; do grep -q "$kernel\>" "$dir/calm/o/r.yaml" || echo "$kernel"; done)
+victim=$(echo "$bystanders" | tail -n 1)
+[ -n "$victim" ] || fail 'calm: everyone is in a final'
 [ $failures = 0 ] || exit 1
 
 # ---- random moments: three in ten for kill -9 of the probe, the others for the tuner ----
@@ -222,7 +228,7 @@ ends again 5
 
 # ---- kill -9 of the tuner leaves no compilers, not even those behind a driver ----
 
-FAKE_CC=hang FAKE_BAD=_r8g4k1p2048n1
+FAKE_CC=hang FAKE_BAD=$victim
 export FAKE_CC FAKE_BAD
 tune orphans -s 0.7
 [ $status = 137 ] || fail "orphans: exit $status, not killed"
@@ -233,7 +239,7 @@ ends orphans 1
 
 device=hasty
 for how in crash hang talk flood truncate empty; do
-	FAKE_CC=$how FAKE_BAD=_r12g1k1p0n1
+	FAKE_CC=$how FAKE_BAD=$victim
 	export FAKE_CC FAKE_BAD
 	tune cc-$how || fail "cc-$how: exit $status: $(last_words cc-$how)"
 	same_winners cc-$how
@@ -245,7 +251,7 @@ for how in crash hang talk flood truncate empty; do
 	flood) why='\(time-out\|signal 25 \)' ;;
 	*) why='the compiler reports success but wrote no whole object' ;;
 	esac
-	blamed cc-$how _r12g1k1p0n1 "compile $why"
+	blamed cc-$how "$victim" "compile $why"
 	[ -z "$(find "$dir/cc-$how" -size +2048k)" ] || fail "cc-$how: $(find "$dir/cc-$how" -size +2048k -ls)"
 	rm -rf "${dir:?}/cc-$how"
 done
@@ -253,7 +259,7 @@ unset FAKE_CC FAKE_BAD
 
 # ---- candidates that misbehave, likewise ----
 
-FAKE_VICTIM=_r8g1k4p4096n1
+FAKE_VICTIM=$victim
 export FAKE_VICTIM
 for what in time:crash time:segv time:bus time:ill time:fpe time:kill time:term time:exit prepare:segv \
 	time:hang verify:wrong verify:segv time:flood time:long time:log time:garbage time:zero time:lie; do
@@ -270,7 +276,7 @@ for what in time:crash time:segv time:bus time:ill time:fpe time:kill time:term 
 	flood | long | garbage | zero | lie) why=garbage ;;
 	*) why='crash the probe died' ;;
 	esac
-	blamed $name $FAKE_VICTIM "$why"
+	blamed $name "$FAKE_VICTIM" "$why"
 	rm -rf "${dir:?}/$name"
 done
 unset FAKE_VICTIM FAKE_VERB FAKE_DO
@@ -368,7 +374,7 @@ says pipe '^quern: stopped: cannot write events to standard output: Broken pipe;
 [ -e "$dir/pipe/o/r.yaml" ] && fail 'pipe: there are results'
 ends pipe 1
 
-"$QUERN" tune --json -b 100 -d "$dir/fake.yaml" -o "$dir/pipe/o/r.yaml" "$dir/config.yaml" >"$dir/events" 2>/dev/null ||
+"$QUERN" tune --json --fresh -b 100 -d "$dir/fake.yaml" -o "$dir/pipe/o/r.yaml" "$dir/config.yaml" >"$dir/events" 2>/dev/null ||
 	fail "json: exit $?"
 grep -vq '^{"event":"[a-z]*",.*}$' "$dir/events" && fail "json: a line is no event: $(grep -v '^{"event"' "$dir/events")"
 for event in note start compile race pruned case progress end; do
@@ -376,6 +382,9 @@ for event in note start compile race pruned case progress end; do
 done
 tail -n 1 "$dir/events" | grep -q '"event":"end","status":"done","exit":0,' || fail "json: ends: $(tail -n 1 "$dir/events")"
 [ "$(grep -c '"event":"case"' "$dir/events")" = 2 ] || fail 'json: not two cases'
+"$QUERN" tune --json -b 100 -d "$dir/fake.yaml" -o "$dir/pipe/o/r.yaml" "$dir/config.yaml" >"$dir/events" 2>/dev/null ||
+	fail "json: exit $? when nothing is to be measured"
+[ "$(grep -c '"event":"case"' "$dir/events")" = 2 ] || fail 'json: not two cases when nothing is to be measured'
 "$QUERN" tune --json -d /no/device.yaml >"$dir/events" 2>/dev/null && fail 'json: succeeds without a device'
 grep -q '^{"event":"end","status":"failed","exit":1,.*"error":"/no/device.yaml: ' "$dir/events" ||
 	fail "json: of a failure it says: $(cat "$dir/events")"

@@ -156,7 +156,7 @@ nothing_left far
 device cut
 (tune cut) &
 tuner=$!
-for n in 10 70 130; do
+for n in 10 250 500; do
 	wait_known cut $n $tuner && sshd_cut
 done
 wait $tuner || fail "cut: exit $?: $(last_words cut)"
@@ -296,9 +296,9 @@ nothing_left journal
 # A disk of its own: no room for the probe, then none for the journal.
 near full
 mkdir -p "$dir/full/device"
-if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=600k none "$dir/full/device" 2>/dev/null; then
+if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=2400k none "$dir/full/device" 2>/dev/null; then
 	mounted=$dir/full/device
-	dd if=/dev/zero of="$mounted/filler" bs=1k count=560 2>/dev/null
+	dd if=/dev/zero of="$mounted/filler" bs=1k count=2360 2>/dev/null
 	(tune full) && fail 'full: succeeds without room'
 	grep -q '^quern: full has [0-9]* kB left in .*/device and needs [0-9]* kB; make room' "$dir/full/out" ||
 		fail "full: says: $(last_words full)"

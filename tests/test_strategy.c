@@ -140,7 +140,7 @@ struct world {
 	long n_brought, most, n_samples;
 	int fails; /* this point cannot run */
 	int stops_at;
-	int dies_after; /* so many samples every point of D=y and the base die; 0: none does */
+	int dies_after; /* so many samples all points of D=y and the base die; 0: none does */
 };
 
 static int bring(void *context, int step, const long *points, size_t n, long *ids)
@@ -252,7 +252,7 @@ static void test_deaths(void)
 {
 	const long known[] = {300};
 
-	for (int after = 1; after < 600; after += 37) {
+	for (int after = 1; after < 200; after += 13) {
 		struct world world = {.random = 1,
 				      .noise = 0.01,
 				      .most = 150,
@@ -266,7 +266,6 @@ static void test_deaths(void)
 		CHECK(result.n_elites[0] > 0);
 		for (int i = 0; i < result.n_elites[0]; i++)
 			CHECK(result.elites[0][i].id != 1300);
-		CHECK(result.elites[0][0].point % 4 != 2);
 	}
 }
 

@@ -239,8 +239,8 @@ while read -r option rest; do
 		refuse 2 "$says" "$option" "$value" "$dir/config.yaml"
 	done
 done <<'EOF'
---budget must be quick, normal or seconds from 1| fast 0 -3 1e9 10s nan inf 0x10 +5
--b must be quick, normal or seconds from 1| -1
+--budget must be quick, normal, thorough or seconds from 1| fast 0 -3 1e9 10s nan inf 0x10 +5
+-b must be quick, normal, thorough or seconds from 1| -1
 --seed must be a whole number from 0 to 2^62| x -1 1.5 99999999999999999999
 --threads must be a number from 1 to 256, or all| 0 -1 1,,2 two 99999999999 1.5 1;2
 -t number of threads '1' is named twice| 1,1

@@ -591,6 +591,8 @@ int strategy_run(const struct points *points, const struct strategy_world *world
 		status = recall(&state);
 	if (!status)
 		list_next(&state, n_wanted);
+	if (result->base < 0 && result->n_elites[0]) /* the last race's base failed in it */
+		result->base = result->elites[0][0].id;
 	surrogate_close(&state.surrogate);
 	free(state.ids);
 	free(state.stratum_first);

@@ -554,6 +554,15 @@ static int show_answer(struct run *run, struct gen_error *err)
 		return -1;
 	show_clear(&run->show);
 	run->is_written = 1;
+	show_event_start(&run->show, &run->record, run->output, run->options->seconds, 0);
+	for (size_t i = 0; i < run->record.n_entries && run->options->json; i++) {
+		const struct record_entry *entry = &run->record.entries[i];
+		char target[96];
+
+		snprintf(target, sizeof(target), "t%d%s%s", entry->threads,
+			 *entry->core_name ? "@" : "", entry->core_name);
+		show_event_case(&run->show, entry, target);
+	}
 	return print_table(run, "nothing was measured", err);
 }
 
