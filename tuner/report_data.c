@@ -297,8 +297,8 @@ static void find_place(struct search *search)
 		for (size_t j = 0; j < one->n_samples; j++) {
 			const struct history_sample *sample = &one->samples[j];
 
-			if (strcmp(sample->stage, "race0") || sample->at < search->first->at ||
-			    sample->at >= first)
+			if ((strcmp(sample->stage, "race0") && strcmp(sample->stage, "survey")) ||
+			    sample->at < search->first->at || sample->at >= first)
 				continue;
 			first = sample->at;
 			search->place = sample->place;
@@ -319,7 +319,8 @@ static double score(const struct history_candidate *one, size_t place, int *is_f
 			continue;
 		if (!strcmp(sample->stage, "warm"))
 			first = fmin(first, sample->ns_per_call);
-		else if (!strncmp(sample->stage, "race", 4) && sample->stage[4])
+		else if (!strcmp(sample->stage, "survey") ||
+			 (!strncmp(sample->stage, "race", 4) && sample->stage[4]))
 			ns[n++] = sample->ns_per_call;
 	}
 	if (n)

@@ -6,6 +6,7 @@
 #include "stats.h"
 
 #define MAX_ROUNDS 64
+#define MAX_STEPS 64 /* races of a search that are looked at */
 
 int rivals_word(const char *key, const char *name, char *text, size_t n_bytes)
 {
@@ -95,7 +96,6 @@ static int has_act_of(const char *key, const char *other)
 static size_t take_races(const struct record_entry *entry, const struct history *history,
 			 struct rivals_best *best, size_t n, size_t max)
 {
-	static const char *const stages[] = {"race", "race0", "race1", "race2", "race3", "race4"};
 	const size_t place = find_place(entry, history), n_final = n;
 	const size_t winner = history_find(history, entry->kernel);
 
@@ -111,9 +111,15 @@ static size_t take_races(const struct record_entry *entry, const struct history 
 			continue;
 		for (size_t j = 0; j < n_final; j++)
 			is_known |= !strcmp(best[j].family, rival.family);
-		for (size_t j = 0;
-		     j < sizeof(stages) / sizeof(*stages) && !is_known && !(rival.ratio > 0); j++)
-			rival.ratio = race(one, &history->candidates[winner], place, stages[j]);
+		for (int j = -2; j < MAX_STEPS && !is_known && !(rival.ratio > 0); j++) {
+			char stage[16];
+
+			snprintf(stage, sizeof(stage), "race%d", j);
+			rival.ratio = race(one, &history->candidates[winner], place,
+					   j == -2   ? "race"
+					   : j == -1 ? "survey"
+						     : stage);
+		}
 		if (rival.ratio > 0)
 			n = take(best, n, max, &rival);
 	}
