@@ -474,13 +474,16 @@ static int write_description(const struct server *server, const char *name, pid_
 	return qn_error_set(err, "cannot write %.140s/server: %s", server->path, strerror(errno));
 }
 
-static void become_keeper(struct server *server, serve_probe_fn *probe, int ready)
+static void become_keeper(struct server *server, serve_probe_fn *probe, int ready, int apart)
 {
 	int null = open("/dev/null", O_RDWR);
 	struct quern_error err;
 	char go;
 
 	setsid();
+	if (write(apart, "", 1) != 1)
+		_exit(1);
+	close(apart);
 	/* The link's ends are not to be held open. */
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
@@ -500,8 +503,8 @@ static void become_keeper(struct server *server, serve_probe_fn *probe, int read
 
 static int start(struct server *server, serve_probe_fn *probe, struct quern_error *err)
 {
-	char name[64];
-	int ready[2];
+	char name[64], byte;
+	int ready[2], apart[2];
 	pid_t pid;
 
 	server->journal = openat(server->folder, "journal",
@@ -514,19 +517,30 @@ static int start(struct server *server, serve_probe_fn *probe, struct quern_erro
 		return qn_error_set(err, "cannot listen on a socket: %s", strerror(errno));
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return qn_error_set(err, "cannot make a pipe: %s", strerror(errno));
+	if (pipe2(apart, O_CLOEXEC) < 0) {
+		close(ready[0]);
+		close(ready[1]);
+		return qn_error_set(err, "cannot make a pipe: %s", strerror(errno));
+	}
 	pid = fork();
 	if (pid == 0) {
 		close(ready[1]);
-		become_keeper(server, probe, ready[0]);
+		close(apart[0]);
+		become_keeper(server, probe, ready[0], apart[1]);
 	}
 	close(ready[0]);
+	close(apart[1]);
 	if (pid < 0)
 		qn_error_set(err, "cannot fork: %s", strerror(errno));
+	else if (read(apart[0], &byte, 1) !=
+		 1) /* who started this kills what is left of its group */
+		pid = qn_error_set(err, "the server ended before it began");
 	else if (write_description(server, name, pid, err) < 0)
 		pid = -1;
 	else if (write(ready[1], "", 1) != 1)
 		pid = qn_error_set(err, "the server ended at once");
 	close(ready[1]); /* without its byte the child leaves */
+	close(apart[0]);
 	return pid < 0 ? -1 : 0;
 }
 
