@@ -532,8 +532,8 @@ static int start(struct server *server, serve_probe_fn *probe, struct quern_erro
 	close(apart[1]);
 	if (pid < 0)
 		qn_error_set(err, "cannot fork: %s", strerror(errno));
-	else if (read(apart[0], &byte, 1) !=
-		 1) /* who started this kills what is left of its group */
+	/* Apart, for who started this kills what is left of its group. */
+	else if (read(apart[0], &byte, 1) != 1)
 		pid = qn_error_set(err, "the server ended before it began");
 	else if (write_description(server, name, pid, err) < 0)
 		pid = -1;
