@@ -1,4 +1,4 @@
-/* record.c: the tables of keys, lists of a record, and writing. */
+/* record.c: lists of a record, and writing. */
 #include <errno.h>
 #include <math.h>
 #include <unistd.h>
@@ -7,215 +7,6 @@
 #include "record_fields.h"
 #include "gen/folder.h"
 #include "gen/yaml.h"
-
-#define FIELD(kind, name, path) \
-	{ \
-		name, RECORD_##kind, offsetof(struct record, path), 0, 0 \
-	}
-#define CEILING(kind, name, path) \
-	{ \
-		name, RECORD_##kind, offsetof(struct record_ceiling, path), 0, 0 \
-	}
-#define ENTRY(kind, name, path, needs) \
-	{ \
-		name, RECORD_##kind, offsetof(struct record_entry, path), RECORD_##needs, 0 \
-	}
-/* Numbers that are there when they are not 0. */
-#define MAYBE(kind, name, type, path, needs) \
-	{ \
-		name, RECORD_##kind, offsetof(struct type, path), RECORD_##needs, 1 \
-	}
-#define RUN(kind, name, path) \
-	{ \
-		name, RECORD_##kind, offsetof(struct record_run, path), 0, 0 \
-	}
-#define FINALIST(kind, name, path) \
-	{ \
-		name, RECORD_##kind, offsetof(struct record_finalist, path), 0, 0 \
-	}
-#define NUMBER(name) \
-	{ \
-#name, RECORD_KNOWN, offsetof(struct record_numbers, name), 0, 0 \
-	}
-#define ESTIMATE(kind, name) \
-	{ \
-#name, RECORD_##kind, offsetof(struct record_estimate, name), 0, 0 \
-	}
-
-const struct record_field record_device_fields[] = {
-	FIELD(TEXT, "name", device.name),
-	FIELD(TEXT, "cpu", device.cpu),
-	FIELD(TEXT, "os", device.os),
-	FIELD(TEXT, "arch", device.arch),
-	FIELD(TEXT, "features", device.features),
-	MAYBE(LONG, "cores", record, device.cores, ANY),
-	MAYBE(LONG, "classes", record, device.classes, ANY),
-	MAYBE(LONG, "l1d_bytes", record, device.l1d_bytes, ANY),
-	MAYBE(LONG, "l2_bytes", record, device.l2_bytes, ANY),
-	MAYBE(LONG, "llc_bytes", record, device.llc_bytes, ANY),
-	FIELD(TEXT, "governor", device.governor),
-	FIELD(TEXT, "thermal", device.thermal),
-	FIELD(TEXT, "battery", device.battery),
-	FIELD(TEXT, "energy", device.energy),
-	FIELD(TEXT, "paranoid", device.paranoid),
-	MAYBE(DOUBLE, "clock_ns", record, device.clock_ns, ANY),
-	{0},
-};
-
-const struct record_field record_compiler_fields[] = {
-	FIELD(TEXT, "command", compiler.command),
-	FIELD(TEXT, "version", compiler.version),
-	FIELD(TEXT, "flags", compiler.flags),
-	FIELD(TEXT, "clang", compiler.clang),
-	FIELD(TEXT, "clang_version", compiler.clang_version),
-	{0},
-};
-
-const struct record_field record_generator_fields[] = {
-	FIELD(TEXT, "version", generator.version),
-	FIELD(TEXT, "templates", generator.templates),
-	{0},
-};
-
-const struct record_field record_protocol_fields[] = {
-	FIELD(TEXT, "shard", protocol.shard),
-	FIELD(TEXT, "missing", protocol.missing),
-	FIELD(TEXT, "config", protocol.config),
-	FIELD(TEXT, "searched", protocol.searched),
-	FIELD(TEXT, "seeds", protocol.seeds),
-	FIELD(TEXT, "budget", protocol.budget),
-	MAYBE(WIDE, "seed", record, protocol.seed, ANY),
-	MAYBE(LONG, "rounds", record, protocol.rounds, ANY),
-	MAYBE(LONG, "cold_bytes", record, protocol.cold_bytes, ANY),
-	FIELD(DOUBLE, "seconds", protocol.seconds),
-	FIELD(LONG, "tried", protocol.tried),
-	MAYBE(LONG, "verified", record, protocol.verified, ANY),
-	MAYBE(DOUBLE, "sustained", record, protocol.sustained, ANY),
-	{0},
-};
-
-const struct record_field record_thermal_fields[] = {
-	FIELD(LONG, "cool_downs", protocol.thermal.cool_downs),
-	FIELD(DOUBLE, "seconds", protocol.thermal.seconds),
-	FIELD(LONG, "baselines", protocol.thermal.baselines),
-	{0},
-};
-
-const struct record_field record_run_fields[] = {
-	RUN(NAME, "id", id),
-	RUN(BOOL, "complete", complete),
-	RUN(TEXT, "shard", protocol.shard),
-	RUN(TEXT, "config", protocol.config),
-	RUN(TEXT, "searched", protocol.searched),
-	RUN(TEXT, "seeds", protocol.seeds),
-	RUN(TEXT, "budget", protocol.budget),
-	MAYBE(WIDE, "seed", record_run, protocol.seed, ANY),
-	MAYBE(LONG, "rounds", record_run, protocol.rounds, ANY),
-	MAYBE(LONG, "cold_bytes", record_run, protocol.cold_bytes, ANY),
-	RUN(DOUBLE, "seconds", protocol.seconds),
-	RUN(LONG, "tried", protocol.tried),
-	MAYBE(LONG, "verified", record_run, protocol.verified, ANY),
-	MAYBE(DOUBLE, "sustained", record_run, protocol.sustained, ANY),
-	{0},
-};
-
-const struct record_field record_run_generator_fields[] = {
-	RUN(TEXT, "version", generator.version),
-	RUN(TEXT, "templates", generator.templates),
-	{0},
-};
-
-const struct record_field record_run_thermal_fields[] = {
-	RUN(LONG, "cool_downs", protocol.thermal.cool_downs),
-	RUN(DOUBLE, "seconds", protocol.thermal.seconds),
-	RUN(LONG, "baselines", protocol.thermal.baselines),
-	{0},
-};
-
-const struct record_field record_ceiling_fields[] = {
-	CEILING(INT, "threads", threads),          MAYBE(CORE, "core", record_ceiling, core, ANY),
-	CEILING(NAME, "core_name", core_name),     CEILING(DOUBLE, "dram_gbps", dram_gbps),
-	CEILING(INT, "streams", streams),          CEILING(INT, "huge_pages", huge_pages),
-	CEILING(DOUBLE, "int8_gmacs", int8_gmacs), {0},
-};
-
-const struct record_field record_entry_fields[] = {
-	ENTRY(FORMAT, "format", format, ANY),
-	ENTRY(LONG, "m", m, SHAPE),
-	ENTRY(LONG, "k", k, SHAPE),
-	ENTRY(LONG, "n", n, ANY),
-	ENTRY(INT, "threads", threads, SHAPE),
-	MAYBE(CORE, "core", record_entry, core, SHAPE),
-	ENTRY(NAME, "core_name", core_name, SHAPE),
-	ENTRY(NAME, "run", run, SHAPE),
-	ENTRY(NAME, "kernel", kernel, ANY),
-	ENTRY(NAME, "code", code, SHAPE),
-	MAYBE(BOOL, "lossy", record_entry, is_lossy, SHAPE),
-	ENTRY(DOUBLE, "median_us", median_us, MEASURED),
-	ENTRY(DOUBLE, "ci_low_us", ci_low_us, MEASURED),
-	ENTRY(DOUBLE, "ci_high_us", ci_high_us, MEASURED),
-	ENTRY(DOUBLE, "gbps", gbps, MEASURED),
-	ENTRY(DOUBLE, "roof_fraction", roof_fraction, MEASURED),
-	ENTRY(DOUBLE, "nmse", nmse, MEASURED),
-	ENTRY(NAME, "default_kernel", default_kernel, SHAPE),
-	ENTRY(DOUBLE, "speedup", speedup, MEASURED),
-	ENTRY(LONG, "samples", samples, MEASURED),
-	ENTRY(LONG, "flagged", flagged, MEASURED),
-	MAYBE(DOUBLE, "sustained_us", record_entry, sustained_us, MEASURED),
-	ENTRY(NAME, "burst_kernel", burst_kernel, MEASURED),
-	MAYBE(DOUBLE, "energy_uj", record_entry, energy_uj, MEASURED),
-	ENTRY(FORMAT, "energy_source", energy_source, MEASURED),
-	ENTRY(REASON, "reason", why.reason, MEASURED),
-	ENTRY(TIER, "reason_tier", why.tier, MEASURED),
-	{0},
-};
-
-const struct record_field record_finalist_fields[] = {
-	FINALIST(NAME, "kernel", kernel),
-	FINALIST(NAME, "code", code),
-	FINALIST(DOUBLE, "ratio", ratio),
-	FINALIST(DOUBLE, "low", ratio_low),
-	FINALIST(DOUBLE, "high", ratio_high),
-	FINALIST(BOOL, "equivalent", is_equivalent),
-	FINALIST(REASON, "reason", why.reason),
-	FINALIST(TIER, "reason_tier", why.tier),
-	{0},
-};
-
-const struct record_field record_number_fields[] = {
-	NUMBER(instructions),  NUMBER(cycles),
-	NUMBER(stalls),        NUMBER(frontend_stalls),
-	NUMBER(memory_stalls), NUMBER(l1d_misses),
-	NUMBER(l2_misses),     NUMBER(llc_misses),
-	NUMBER(dtlb_walks),    NUMBER(code_instructions),
-	NUMBER(code_vector),   NUMBER(code_memory),
-	NUMBER(code_cycles),   NUMBER(code_bytes),
-	NUMBER(spills),        {0},
-};
-
-const struct record_field record_estimate_fields[] = {
-	ESTIMATE(DOUBLE, cycles_per_weight),
-	ESTIMATE(DOUBLE, default_cycles_per_weight),
-	ESTIMATE(DOUBLE, instructions_per_weight),
-	ESTIMATE(DOUBLE, vector_per_weight),
-	ESTIMATE(LONG, spills),
-	ESTIMATE(WORDS, bottleneck),
-	{0},
-};
-
-const struct record_field record_estimated_fields[] = {
-	FIELD(TEXT, "core", estimated.core),
-	FIELD(TEXT, "model", estimated.model),
-	FIELD(TEXT, "llvm_mca", estimated.llvm_mca),
-	FIELD(TEXT, "note", estimated.note),
-	{0},
-};
-
-const struct record_field record_top_fields[] = {
-	FIELD(BOOL, "complete", complete),
-	FIELD(TEXT, "counters", counters),
-	{0},
-};
 
 /* ---- lists ---- */
 
@@ -297,7 +88,7 @@ void record_clear_entry(struct record_entry *entry)
 void record_clear_run(struct record_run *run)
 {
 	free_texts(record_run_fields, run);
-	free_texts(record_run_generator_fields, run);
+	free_texts(record_generator_fields, &run->generator);
 	free(run->generator.families);
 	memset(run, 0, sizeof(*run));
 }
@@ -306,7 +97,7 @@ void record_free(struct record *record)
 {
 	free_texts(record_device_fields, record);
 	free_texts(record_compiler_fields, record);
-	free_texts(record_generator_fields, record);
+	free_texts(record_generator_fields, &record->generator);
 	free_texts(record_protocol_fields, record);
 	free_texts(record_estimated_fields, record);
 	free(record->generator.families);
@@ -393,12 +184,13 @@ static void write_section(struct yaml_out *out, const char *name, const struct r
 }
 
 /* base: what the fields are of, a record or a run. */
-static void write_generator(struct yaml_out *out, const struct record_field *fields,
-			    const void *base, const char *families)
+static void write_generator(struct yaml_out *out, const struct record_generator *generator)
 {
+	const char *families = generator->families;
+
 	yaml_out_text(out, "generator");
 	yaml_out_map(out, 0);
-	write_fields(out, fields, base, 0);
+	write_fields(out, record_generator_fields, generator, 0);
 	if (families) {
 		yaml_out_text(out, "families");
 		yaml_out_map(out, 1);
@@ -417,11 +209,13 @@ static void write_generator(struct yaml_out *out, const struct record_field *fie
 	yaml_out_end_map(out);
 }
 
-static void write_thermal(struct yaml_out *out, const struct record_field *fields, const void *base)
+static void write_thermal(struct yaml_out *out, const struct record_protocol *protocol)
 {
+	if (!protocol->thermal.is_gated)
+		return;
 	yaml_out_text(out, "thermal");
 	yaml_out_map(out, 1);
-	write_fields(out, fields, base, 0);
+	write_fields(out, record_thermal_fields, protocol, 0);
 	yaml_out_end_map(out);
 }
 
@@ -429,9 +223,8 @@ static void write_run(struct yaml_out *out, const struct record_run *run)
 {
 	yaml_out_map(out, 0);
 	write_fields(out, record_run_fields, run, 0);
-	if (run->protocol.thermal.is_gated)
-		write_thermal(out, record_run_thermal_fields, run);
-	write_generator(out, record_run_generator_fields, run, run->generator.families);
+	write_thermal(out, &run->protocol);
+	write_generator(out, &run->generator);
 	yaml_out_end_map(out);
 }
 
@@ -440,8 +233,7 @@ static void write_protocol(struct yaml_out *out, const struct record *record)
 	yaml_out_text(out, "protocol");
 	yaml_out_map(out, 0);
 	write_fields(out, record_protocol_fields, record, 0);
-	if (record->protocol.thermal.is_gated)
-		write_thermal(out, record_thermal_fields, record);
+	write_thermal(out, &record->protocol);
 	if (record->n_runs) {
 		yaml_out_text(out, "runs");
 		yaml_out_list(out, 0);
@@ -564,7 +356,7 @@ static int write_all(const struct record *record, FILE *file)
 		write_section(out, "estimated", record_estimated_fields, record);
 	write_section(out, "device", record_device_fields, record);
 	write_section(out, "compiler", record_compiler_fields, record);
-	write_generator(out, record_generator_fields, record, record->generator.families);
+	write_generator(out, &record->generator);
 	write_protocol(out, record);
 	yaml_out_text(out, "ceilings");
 	yaml_out_list(out, record->n_ceilings == 0);

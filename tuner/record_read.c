@@ -387,21 +387,27 @@ static int read_families(const struct reader *in, const struct yaml_node *node, 
 static int read_generator_more(const struct reader *in, const char *key,
 			       const struct yaml_node *node, void *base)
 {
-	struct record *record = base;
+	struct record_generator *generator = base;
 
 	if (strcmp(key, "families"))
 		return 0;
-	return read_families(in, node, &record->generator.families) < 0 ? -1 : 1;
+	return read_families(in, node, &generator->families) < 0 ? -1 : 1;
 }
 
-static int read_run_generator_more(const struct reader *in, const char *key,
-				   const struct yaml_node *node, void *base)
+static int read_generator(const struct reader *in, const char *key, const struct yaml_node *node,
+			  struct record_generator *generator)
 {
-	struct record_run *run = base;
+	return read_mapping(in, node, key, record_generator_fields, read_generator_more,
+			    generator) < 0
+		       ? -1
+		       : 1;
+}
 
-	if (strcmp(key, "families"))
-		return 0;
-	return read_families(in, node, &run->generator.families) < 0 ? -1 : 1;
+static int read_thermal(const struct reader *in, const char *key, const struct yaml_node *node,
+			struct record_protocol *protocol)
+{
+	protocol->thermal.is_gated = 1;
+	return read_mapping(in, node, key, record_thermal_fields, NULL, protocol) < 0 ? -1 : 1;
 }
 
 static int read_run_more(const struct reader *in, const char *key, const struct yaml_node *node,
@@ -409,17 +415,9 @@ static int read_run_more(const struct reader *in, const char *key, const struct 
 {
 	struct record_run *run = base;
 
-	if (!strcmp(key, "thermal")) {
-		run->protocol.thermal.is_gated = 1;
-		return read_mapping(in, node, key, record_run_thermal_fields, NULL, base) < 0 ? -1
-											      : 1;
-	}
-	if (strcmp(key, "generator"))
-		return 0;
-	return read_mapping(in, node, key, record_run_generator_fields, read_run_generator_more,
-			    base) < 0
-		       ? -1
-		       : 1;
+	if (!strcmp(key, "thermal"))
+		return read_thermal(in, key, node, &run->protocol);
+	return strcmp(key, "generator") ? 0 : read_generator(in, key, node, &run->generator);
 }
 
 static int read_runs(const struct reader *in, const struct yaml_node *node, struct record *record)
@@ -449,10 +447,8 @@ static int read_protocol_more(const struct reader *in, const char *key,
 {
 	struct record *record = base;
 
-	if (!strcmp(key, "thermal")) {
-		record->protocol.thermal.is_gated = 1;
-		return read_mapping(in, node, key, record_thermal_fields, NULL, base) < 0 ? -1 : 1;
-	}
+	if (!strcmp(key, "thermal"))
+		return read_thermal(in, key, node, &record->protocol);
 	if (!strcmp(key, "runs"))
 		return read_runs(in, node, record) < 0 ? -1 : 1;
 	if (strcmp(key, "failed"))
@@ -482,7 +478,6 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 		{"estimated", record_estimated_fields, NULL},
 		{"device", record_device_fields, NULL},
 		{"compiler", record_compiler_fields, NULL},
-		{"generator", record_generator_fields, read_generator_more},
 		{"protocol", record_protocol_fields, read_protocol_more},
 	};
 	struct record *record = base;
@@ -495,6 +490,8 @@ static int read_top_more(const struct reader *in, const char *key, const struct 
 			return yaml_complain(in->yaml, node, in->err, "schema must be 1");
 		return 1;
 	}
+	if (!strcmp(key, "generator"))
+		return read_generator(in, key, node, &record->generator);
 	if (!strcmp(key, "entries") || !strcmp(key, "ceilings"))
 		return read_list(in, node, key, record) < 0 ? -1 : 1;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {

@@ -220,38 +220,36 @@ static char *find_missing(const struct record *record)
 
 /* ---- sums ---- */
 
-/* A text that all runs have, for every text of the record that runs have too. */
-static void agree(struct record *record, const struct record_field *fields,
-		  const struct record_field *of_runs)
+/* A text that all runs have, at this offset of each, becomes the record's; else it has none. */
+static void agree_text(struct record *record, char **to, size_t offset)
 {
-	for (; fields->name; fields++) {
-		const struct record_field *of_run = of_runs;
-		char **to = (char **)((char *)record + fields->offset);
-		const char *first;
-		size_t i = 1;
-
-		while (of_run->name && strcmp(of_run->name, fields->name))
-			of_run++;
-		if (fields->kind != RECORD_TEXT || !of_run->name)
-			continue;
-		first = *(char **)((char *)&record->runs[0] + of_run->offset);
-		while (i < record->n_runs &&
-		       !compare_texts(first, *(char **)((char *)&record->runs[i] + of_run->offset)))
-			i++;
-		free(*to);
-		*to = i < record->n_runs ? NULL : copy(first);
-	}
-}
-
-static void agree_families(struct record *record)
-{
-	const char *first = record->runs[0].generator.families;
+	const char *first = *(char **)((char *)&record->runs[0] + offset);
 	size_t i = 1;
 
-	while (i < record->n_runs && !compare_texts(first, record->runs[i].generator.families))
+	while (i < record->n_runs &&
+	       !compare_texts(first, *(char **)((char *)&record->runs[i] + offset)))
 		i++;
-	free(record->generator.families);
-	record->generator.families = i < record->n_runs ? NULL : copy(first);
+	free(*to);
+	*to = i < record->n_runs ? NULL : copy(first);
+}
+
+/* Every text of the protocol that runs have too, and those of the generator. */
+static void agree(struct record *record)
+{
+	for (const struct record_field *field = record_protocol_fields; field->name; field++) {
+		const struct record_field *of_run = record_run_fields;
+
+		while (of_run->name && strcmp(of_run->name, field->name))
+			of_run++;
+		if (field->kind == RECORD_TEXT && of_run->name)
+			agree_text(record, (char **)((char *)record + field->offset),
+				   of_run->offset);
+	}
+	for (const struct record_field *field = record_generator_fields; field->name; field++)
+		agree_text(record, (char **)((char *)&record->generator + field->offset),
+			   offsetof(struct record_run, generator) + field->offset);
+	agree_text(record, &record->generator.families,
+		   offsetof(struct record_run, generator.families));
 }
 
 static void raise_number(long *to, long number)
@@ -287,9 +285,7 @@ static void sum_runs(struct record *record)
 		sum->thermal.baselines += one->thermal.baselines;
 		sum->thermal.seconds += one->thermal.seconds;
 	}
-	agree(record, record_protocol_fields, record_run_fields);
-	agree(record, record_generator_fields, record_run_generator_fields);
-	agree_families(record);
+	agree(record);
 }
 
 void runs_settle(struct record *record)
