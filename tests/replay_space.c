@@ -126,13 +126,14 @@ static void take_truth(const double *runs, long n, int n_runs, const uint64_t se
 
 static void finish(struct replay_space *space)
 {
-	space->best = INFINITY;
+	space->best_point = 0;
 	space->exhaustive = 0;
 	for (long i = 0; i < space->points.n; i++) {
 		space->exhaustive += 7 * space->truth[i];
-		if (space->truth[i] < space->best)
-			space->best = space->truth[i];
+		if (space->truth[i] < space->truth[space->best_point])
+			space->best_point = i;
 	}
+	space->best = space->truth[space->best_point];
 }
 
 /* ---- our own files ---- */
@@ -364,16 +365,11 @@ static const struct model models[REPLAY_N_NOISES] = {
 	[REPLAY_PHONE] = {0.015, 0.0006, 1.35, 0.05},
 };
 
-static double uniform(uint64_t *state)
-{
-	return ((double)(hash_random(state) >> 11) + 0.5) * 0x1p-53;
-}
-
 static double normal(uint64_t *state)
 {
-	const double r = sqrt(-2 * log(uniform(state)));
+	const double r = sqrt(-2 * log(hash_uniform(state)));
 
-	return r * cos(6.283185307179586 * uniform(state));
+	return r * cos(6.283185307179586 * hash_uniform(state));
 }
 
 void replay_open(struct replay_device *device, const struct replay_space *space,
@@ -409,12 +405,12 @@ double replay_sample(struct replay_device *device, long point, int is_first)
 		ns = space->runs[point * space->n_runs + hash_below(random, space->n_runs)];
 	} else {
 		device->drift = 0.995 * device->drift + 0.003 * normal(random);
-		device->is_slow ^= uniform(random) < model->toggle;
+		device->is_slow ^= hash_uniform(random) < model->toggle;
 		ns = space->seen[point] * exp(model->sigma * normal(random) + device->drift);
 		if (device->is_slow)
 			ns *= model->slow;
-		if (uniform(random) < model->spikes)
-			ns *= 1 - 0.3 * log(uniform(random));
+		if (hash_uniform(random) < model->spikes)
+			ns *= 1 - 0.3 * log(hash_uniform(random));
 	}
 	/* Costs are of the truth, so that slow phases cost nobody more. */
 	device->spent += space->truth[point] / (double)(is_first ? space->calls : 1);

@@ -18,11 +18,12 @@ struct replay_space {
 	struct points points;
 	long base; /* the default, or -1 */
 	int n_runs;
-	long calls;        /* of a sample; a first call costs 1/calls of it */
-	double *runs;      /* first pass, ns: n_runs for each point */
-	double *seen;      /* by point: median of the first pass, drift taken out */
-	double *truth;     /* of the second */
-	double best;       /* the least truth */
+	long calls;    /* of a sample; a first call costs 1/calls of it */
+	double *runs;  /* first pass, ns: n_runs for each point */
+	double *seen;  /* by point: median of the first pass, drift taken out */
+	double *truth; /* of the second */
+	long best_point;
+	double best;       /* its truth, the least */
 	double exhaustive; /* 7 times the sum of the truth: what mean-of-7 of every point costs */
 	char heads[512];   /* "case ...; device ..." */
 };

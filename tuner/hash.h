@@ -34,6 +34,12 @@ static inline uint64_t hash_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
+/* Between 0 and 1, neither included. */
+static inline double hash_uniform(uint64_t *state)
+{
+	return ((double)(hash_random(state) >> 11) + 0.5) * 0x1p-53;
+}
+
 /* 0 .. n-1; the bias of the remainder is below 2^-32 for every n used here. */
 static inline long hash_below(uint64_t *state, long n)
 {

@@ -291,11 +291,13 @@ static void refute(const struct race_runner *runners, size_t n, size_t n_started
 double race_compare(const struct race_runner *a, const struct race_runner *b)
 {
 	const int n = a->n < b->n ? a->n : b->n;
-	double differences[RACE_MAX_ROUNDS];
+	double of_a[RACE_MAX_ROUNDS], of_b[RACE_MAX_ROUNDS];
 
-	for (int round = 0; round < n; round++)
-		differences[round] = clean(a, round) - clean(b, round);
-	return stats_median(differences, (size_t)n);
+	for (int round = 0; round < n; round++) {
+		of_a[round] = clean(a, round);
+		of_b[round] = clean(b, round);
+	}
+	return stats_paired_median(of_a, of_b, (size_t)n);
 }
 
 size_t race_judge(const struct race_runner *runners, size_t n, size_t n_started, size_t base,

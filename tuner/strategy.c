@@ -60,11 +60,6 @@ struct wish {
 	long n, max;
 };
 
-static double uniform(uint64_t *state)
-{
-	return (double)(hash_random(state) >> 11) * 0x1p-53;
-}
-
 /* 1: taken; 0: it was before, or there is no room. */
 static int wish_for(struct search_state *state, struct wish *wish, long point)
 {
@@ -268,7 +263,7 @@ static void wish_newcomers(struct search_state *state, struct wish *wish, long n
 	if (state->surrogate.n >= N_TO_MODEL)
 		propose(state, wish, lround(constants->modelled * (double)n));
 	for (long tries = 0; wish->n < n && tries < 4 * n; tries++) {
-		const double lot = uniform(&state->random);
+		const double lot = hash_uniform(&state->random);
 
 		wish_for(state, wish,
 			 lot < constants->random
