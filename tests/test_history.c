@@ -2,6 +2,7 @@
  * test_history.c: journals as data, torn, damaged and mutated ones; families compared by them.
  */
 #include "tuner/history.h"
+#include "tuner/journal.h"
 #include "tuner/rivals.h"
 #include "check.h"
 #include "mutate.h"
@@ -222,7 +223,7 @@ int main(void)
 		check_damage();
 		check_mutants();
 	}
-	name = history_path("a/b.yaml");
+	name = journal_path("a/b.yaml");
 	CHECK(!strcmp(name, "a/b.journal"));
 	free(name);
 	gen_close(gen);

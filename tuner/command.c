@@ -17,12 +17,11 @@ void command_add(struct command *command, const char *format, ...)
 	char *text;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
+	text = fail_vtext(format, args);
 	va_end(args);
 	command->words =
 		fail_check(realloc(command->words, (command->n + 2) * sizeof(*command->words)));
-	command->words[command->n++] = fail_check(text);
+	command->words[command->n++] = text;
 	command->words[command->n] = NULL;
 }
 

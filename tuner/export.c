@@ -9,6 +9,7 @@
 #include "fail.h"
 #include "gen/folder.h"
 #include "history.h"
+#include "journal.h"
 #include "options.h"
 #include "record.h"
 #include "stats.h"
@@ -333,7 +334,7 @@ static int read_history(struct source *source, const char *path, struct gen *gen
 			struct gen_error *err)
 {
 	const char *templates = source->record.generator.templates, *other;
-	char *journal = history_path(path);
+	char *journal = journal_path(path);
 	int status = 0;
 
 	if (access(journal, F_OK) == 0) {

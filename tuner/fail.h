@@ -49,16 +49,28 @@ static inline void *fail_grow(void *list, size_t n, size_t size)
 	return fail_check(realloc(list, (n ? 2 * n : 1) * size));
 }
 
-__attribute__((format(printf, 1, 2))) static inline char *fail_text(const char *format, ...)
+static inline char *fail_vtext(const char *format, va_list args)
 {
 	char *text;
+
+	return fail_check(vasprintf(&text, format, args) < 0 ? NULL : text);
+}
+
+__attribute__((format(printf, 1, 2))) static inline char *fail_text(const char *format, ...)
+{
 	va_list args;
+	char *text;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
+	text = fail_vtext(format, args);
 	va_end(args);
-	return fail_check(text);
+	return text;
+}
+
+/* A copy; of NULL, NULL. */
+static inline char *fail_copy(const char *text)
+{
+	return text ? fail_text("%s", text) : NULL;
 }
 
 #endif

@@ -403,11 +403,3 @@ const char *history_fact(const struct history *history, const char *name)
 	}
 	return NULL;
 }
-
-char *history_path(const char *results)
-{
-	const size_t n = strlen(results);
-	const int has_end = n > 5 && !strcmp(results + n - 5, ".yaml");
-
-	return fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), results);
-}

@@ -97,7 +97,4 @@ size_t history_find(const struct history *history, const char *name);
 /* The value of a fact, or NULL. */
 const char *history_fact(const struct history *history, const char *name);
 
-/* X.journal for X.yaml, what quern tune writes beside its results; the caller frees it. */
-char *history_path(const char *results);
-
 #endif

@@ -450,3 +450,11 @@ double journal_elapsed(const struct journal *journal)
 {
 	return journal->before + process_now() - journal->opened;
 }
+
+char *journal_path(const char *results)
+{
+	const size_t n = strlen(results);
+	const int has_end = n > 5 && !strcmp(results + n - 5, ".yaml");
+
+	return fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), results);
+}

@@ -30,6 +30,9 @@ struct journal *journal_open(const char *path, const struct journal_fact *facts,
 			     int fresh, char *note, struct gen_error *err);
 void journal_close(struct journal *journal);
 
+/* The journal beside a results file: X.journal of X.yaml; the caller frees it. */
+char *journal_path(const char *results);
+
 /* The answer to a question, or NULL. */
 const char *journal_find(const struct journal *journal, const char *question);
 

@@ -8,22 +8,6 @@
 #include "record_fields.h"
 #include "runs.h"
 
-static char *copy(const char *text)
-{
-	return text ? fail_text("%s", text) : NULL;
-}
-
-/* As strcmp, with NULL before all. */
-static int compare_texts(const char *a, const char *b)
-{
-	return !a || !b ? (a != NULL) - (b != NULL) : strcmp(a, b);
-}
-
-static int compare_numbers(double a, double b)
-{
-	return (a > b) - (a < b);
-}
-
 /* Lists that are empty may be NULL. */
 static void sort(void *list, size_t n, size_t size, int (*compare)(const void *, const void *))
 {
@@ -53,15 +37,15 @@ static int compare_cases(const struct record_entry *a, const struct record_entry
 	if (!order)
 		order = strcmp(record_entry_act(a, act_a), record_entry_act(b, act_b));
 	if (!order)
-		order = compare_numbers((double)a->n, (double)b->n);
+		order = runs_compare_numbers((double)a->n, (double)b->n);
 	if (!order)
-		order = compare_numbers((double)a->m, (double)b->m);
+		order = runs_compare_numbers((double)a->m, (double)b->m);
 	if (!order)
-		order = compare_numbers((double)a->k, (double)b->k);
+		order = runs_compare_numbers((double)a->k, (double)b->k);
 	if (!order)
 		order = a->threads - b->threads;
 	if (!order)
-		order = compare_numbers((double)a->core, (double)b->core);
+		order = runs_compare_numbers((double)a->core, (double)b->core);
 	if (!order)
 		order = strcmp(a->core_name, b->core_name);
 	if (!order)
@@ -81,12 +65,12 @@ static int by_case(const void *a, const void *b)
 	char *first, *second;
 
 	if (!order)
-		order = compare_numbers((double)y->samples, (double)x->samples);
+		order = runs_compare_numbers((double)y->samples, (double)x->samples);
 	if (!order)
-		order = compare_numbers(x->median_us, y->median_us);
+		order = runs_compare_numbers(x->median_us, y->median_us);
 	if (!order)
-		order = compare_numbers(x->estimate.cycles_per_weight,
-					y->estimate.cycles_per_weight);
+		order = runs_compare_numbers(x->estimate.cycles_per_weight,
+					     y->estimate.cycles_per_weight);
 	if (order)
 		return order;
 	first = record_entry_text(x);
@@ -143,14 +127,14 @@ static int by_target(const void *a, const void *b)
 	int order = x->threads - y->threads;
 
 	if (!order)
-		order = compare_numbers((double)x->core, (double)y->core);
+		order = runs_compare_numbers((double)x->core, (double)y->core);
 	return order ? order : strcmp(x->core_name, y->core_name);
 }
 
 /* The larger reading is nearer to what the device can do. */
 static void raise(struct record_ceiling *to, const struct record_ceiling *from)
 {
-	int order = compare_numbers(from->dram_gbps, to->dram_gbps);
+	int order = runs_compare_numbers(from->dram_gbps, to->dram_gbps);
 
 	if (!order)
 		order = from->streams - to->streams;
@@ -240,7 +224,7 @@ static const char *find_difference(const struct record *a, const struct record *
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		if (!compare_texts(texts[i].x, texts[i].y))
+		if (!runs_compare_texts(texts[i].x, texts[i].y))
 			continue;
 		*x = texts[i].x ? texts[i].x : "none";
 		*y = texts[i].y ? texts[i].y : "none";
@@ -261,7 +245,7 @@ static void join_device(struct record *to, const struct record *from)
 
 			if (*other && (!*text || strcmp(*other, *text) < 0)) {
 				free(*text);
-				*text = copy(*other);
+				*text = fail_copy(*other);
 			}
 		} else if (field->kind == RECORD_LONG) {
 			if (*(const long *)y > *(long *)x)
@@ -272,7 +256,7 @@ static void join_device(struct record *to, const struct record *from)
 	}
 	if (from->counters && (!to->counters || strcmp(from->counters, to->counters) < 0)) {
 		free(to->counters);
-		to->counters = copy(from->counters);
+		to->counters = fail_copy(from->counters);
 	}
 }
 

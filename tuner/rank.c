@@ -86,9 +86,7 @@ static int list_isas(struct rank *rank, struct gen_error *err)
 
 static int open_journal(struct rank *rank, struct gen_error *err)
 {
-	size_t n = strlen(rank->output);
-	int has_end = n > 5 && !strcmp(rank->output + n - 5, ".yaml");
-	char *path = fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), rank->output);
+	char *path = journal_path(rank->output);
 	char *config = config_text(&rank->config), note[256] = "";
 	char *seed = fail_text("%llu", rank->options->seed);
 	char *protocol = fail_text("%s, %ld candidates", PROTOCOL, rank->max_candidates);
@@ -146,37 +144,33 @@ static int read_known(struct rank *rank, struct gen_error *err)
 	return status;
 }
 
-static char *copy(const char *text)
-{
-	return fail_text("%s", text);
-}
-
 static void fill_record(struct rank *rank)
 {
 	struct record *record = &rank->record;
 
-	record->estimated.core = copy(rank->model->core);
-	record->estimated.model = copy(rank->model->cpu);
-	record->estimated.llvm_mca = copy(rank->mca.version);
-	record->estimated.note = *rank->model->note ? copy(rank->model->note) : NULL;
-	record->device.name = copy(rank->model->core);
-	record->device.cpu = copy(rank->model->core);
-	record->device.arch = copy("aarch64");
-	record->device.features = copy(rank->model->features);
-	record->compiler.command = copy(compile_command(rank->compile, rank->compiler));
-	record->compiler.version = copy(compile_version(rank->compile, rank->compiler));
-	record->compiler.flags = copy(compile_flags(rank->compile));
+	record->estimated.core = fail_copy(rank->model->core);
+	record->estimated.model = fail_copy(rank->model->cpu);
+	record->estimated.llvm_mca = fail_copy(rank->mca.version);
+	record->estimated.note = *rank->model->note ? fail_copy(rank->model->note) : NULL;
+	record->device.name = fail_copy(rank->model->core);
+	record->device.cpu = fail_copy(rank->model->core);
+	record->device.arch = fail_copy("aarch64");
+	record->device.features = fail_copy(rank->model->features);
+	record->compiler.command = fail_copy(compile_command(rank->compile, rank->compiler));
+	record->compiler.version = fail_copy(compile_version(rank->compile, rank->compiler));
+	record->compiler.flags = fail_copy(compile_flags(rank->compile));
 	if (rank->with_clang) {
-		record->compiler.clang = copy(compile_command(rank->compile, GEN_CLANG));
-		record->compiler.clang_version = copy(compile_version(rank->compile, GEN_CLANG));
+		record->compiler.clang = fail_copy(compile_command(rank->compile, GEN_CLANG));
+		record->compiler.clang_version =
+			fail_copy(compile_version(rank->compile, GEN_CLANG));
 	}
-	record->generator.version = copy(QUERN_VERSION);
-	record->generator.templates = copy(rank->templates);
+	record->generator.version = fail_copy(QUERN_VERSION);
+	record->generator.templates = fail_copy(rank->templates);
 	record->generator.families =
 		request_families(rank->home, rank->gen, &rank->config.families);
 	record->protocol.budget = fail_text("%ld candidates", rank->max_candidates);
 	record->protocol.seed = (long long)rank->options->seed;
-	record->counters = copy("none: estimated, nothing was run");
+	record->counters = fail_copy("none: estimated, nothing was run");
 }
 
 static int prepare(struct rank *rank, struct gen_error *err)
@@ -198,7 +192,7 @@ static int prepare(struct rank *rank, struct gen_error *err)
 		rank->config.max_nmse = 0;
 	}
 	rank->work = request_work(options);
-	rank->output = options->output ? copy(options->output)
+	rank->output = options->output ? fail_copy(options->output)
 				       : fail_text("results/%s.yaml", options->core);
 	rank->templates = request_texts(rank->home);
 	if (read_known(rank, err) < 0 || list_isas(rank, err) < 0)

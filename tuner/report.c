@@ -84,7 +84,7 @@ static int read_source(struct report_source *source, const char *path, struct ge
 	if (!n_shown)
 		return fail_set(err, "%s: nothing was measured or estimated in this results file",
 				path);
-	journal = history_path(path);
+	journal = journal_path(path);
 	if (access(journal, F_OK) == 0) {
 		status = history_read(&source->history, journal, gen, err);
 		source->has_history = !status;

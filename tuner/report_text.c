@@ -4,6 +4,7 @@
 
 #include "report_text.h"
 #include "rivals.h"
+#include "show.h"
 
 #define MAX_FAMILIES 8
 #define MAX_SHOWN 10 /* failures */
@@ -80,15 +81,7 @@ static void print_device(const struct page *page, const char *path)
 		record->protocol.budget ? record->protocol.budget : "not told",
 		record->protocol.seconds, record->protocol.tried, record->protocol.n_failed,
 		record->complete ? "" : "; NOT COMPLETE, the run was stopped");
-	for (size_t i = 0; i < record->n_ceilings; i++) {
-		const struct record_ceiling *ceiling = &record->ceilings[i];
-
-		fprintf(out,
-			"roof, %d thread%s%s%s: %.1f GB/s read from memory, %.0f int8 GMAC/s\n",
-			ceiling->threads, ceiling->threads == 1 ? "" : "s",
-			*ceiling->core_name ? " on " : "", ceiling->core_name, ceiling->dram_gbps,
-			ceiling->int8_gmacs);
-	}
+	show_ceilings(out, record);
 }
 
 static void print_winners(const struct page *page)

@@ -5,18 +5,12 @@
 #include "record_fields.h"
 #include "runs.h"
 
-static char *copy(const char *text)
-{
-	return text ? fail_text("%s", text) : NULL;
-}
-
-/* As strcmp, with NULL before all. */
-static int compare_texts(const char *a, const char *b)
+int runs_compare_texts(const char *a, const char *b)
 {
 	return !a || !b ? (a != NULL) - (b != NULL) : strcmp(a, b);
 }
 
-static int compare_numbers(double a, double b)
+int runs_compare_numbers(double a, double b)
 {
 	return (a > b) - (a < b);
 }
@@ -36,9 +30,9 @@ void runs_copy(struct record_run *to, const struct record_run *from)
 {
 	*to = *from;
 	*to->id = 0;
-	to->generator.version = copy(from->generator.version);
-	to->generator.templates = copy(from->generator.templates);
-	to->generator.families = copy(from->generator.families);
+	to->generator.version = fail_copy(from->generator.version);
+	to->generator.templates = fail_copy(from->generator.templates);
+	to->generator.families = fail_copy(from->generator.families);
 	to->protocol.missing = NULL;
 	to->protocol.failed = NULL;
 	to->protocol.n_failed = 0;
@@ -46,7 +40,7 @@ void runs_copy(struct record_run *to, const struct record_run *from)
 		char **text = (char **)((char *)to + field->offset);
 
 		if (field->kind == RECORD_TEXT)
-			*text = copy(*text);
+			*text = fail_copy(*text);
 	}
 }
 
@@ -134,9 +128,9 @@ static int by_part(const void *a, const void *b)
 	int order = strcmp(x->config, y->config);
 
 	if (!order)
-		order = compare_numbers((double)x->n, (double)y->n);
+		order = runs_compare_numbers((double)x->n, (double)y->n);
 	if (!order)
-		order = compare_numbers((double)x->i, (double)y->i);
+		order = runs_compare_numbers((double)x->i, (double)y->i);
 	return order ? order : y->complete - x->complete;
 }
 
@@ -227,10 +221,10 @@ static void agree_text(struct record *record, char **to, size_t offset)
 	size_t i = 1;
 
 	while (i < record->n_runs &&
-	       !compare_texts(first, *(char **)((char *)&record->runs[i] + offset)))
+	       !runs_compare_texts(first, *(char **)((char *)&record->runs[i] + offset)))
 		i++;
 	free(*to);
-	*to = i < record->n_runs ? NULL : copy(first);
+	*to = i < record->n_runs ? NULL : fail_copy(first);
 }
 
 /* Every text of the protocol that runs have too, and those of the generator. */

@@ -30,4 +30,8 @@ const struct record_run *runs_find(const struct record *record, const struct rec
  */
 void runs_settle(struct record *record);
 
+/* For orders of records: as strcmp, with NULL before all; and of numbers. */
+int runs_compare_texts(const char *a, const char *b);
+int runs_compare_numbers(double a, double b);
+
 #endif

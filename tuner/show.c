@@ -87,10 +87,8 @@ void show_say(struct show *show, const char *format, ...)
 	char *text;
 
 	va_start(args, format);
-	if (vasprintf(&text, format, args) < 0)
-		text = NULL;
+	text = fail_vtext(format, args);
 	va_end(args);
-	fail_check(text);
 	show_line(show, "%s", text);
 	show_event_note(show, text);
 	free(text);
@@ -131,7 +129,7 @@ static void show_entries(FILE *out, const struct record *record)
 	}
 }
 
-static void show_ceilings(FILE *out, const struct record *record)
+void show_ceilings(FILE *out, const struct record *record)
 {
 	for (size_t i = 0; i < record->n_ceilings; i++) {
 		const struct record_ceiling *ceiling = &record->ceilings[i];

@@ -49,6 +49,9 @@ void show_forget_best(struct show *show);
 /* Removes the progress line. */
 void show_clear(struct show *show);
 
+/* The ceilings, a line each. */
+void show_ceilings(FILE *out, const struct record *record);
+
 /* The winners, the ceilings and what failed. */
 void show_record(FILE *out, const struct record *record);
 

@@ -101,9 +101,7 @@ static int open_journal(struct run *run, struct gen_error *err)
 {
 	const struct options *options = run->options;
 	const struct facts *device = &run->facts;
-	size_t n = strlen(run->output);
-	int has_end = n > 5 && !strcmp(run->output + n - 5, ".yaml");
-	char *path = fail_text("%.*s.journal", (int)(has_end ? n - 5 : n), run->output);
+	char *path = journal_path(run->output);
 	char *log = fail_text("%s/logs/probe.log", run->work), *config = config_text(&run->config);
 	char *what = fail_text("%s%s%s", config, *run->seeded ? "; seeds " : "", run->seeded);
 	char *protocol = fail_text("%s %s %s", PROTOCOL, options->budget,
