@@ -7,17 +7,7 @@
 
 set -u
 
-: "${srcdir:?}" "${QUERN:=./quern}"
-QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
-export QUERN_HOME
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failures=0
-
-fail() {
-	echo "reasons.sh: $*"
-	failures=1
-}
+. "${srcdir:?}/tests/fake.sh"
 
 # In FILE there is a line that matches PATTERN, or there is none.
 has() {
@@ -27,16 +17,8 @@ has_not() {
 	! grep -Eq -e "$2" "$dir/$1" || fail "$1 has '$2': $(grep -Ee "$2" "$dir/$1" | head -n 1)"
 }
 
-${BUILD_CC:-cc} -std=c11 -D_GNU_SOURCE -o "$dir/fake" "$QUERN_HOME/tests/fake_probe.c" || exit 1
-
 # A device elsewhere, and one that is this machine, of which llvm-mca knows the processor.
-cat >"$dir/far.yaml" <<END
-quern: device
-schema: 1
-name: fake
-compiler: ["$dir/fake", cc]
-run: ["$dir/fake", run, "{program}"]
-END
+fake_device >"$dir/far.yaml"
 sed 's/^run: .*/run: ["{program}"]/' "$dir/far.yaml" >"$dir/here.yaml"
 cat >"$dir/config.yaml" <<END
 quern: config

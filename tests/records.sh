@@ -7,27 +7,9 @@
 
 set -u
 
-: "${srcdir:?}" "${QUERN:=./quern}"
-QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
-export QUERN_HOME
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failures=0
+. "${srcdir:?}/tests/fake.sh"
 
-fail() {
-	echo "records.sh: $*"
-	failures=1
-}
-
-${BUILD_CC:-cc} -std=c11 -D_GNU_SOURCE -o "$dir/fake" "$QUERN_HOME/tests/fake_probe.c" || exit 1
-
-cat >"$dir/fake.yaml" <<END
-quern: device
-schema: 1
-name: fake
-compiler: ["$dir/fake", cc]
-run: ["$dir/fake", run, "{program}"]
-END
+fake_device >"$dir/fake.yaml"
 cat >"$dir/config.yaml" <<END
 quern: config
 schema: 1

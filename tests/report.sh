@@ -8,17 +8,7 @@
 
 set -u
 
-: "${srcdir:?}" "${QUERN:=./quern}"
-QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
-export QUERN_HOME
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failures=0
-
-fail() {
-	echo "report.sh: $*"
-	failures=1
-}
+. "${srcdir:?}/tests/fake.sh"
 
 # has FILE PATTERN
 has() {
@@ -39,15 +29,7 @@ refuses() {
 
 # ---- a run with a journal ----
 
-${BUILD_CC:-cc} -std=c11 -D_GNU_SOURCE -o "$dir/fake" "$QUERN_HOME/tests/fake_probe.c" || exit 1
-cat >"$dir/fake.yaml" <<END
-quern: device
-schema: 1
-name: fake
-compiler: ["$dir/fake", cc]
-run: ["$dir/fake", run, "{program}"]
-time_out: 5
-END
+fake_device 'time_out: 5' >"$dir/fake.yaml"
 cat >"$dir/config.yaml" <<END
 quern: config
 schema: 1

@@ -8,7 +8,6 @@
 
 set -u
 
-: "${srcdir:?}" "${QUERN:=./quern}"
 PATH=$PATH:/usr/sbin:/sbin
 for program in munged munge slurmctld slurmd sbatch squeue; do
 	command -v $program >/dev/null || {
@@ -21,9 +20,7 @@ done
 	exit 77
 }
 
-QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
-export QUERN_HOME
-dir=$(mktemp -d) || exit 1
+. "${srcdir:?}/tests/fake.sh"
 pids= job=
 finish() {
 	if [ -n "$job" ] && ! is_done; then
@@ -123,14 +120,7 @@ until_true 60 is_idle || fail "the node does not come up: $(sinfo -h 2>&1)"
 
 # ---- the tuning ----
 
-${BUILD_CC:-cc} -std=c11 -D_GNU_SOURCE -o "$dir/fake" "$QUERN_HOME/tests/fake_probe.c" || exit 1
-cat >"$dir/fake.yaml" <<END
-quern: device
-schema: 1
-name: fake
-compiler: ["$dir/fake", cc]
-run: ["$dir/fake", run, "{program}"]
-END
+fake_device >"$dir/fake.yaml"
 cat >"$dir/config.yaml" <<END
 quern: config
 schema: 1

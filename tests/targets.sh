@@ -8,28 +8,9 @@
 
 set -u
 
-: "${srcdir:?}" "${QUERN:=./quern}"
-QUERN=$(realpath "$QUERN") QUERN_HOME=$(realpath "$srcdir")
-export QUERN_HOME
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
-failures=0
+. "${srcdir:?}/tests/fake.sh"
 
-fail() {
-	echo "targets.sh: $*"
-	failures=1
-}
-
-${BUILD_CC:-cc} -std=c11 -D_GNU_SOURCE -o "$dir/fake" "$QUERN_HOME/tests/fake_probe.c" || exit 1
-
-cat >"$dir/fake.yaml" <<END
-quern: device
-schema: 1
-name: fake
-compiler: ["$dir/fake", cc]
-run: ["$dir/fake", run, "{program}"]
-time_out: 5
-END
+fake_device 'time_out: 5' >"$dir/fake.yaml"
 sed "\$a thermal_gate: true" "$dir/fake.yaml" >"$dir/hot.yaml"
 sed "\$a pin: true" "$dir/fake.yaml" >"$dir/pin.yaml"
 cat >"$dir/config.yaml" <<END
