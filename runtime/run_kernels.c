@@ -219,7 +219,7 @@ static int measure(struct quern_engine *engine, struct qn_roof_state *roofs, str
 
 	if (qn_verify_kernel(r->kernel, 1, &r->nmse, err) ||
 	    qn_bench_open(&timed.bench, engine, r->what.format, r->what.m, r->what.k,
-			  r->what.n_tokens, 0, err))
+			  r->what.n_tokens, 0, NULL, err))
 		goto out;
 	qn_bench_use(timed.bench, r->matrix);
 	if (run_measure_start(&timed, err))

@@ -41,6 +41,7 @@ struct sweep {
 	const struct run_sweep_options *options;
 	struct quern_engine *engine;
 	struct qn_roof_state *roofs;
+	struct qn_ring ring;
 	struct run_sweep_out out;
 	long n_below;
 	const struct qn_kernel **verified; /* room for all of the registry */
@@ -210,7 +211,7 @@ static int start(struct sweep *s, struct run_product *p, struct run_timed *timed
 	timed->kernel = p->kernel;
 	if (verify(s, p->kernel, err) ||
 	    qn_bench_open(&timed->bench, s->engine, p->what.format, p->what.m, p->what.k,
-			  p->what.n_tokens, 0, err))
+			  p->what.n_tokens, 0, &s->ring, err))
 		return -1;
 	qn_bench_use(timed->bench, &p->matrix);
 	if (run_measure_start(timed, err))
@@ -339,6 +340,7 @@ static int run_cases(struct sweep *s, struct quern_error *err)
 out:
 	qn_roof_close(s->roofs);
 	quern_close(s->engine);
+	qn_ring_free(&s->ring);
 	free(s->verified);
 	free(rows);
 	return status;

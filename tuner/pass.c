@@ -289,7 +289,7 @@ int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n)
 		const char *name = pass_name(pass, &runners[i]);
 		int prepared;
 
-		pass_show(pass, "packing %zu of %zu", i + 1, n);
+		pass_show(pass, "lining up %zu of %zu", i + 1, n);
 		prepared =
 			session_prepare(pass->contest->session, &pass->place, name, &bytes, &error);
 		if (prepared < 0) {

@@ -80,7 +80,7 @@ int pass_roof(struct pass *pass, const char *when);
  */
 size_t pass_enter(struct pass *pass, struct race_runner *runners, size_t first_new);
 
-/* Packs for everyone, first calls, and the number of calls of a sample from the first runner. */
+/* Makes room, first calls of everyone, and the number of calls of a sample from the first runner. */
 int pass_line_up(struct pass *pass, struct race_runner *runners, size_t n);
 
 #endif

@@ -48,6 +48,7 @@ struct probe {
 	int n_threads, is_pinned;
 	int cpus[QN_MAX_CPUS]; /* of a pinned engine's threads */
 	int format;            /* of the case */
+	struct qn_ring ring;   /* of all cases */
 };
 
 enum result { DONE, FAIL, ERROR, QUIT };
@@ -107,6 +108,7 @@ static void close_engine(struct probe *probe)
 static void close_probe(struct probe *probe)
 {
 	close_engine(probe);
+	qn_ring_free(&probe->ring);
 	counters_close(probe->counters);
 	clock_watch_close(&probe->watch);
 }
@@ -354,7 +356,7 @@ static enum result answer_case(struct probe *probe, const struct line *line, str
 	close_case(probe);
 	probe->format = format;
 	if (qn_bench_open(&probe->bench, probe->engine, format, (long)m, (long)k, (long)n,
-			  (size_t)cold, err) < 0) {
+			  (size_t)cold, &probe->ring, err) < 0) {
 		probe->bench = NULL;
 		return ERROR;
 	}

@@ -26,7 +26,7 @@
  *                                                 ...", "fail hang ..." or "fail wrong ...")
  *   case format=F m=M k=K n=N cold_bytes=B
  *                               ok               (needs an engine; B=0: the default)
- *   prepare i=I                 ok bytes=B       (packs the copies; B bytes streamed per call)
+ *   prepare i=I                 ok bytes=B       (makes room; B bytes streamed per call)
  *   time i=I calls=C            ok ns=T calls=C flags=F
  *                                                (T: total; C=0: as many calls as fill 1 ms, up to
  *                                                 2 ms where the clock ticks slowly)

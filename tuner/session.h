@@ -3,7 +3,7 @@
  *
  * A session stands between the search and the probe.  It looks every question up in the journal
  * first; only then it starts the probe, brings it into the state that the question needs (engine,
- * case, packed weights), asks, checks that the answer makes sense, and writes it down.  When the
+ * case, room for weights), asks, checks that the answer makes sense, and writes it down.  When the
  * probe dies or talks nonsense it is started again and the request repeated once; then the
  * candidate is to blame.  It never is for a device that was started anew or is out of reach.
  *
@@ -63,7 +63,7 @@ void session_use(struct session *session, const char *program, const char *const
 int session_verify(struct session *session, const char *name, double *nmse,
 		   struct session_error *error);
 
-/* Packs the weights; *bytes: streamed by one call. */
+/* Makes room for weights; *bytes: streamed by one call. */
 int session_prepare(struct session *session, const struct session_case *place, const char *name,
 		    double *bytes, struct session_error *error);
 
