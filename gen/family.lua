@@ -167,6 +167,15 @@ function family.key(mapping)
   return key_of(table.concat(head, " "), point)
 end
 
+-- How kernels of a point want weights packed: { rows (of a panel), pack, name }; kernels whose layouts have
+-- one name read the same bytes (qn_same_layout of runtime/kernel.h).
+function family.layout(fam, point, fmt, row)
+  local vars = fam.vars(point, fmt, row)
+  local name = ("%d-%s-v%d%s"):format(vars.panel_rows, vars.pack:gsub(" ", "-"), row.vector_bytes,
+    vars.signed_codes == 1 and "-signed" or "")
+  return { rows = vars.panel_rows, pack = vars.pack, name = name }
+end
+
 -- The kernel of a key for weights in panels of so many rows, packed so, as a key; nil where there is none.
 function family.relayout(key, panel_rows, pack)
   local p = family.parse(key)
@@ -178,12 +187,27 @@ function family.relayout(key, panel_rows, pack)
   return legal and parsed.key or nil
 end
 
+-- Likewise, packed as for the kernel of another key of the same ISA; the key itself where it is so already.
+function family.relayout_like(key, like)
+  local p, q = family.parse(key), family.parse(like)
+  local layout = family.layout(q.family, q.point, q.format, q.isa)
+  if p.isa ~= q.isa or p.format ~= q.format then return nil end
+  if family.layout(p.family, p.point, p.format, p.isa).name == layout.name then return p.key end
+  return family.relayout(key, layout.rows, layout.pack)
+end
+
 -- The point a family takes when nothing was measured, as a key.
 function family.default(fam_name, fmt_name, act, isa_name)
   local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
   local point = fam.default(fmt, row)
   local head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name)
   return family.parse(key_of(head, point)).key
+end
+
+-- Name, key, whether it is lossy, what compiles it, the tokens of a pass and the name of its layout.
+local function describe(fam, fmt, row, point, name, key)
+  return name, key, family.is_lossy(fam, point), point.COMPILER, point.NT or 1,
+    family.layout(fam, point, fmt, row).name
 end
 
 -- A key of which only family, format, act and isa have to be there, the rest as in the default; returns what
@@ -204,7 +228,7 @@ function family.complete(key)
     if not words[word:match("^%w+")] then given[#given + 1] = word end
   end
   local p = family.parse(table.concat(given, " "))
-  return p.name, p.key, p.is_lossy, p.point.COMPILER, p.point.NT or 1
+  return describe(p.family, p.format, p.isa, p.point, p.name, p.key)
 end
 
 -- ---- spaces ----
@@ -219,7 +243,7 @@ function family.space(fam_name, fmt_name, act, isa_name, n_tokens, with_lossy, w
   local fam, fmt, row = family.get(fam_name), format.get(fmt_name), isa.get(isa_name)
   family.check_act(act)
   local self = setmetatable({
-    family = fam, params = parameters(fam, fmt, row), points = {}, index = {},
+    family = fam, format = fmt, isa = row, params = parameters(fam, fmt, row), points = {}, index = {},
     head = ("family=%s format=%s act=%s isa=%s"):format(fam.name, fmt.name, act, row.name),
     base = table.concat({ fam.name, fmt.name, act, row.name }, "_"),
   }, space)
@@ -273,12 +297,12 @@ function space:table()
   return table.concat(lines, "\n") .. "\n"
 end
 
--- Name, key, whether it is lossy, what compiles it, and the tokens of a pass.
+-- What describe tells of a point.
 function space:point(i)
   local point = self.points[i]
   if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
-  return name_of(self.base, self.params, point), key_of(self.head, point, self.params),
-    family.is_lossy(self.family, point), point.COMPILER, point.NT or 1
+  return describe(self.family, self.format, self.isa, point, name_of(self.base, self.params, point),
+    key_of(self.head, point, self.params))
 end
 
 -- Points that differ in one parameter: the next legal value on either side of an ordered one, every

@@ -216,7 +216,7 @@ int gen_isa(struct gen *gen, const char *name, struct gen_isa *isa, struct gen_e
 struct space_call {
 	struct gen_space *space;
 	const char *family, *format, *act, *isa;
-	const char *key;
+	const char *key, *like;
 	long n_tokens;
 	int with_lossy;
 	int with_clang;
@@ -358,14 +358,15 @@ static enum gen_compiler check_compiler(lua_State *lua, int index)
 	return (enum gen_compiler)i;
 }
 
-/* From the five values on top: name, key, is it lossy, compiler, tokens. */
+/* From the six values on top: name, key, is it lossy, compiler, tokens, layout. */
 static void read_point(lua_State *lua, struct gen_point *point)
 {
-	copy_text(lua, -5, "the name of a point", point->name, sizeof point->name);
-	copy_text(lua, -4, "the key of a point", point->key, sizeof point->key);
-	point->is_lossy = lua_toboolean(lua, -3);
-	point->compiler = check_compiler(lua, -2);
-	point->n_tokens = lua_tointeger(lua, -1);
+	copy_text(lua, -6, "the name of a point", point->name, sizeof point->name);
+	copy_text(lua, -5, "the key of a point", point->key, sizeof point->key);
+	copy_text(lua, -1, "the layout of a point", point->layout, sizeof point->layout);
+	point->is_lossy = lua_toboolean(lua, -4);
+	point->compiler = check_compiler(lua, -3);
+	point->n_tokens = lua_tointeger(lua, -2);
 	if (point->n_tokens < 1)
 		luaL_error(lua, "the tokens of a point are no number from 1");
 }
@@ -376,7 +377,7 @@ static int point_body(lua_State *lua)
 
 	push_method(lua, args->space, "point");
 	lua_pushinteger(lua, args->index + 1);
-	lua_call(lua, 2, 5);
+	lua_call(lua, 2, 6);
 	read_point(lua, args->point);
 	return 0;
 }
@@ -467,7 +468,7 @@ static int complete_body(lua_State *lua)
 
 	state_push_function(lua, "family", "complete");
 	lua_pushstring(lua, args->key);
-	lua_call(lua, 1, 5);
+	lua_call(lua, 1, 6);
 	read_point(lua, args->point);
 	return 0;
 }
@@ -477,6 +478,30 @@ int gen_complete(struct gen *gen, const char *key, struct gen_point *point, stru
 	struct space_call args = {.key = key, .point = point};
 
 	return state_call(gen->state, complete_body, &args, err);
+}
+
+static int relayout_body(lua_State *lua)
+{
+	struct space_call *args = lua_touserdata(lua, 1);
+
+	state_push_function(lua, "family", "relayout_like");
+	lua_pushstring(lua, args->key);
+	lua_pushstring(lua, args->like);
+	lua_call(lua, 2, 1);
+	args->text = lua_isnil(lua, -1) ? NULL : duplicate_text(lua, -1, "the key of a point");
+	return 0;
+}
+
+int gen_relayout(struct gen *gen, const char *key, const char *like, char **relaid,
+		 struct gen_error *err)
+{
+	struct space_call args = {.key = key, .like = like};
+
+	*relaid = NULL;
+	if (state_call(gen->state, relayout_body, &args, err) < 0)
+		return -1;
+	*relaid = args.text;
+	return 0;
 }
 
 /* ---- emission ---- */

@@ -35,7 +35,8 @@ struct gen_point {
 			  order */
 	int is_lossy;  /* rounds more than activations to int8 */
 	enum gen_compiler compiler;
-	long n_tokens; /* that a pass of its code takes; 3 tokens cost a kernel for 2 what 4 do */
+	long n_tokens;   /* that a pass of its code takes; 3 tokens cost a kernel for 2 what 4 do */
+	char layout[32]; /* "64-bits-v64": kernels with the same one read the same packed weights */
 };
 
 /*
@@ -73,6 +74,13 @@ long gen_space_find(struct gen_space *space, const char *key, struct gen_error *
  * is as the family has it when nothing was measured.
  */
 int gen_complete(struct gen *gen, const char *key, struct gen_point *point, struct gen_error *err);
+
+/*
+ * The kernel of a key for weights that are packed as those of another key's kernel; *relaid gets its
+ * key, malloc'ed, which may be the same, or NULL where there is none.
+ */
+int gen_relayout(struct gen *gen, const char *key, const char *like, char **relaid,
+		 struct gen_error *err);
 
 /* Names known to the generator, NULL-terminated, valid until gen_close. */
 const char *const *gen_families(struct gen *gen);

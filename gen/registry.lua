@@ -44,6 +44,18 @@ local function read_nmse(entry)
   return nmse
 end
 
+-- The point that a library has for an entry: its own, or that of the finalist which is shipped in its place.
+local function shipped_point(entry)
+  if not entry.shipped then return entry.point, entry.kernel, 1 end
+  for _, one in ipairs(type(entry.finalists) == "table" and entry.finalists or {}) do
+    if type(one) == "table" and one.kernel == entry.shipped and type(one.point) == "table" then
+      return one.point, one.kernel, type(one.ratio) == "number" and one.ratio or 1
+    end
+  end
+  error(("%s: shipped '%s' is none of the entry's finalists"):format(yaml.where(entry, "shipped"),
+    tostring(entry.shipped)), 0)
+end
+
 -- Adds the entries of a results file to cases: case key -> {m, k, n, threads, nmse (0: exact), us, point}.
 local function read_results(doc, cases)
   if type(doc.entries) ~= "table" then
@@ -54,16 +66,15 @@ local function read_results(doc, cases)
       error(yaml.where(type(entry) == "table" and entry or doc.entries)
         .. ": an entry needs a mapping 'point'", 0)
     end
-    local point = at(yaml.where(entry, "point"), function()
-      return family.parse(family.key(entry.point))
-    end)
+    local mapping, name, ratio = shipped_point(entry)
+    local point = at(yaml.where(entry, "point"), function() return family.parse(family.key(mapping)) end)
     if entry.format ~= point.format.name then
       error(("%s: format '%s' differs from its point's '%s'"):format(yaml.where(entry),
         tostring(entry.format), point.format.name), 0)
     end
-    if entry.kernel and entry.kernel ~= point.name then
+    if name and name ~= point.name then
       error(("%s: kernel '%s' is not what its point makes, '%s'"):format(yaml.where(entry, "kernel"),
-        tostring(entry.kernel), point.name), 0)
+        tostring(name), point.name), 0)
     end
     local case = default_case(point, 1)
     if entry.default ~= true then
@@ -74,7 +85,7 @@ local function read_results(doc, cases)
     end
     if entry.core and entry.default ~= true then case.core = integer(entry, "core") end
     if point.is_lossy then case.nmse = read_nmse(entry) end
-    case.us = type(entry.median_us) == "number" and entry.median_us or nil
+    case.us = type(entry.median_us) == "number" and entry.median_us * ratio or nil
     -- A measured case belongs to the ISA and the kind of core that won it; each ISA has defaults of its own.
     local key = ("%s %s %d %d %d %d %s %x"):format(point.format.name, point.act, case.m, case.k, case.n,
       case.threads, point.isa.name, case.core)
@@ -95,10 +106,8 @@ local function each_name(doc, key, known, get)
   return list
 end
 
--- { rows, pack, name (of the two) }
 local function layout_of(point)
-  local vars = point.family.vars(point.point, point.format, point.isa)
-  return { rows = vars.panel_rows, pack = vars.pack, name = vars.panel_rows .. " " .. vars.pack }
+  return family.layout(point.family, point.point, point.format, point.isa)
 end
 
 -- Leaves out lossy winners that are not faster than the exact one of their case.
@@ -214,7 +223,8 @@ local function take_places(cases)
 end
 
 -- Weights are packed once, for one token or a few; the kernels for more tokens have to read the same
--- panels.  What was measured for more tokens takes the layout of its shape's winner for one token.  Of the
+-- panels.  The tuner has chosen a layout for all numbers of tokens where their finals had one in common; else
+-- what was measured for more tokens takes the layout of its shape's winner for one token.  Of the
 -- defaults those stay that some number of tokens needs, in the layouts that the kernels for one token have.
 local function add_layouts(cases)
   for name, p in pairs(take_places(cases)) do

@@ -16,7 +16,7 @@
  * are unknown unless FAKE_STATE names a file, in which it is counted what was asked: from the
  * FAKE_HOT_AFTER-th time on the device is hot and takes half as long again for everything, until it
  * was asked FAKE_COOL times for its vitals; the next time makes it hot again, FAKE_AGAIN times.  Work under load (sustain) is an order of its own;
- * FAKE_ENERGY is what it says a call takes, FAKE_LIMP names the cores on which it fails, FAKE_WEARY a kernel
+ * FAKE_ENERGY is what it says a call takes, half for kernels that have FAKE_THRIFTY in their names, FAKE_LIMP names the cores on which it fails, FAKE_WEARY a kernel
  * that fails after it.
  *
  * Times are a function of kernel and case, so every undisturbed run has the same winners; kernels
@@ -372,9 +372,11 @@ static void answer_vitals(void)
 	write_state(state);
 }
 
-static void answer_sustain(const char *line)
+static void answer_sustain(const char *line, const char *name)
 {
 	const char *seconds = strstr(line, " seconds="), *energy = getenv("FAKE_ENERGY");
+	const char *thrifty = getenv("FAKE_THRIFTY");
+	const long part = thrifty && strstr(name, thrifty) ? 2 : 1;
 
 	if (getenv("FAKE_LIMP") && !strcmp(getenv("FAKE_LIMP"), pinned)) {
 		puts("fail crash signal 11");
@@ -384,7 +386,7 @@ static void answer_sustain(const char *line)
 	printf("ok calls=1000 ns=%.0f ns_first=1000 ns_last=2000 ",
 	       seconds ? 1e9 * atof(seconds + 9) : 0);
 	if (energy && seconds && atof(seconds + 9) >= 10) /* as with a battery */
-		printf("energy_uj=%ld source=fake\n", 1000 * atol(energy));
+		printf("energy_uj=%ld source=fake\n", 1000 * atol(energy) / part);
 	else
 		puts("energy_uj=- source=-");
 }
@@ -513,7 +515,9 @@ static void answer(char *line)
 	else if (getenv("FAKE_STATE") && !strcmp(verb, "vitals"))
 		answer_vitals();
 	else if (getenv("FAKE_STATE") && !strcmp(verb, "sustain"))
-		answer_sustain(line);
+		answer_sustain(line, kernels[i]);
+	else if (getenv("FAKE_ENERGY") && !strcmp(verb, "doctor"))
+		puts("ok sensors=fake");
 	else if (!strcmp(verb, "roof"))
 		printf("ok dram_gbps=%s streams=2 huge=1 int8_gmacs=100\n",
 		       getenv("FAKE_GBPS") ? getenv("FAKE_GBPS") : "20.5");

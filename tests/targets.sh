@@ -296,6 +296,24 @@ load load FAKE_ENERGY=8 -- --sustained 12 || fail "load: exit $? when everything
 [ "$lines" = "$(wc -l <"$dir/load/r.journal")" ] || fail 'load: asks again'
 [ "$(grep -v '^  seconds: ' "$dir/load/first.yaml")" = "$(grep -v '^  seconds: ' "$dir/load/r.yaml")" ] ||
 	fail 'load: other results when everything is known'
+# Energy as the objective: what takes half of it is shipped where it was in the final, winners stay winners.
+load thrift FAKE_ENERGY=8 FAKE_THRIFTY=r2 -- --sustained 12 --objective energy ||
+	fail "thrift: exit $?: $(tail -n 3 "$dir/thrift/out")"
+awk '$1 == "kernel:" { name = $2; n++ } $1 == "shipped:" { m++; if ($2 !~ /r2/ || name ~ /r2/) exit 1 }
+	END { if (!n || !m) exit 1 }' "$dir/thrift/r.yaml" || fail 'thrift: others are shipped'
+grep -q 'shipped: .*r2.*x the time, 0.500x the energy$' "$dir/thrift/out" || fail 'thrift: not told'
+grep -q 'energy_uj: 4' "$dir/thrift/r.yaml" || fail 'thrift: no energy of a finalist'
+"$QUERN" merge -o "$dir/thrift/time.yaml" "$dir/thrift/r.yaml" >"$dir/out" || fail 'thrift: merge'
+lacks thrift/time.yaml '^  shipped: .*r2'
+"$QUERN" merge --objective energy -o "$dir/thrift/again.yaml" "$dir/thrift/time.yaml" >"$dir/out" || fail 'thrift: merge'
+"$QUERN" merge --objective energy -o "$dir/thrift/as.yaml" "$dir/thrift/r.yaml" >"$dir/out" || fail 'thrift: merge'
+cmp -s "$dir/thrift/again.yaml" "$dir/thrift/as.yaml" || fail 'thrift: another choice after a merge'
+load blind A=1 -- --sustained 12 --objective edp
+[ $? = 2 ] || fail 'blind: not refused'
+has blind/out 'objective edp: fake has no sensor of energy that can be read'
+load idle FAKE_ENERGY=8 -- --sustained 0 --objective energy
+[ $? = 2 ] || fail 'idle: not refused'
+has idle/out 'energy is measured under load, which --sustained SECONDS asks for'
 load load FAKE_ENERGY=7 -- --sustained 13 || fail "load: exit $? for another load"
 has load/r.yaml '^  sustained: 13$'
 [ "$(grep -c ' sustained 12 s 4"' "$dir/load/r.journal")" = "$(grep -c ' sustained 13 s 4"' "$dir/load/r.journal")" ] ||

@@ -186,6 +186,10 @@ static void fill_record(struct record *record)
 	strcpy(entry->energy_source, "battery");
 	strcpy(entry->code, "0123456789012345");
 	strcpy(entry->run, "r2");
+	strcpy(entry->layout, "32-bits-v32");
+	strcpy(entry->shipped, "dot_g");
+	entry->flagged = entry->flags.stolen = 2;
+	entry->control.ratio = 1.25, entry->control.low = 0.75, entry->control.high = 1.5;
 	entry->is_lossy = 1;
 	record_add_equivalent(entry, "dot_e");
 	record_add_counter(entry, "cycles", 123);
@@ -198,7 +202,9 @@ static void fill_record(struct record *record)
 	finalist = record_add_finalist(entry);
 	strcpy(finalist->kernel, "dot_g");
 	strcpy(finalist->key, entry->key);
+	strcpy(finalist->layout, "64-narrow-planes-v64");
 	finalist->ratio = 1.5;
+	finalist->energy_uj = 6.5;
 	entry = record_add_entry(record);
 	strcpy(entry->format, "w4g32");
 	strcpy(entry->kernel, "dot_w4g32_a8g32_neon_r1");
@@ -265,6 +271,14 @@ static void test_record(void)
 		CHECK(!strcmp(in.entries[0].burst_kernel, "dot_e"));
 		CHECK(!strcmp(in.entries[0].energy_source, "battery"));
 		CHECK(!in.entries[1].core && !*in.entries[1].core_name);
+		CHECK(!strcmp(in.entries[0].layout, "32-bits-v32") && !*in.entries[1].layout);
+		CHECK(!strcmp(in.entries[0].shipped, "dot_g") && !*in.entries[1].shipped);
+		CHECK(in.entries[0].flags.stolen == 2 && !in.entries[0].flags.hot);
+		CHECK(in.entries[0].control.ratio == 1.25 && in.entries[0].control.low == 0.75 &&
+		      in.entries[0].control.high == 1.5 && !in.entries[1].control.ratio);
+		CHECK(!*in.entries[0].finalists[0].layout && !in.entries[0].finalists[0].energy_uj);
+		CHECK(!strcmp(in.entries[0].finalists[1].layout, "64-narrow-planes-v64") &&
+		      in.entries[0].finalists[1].energy_uj == 6.5);
 		check_why(&in.entries[0].why, &out.entries[0].why);
 		check_why(&in.entries[0].finalists[0].why, &out.entries[0].finalists[0].why);
 		CHECK(!in.entries[0].finalists[1].why.has_numbers &&
@@ -374,6 +388,15 @@ static void test_bad_records(void)
 	check_bad_record(HEAD "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, energy_uj: 2, " POINT
 			      "}\n",
 			 "bad.yaml:4: energy_uj (above 0) and energy_source belong together");
+	check_bad_record(HEAD "- {format: w4g32, m: 1, k: 1, n: 1, threads: 1, shipped: dot, " POINT
+			      "}\n",
+			 "bad.yaml:4: 'shipped' must be one of the entry's finalists");
+	check_bad_record(HEAD "- format: w4g32\n  flags: {late: 1}\n",
+			 "bad.yaml:5: unknown key 'late' in flags");
+	check_bad_record(HEAD "- format: w4g32\n  control: {low: 1}\n",
+			 "bad.yaml:5: 'control' needs a ratio above 0");
+	check_bad_record(HEAD "- {format: w4g32, default: true, flags: {hot: 1}, " POINT "}\n",
+			 "an entry without measurements has no 'flags' or 'control'");
 	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n  thermal: {hot: 1}\n",
 			 "bad.yaml:5: unknown key 'hot' in thermal");
 	check_bad_record("quern: results\nschema: 1\nentries: []\nprotocol:\n  runs: [{id: a}]\n",

@@ -137,6 +137,31 @@ static void check_layouts(struct gen *gen)
 	CHECK(access("layouts/kernel_gemm_w4g32_a8g32_avx2_r2g2n4k512m1or.c", F_OK) == 0);
 	CHECK(access("layouts/kernel_gemm_w4g32_a8g32_avx2_r4g2n4k512m1or.c", F_OK) < 0);
 
+	/* What is shipped goes before the winner. */
+	scratch_write_text(
+		path,
+		"quern: results\nschema: 1\nentries:\n"
+		"- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, shipped: dot_w4g32_a8g32_avx2_r8g1k1p0n1, "
+		"point: {family: dot, format: w4g32, act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, "
+		"RV: 2, UNPACK: shift}, finalists: [{kernel: dot_w4g32_a8g32_avx2_r8g1k1p0n1, ratio: 1.01, "
+		"point: {family: dot, format: w4g32, act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, "
+		"RV: 8, UNPACK: shift}}]}\n"
+		"- {format: w4g32, m: 64, k: 64, n: 256, threads: 1, point: {family: gemm, "
+		"format: w4g32, act: a8g32, isa: avx2, KC: 512, NT: 4, ORDER: rows, PART: 0, PG: 1, "
+		"RG: 2, RV: 8, UNPACK: shift}}\n");
+	check_that(gen_write(gen, &path, 1, "layouts", NULL, &err) == 0, __FILE__, __LINE__,
+		   err.text);
+	CHECK(access("layouts/kernel_dot_w4g32_a8g32_avx2_r8g1k1p0n1.c", F_OK) == 0);
+	CHECK(access("layouts/kernel_dot_w4g32_a8g32_avx2_r2g1k1p0n1.c", F_OK) < 0);
+	CHECK(access("layouts/kernel_gemm_w4g32_a8g32_avx2_r8g2n4k512m1or.c", F_OK) == 0);
+	scratch_write_text(
+		path,
+		"quern: results\nschema: 1\nentries:\n"
+		"- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, shipped: dot, point: {family: dot, "
+		"format: w4g32, act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, RV: 2, UNPACK: shift}}\n");
+	CHECK(gen_write(gen, &path, 1, "layouts", NULL, &err) < 0);
+	CHECK(strstr(err.text, "layouts.yaml:4: shipped 'dot' is none of the entry's finalists"));
+
 	/* One that reads them already stays what it is. */
 	scratch_write_text(
 		path,

@@ -18,6 +18,7 @@
 #include "record.h"
 #include "search.h"
 #include "session.h"
+#include "ship.h"
 #include "show.h"
 
 /* How much to do; from --budget. */
@@ -99,7 +100,8 @@ struct contest {
 	long n_legal;               /* points of all formats so far */
 	struct contest_roof *roofs; /* all readings so far */
 	size_t n_roofs;
-	double sustained_s;           /* of load before races of the finals; 0: there are none */
+	double sustained_s; /* of load before races of the finals; 0: there are none */
+	enum ship_objective objective;
 	struct explain *explain;      /* what finals learn, for reasons */
 	struct contest_final *finals; /* where sustained_s is not 0 */
 	size_t n_finals;

@@ -6,10 +6,12 @@
 #include "explain.h"
 #include "fail.h"
 #include "final.h"
+#include "layouts.h"
 #include "stats.h"
 #include "strategy.h"
 
 #define N_ELITES 8
+#define LEAST_HASTE 1.10 /* what takes longer may still take less energy, but not from here on */
 
 /* Of the same unit, for others may be done by another run; the name tells format and activations. */
 static int is_chosen(const struct pass *pass, const char *name)
@@ -115,24 +117,33 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 	return status < 0 ? -1 : 0;
 }
 
+/* Median of a runner's time over another's, paired, in the rounds that it ran, and its 95 % interval. */
+static double compare(const struct race_runner *one, const struct race_runner *other, double *low,
+		      double *high)
+{
+	double ratios[RACE_MAX_ROUNDS];
+
+	for (int round = 0; round < one->n; round++)
+		ratios[round] = exp((one->log_ns[round] - one->level[round]) -
+				    (other->log_ns[round] - other->level[round]));
+	stats_interval(ratios, (size_t)one->n, 0.05, low, high);
+	return stats_median(ratios, (size_t)one->n);
+}
+
 /* One that did not win, with its time over the winner's in the rounds that both ran. */
 static void add_finalist(struct pass *pass, const struct race_runner *one,
 			 const struct race_runner *winner, int is_equivalent,
 			 struct record_entry *entry)
 {
 	struct record_finalist *finalist = record_add_finalist(entry);
-	double ratios[RACE_MAX_ROUNDS];
-
-	for (int round = 0; round < one->n; round++)
-		ratios[round] = exp(one->log_ns[round] - winner->log_ns[round]);
 	const struct search_candidate *candidate = search_candidate(pass->search, (size_t)one->id);
 
 	strcpy(finalist->kernel, pass_name(pass, one));
 	snprintf(finalist->code, sizeof(finalist->code), "%016llx",
 		 (unsigned long long)candidate->fingerprint);
 	strcpy(finalist->key, candidate->point.key);
-	stats_interval(ratios, (size_t)one->n, 0.05, &finalist->ratio_low, &finalist->ratio_high);
-	finalist->ratio = stats_median(ratios, (size_t)one->n);
+	strcpy(finalist->layout, candidate->point.layout);
+	finalist->ratio = compare(one, winner, &finalist->ratio_low, &finalist->ratio_high);
 	finalist->is_equivalent = is_equivalent;
 }
 
@@ -168,6 +179,7 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 	snprintf(entry->key, sizeof(entry->key), "%s", candidate->point.key);
 	snprintf(entry->code, sizeof(entry->code), "%016llx",
 		 (unsigned long long)candidate->fingerprint);
+	strcpy(entry->layout, candidate->point.layout);
 	entry->is_lossy = candidate->point.is_lossy;
 	snprintf(entry->default_kernel, sizeof(entry->default_kernel), "%s",
 		 pass_name(pass, &runners[base]));
@@ -178,7 +190,11 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 	entry->nmse = candidate->nmse;
 	entry->speedup = 1 / verdicts[winner].over_base;
 	entry->samples = one->n;
-	entry->flagged = pass->n_flagged[one->id];
+	entry->flagged = pass->flags[one->id].n;
+	entry->flags = pass->flags[one->id].by;
+	entry->control.ratio = pass->control.ratio;
+	entry->control.low = pass->control.low;
+	entry->control.high = pass->control.high;
 	for (size_t i = 0; i < n; i++) {
 		if (i != winner && verdicts[i].is_equivalent)
 			record_add_equivalent(entry, pass_name(pass, &runners[i]));
@@ -201,7 +217,35 @@ static long final_rounds(const struct pass *pass, size_t n, size_t n_cases_left)
 	return fit <= effort->least_rounds ? effort->least_rounds : (long)fit | 1;
 }
 
-/* Sorted by the case's own race: at most N_ELITES of a kind and the default are left. */
+/*
+ * Those that are not dropped for being slow: the default, and of each layout that is wanted the first
+ * n_each, in order; with scores, of one token only those that are not too far behind.
+ */
+static void keep_layouts(const struct pass *pass, struct race_runner *runners, size_t n, int n_each,
+			 int has_scores)
+{
+	struct layouts layouts[RACE_KINDS];
+	const double *leaders[RACE_KINDS] = {0};
+
+	for (int kind = 0; kind < RACE_KINDS; kind++) {
+		layouts_list(&layouts[kind], pass, 1);
+		layouts[kind].n_each = n_each;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const int kind = runners[i].kind;
+		const struct search_candidate *one =
+			search_candidate(pass->search, (size_t)runners[i].id);
+		int is_wanted = layouts_take(&layouts[kind], one->point.layout);
+
+		if (!leaders[kind])
+			leaders[kind] = &runners[i].score;
+		if (has_scores && pass->place.n == 1)
+			is_wanted &= runners[i].score < *leaders[kind] + log(LAYOUTS_NEAR);
+		runners[i].keep = is_wanted || (size_t)runners[i].id == pass->base;
+	}
+}
+
+/* Sorted by the case's own race: at most N_ELITES of a kind and those to keep are left. */
 static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 {
 	struct race_rules rules = {
@@ -222,10 +266,12 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 		return -1;
 	pass->stage = "race";
 	rules.n_rounds = (int)rounds;
+	keep_layouts(pass, runners, n, 2, 0);
 	if (race_run(runners, n, &rules, pass_seed(pass, "race"), &calls) < 0)
 		return -1;
 	while (left < n && !runners[left].out)
 		left++;
+	keep_layouts(pass, runners, left, 1, 1);
 	for (size_t i = 0; i < left; i++) {
 		if (n_kind[runners[i].kind]++ < N_ELITES || runners[i].keep)
 			runners[kept++] = runners[i];
@@ -245,8 +291,8 @@ static size_t find_base(const struct race_runner *runners, size_t n, size_t base
 
 /*
  * Keeps those that may run against each other again under load, with entries of their own, in
- * `entries` where these have none: the winner, those as good as it, and the default if it is of
- * their kind.
+ * `entries` where these have none: the winner, those as good as it (or nearly, where energy counts),
+ * and the default if it is of their kind.
  */
 static int keep_final(struct pass *pass, const struct race_runner *runners,
 		      const struct race_verdict *verdicts, size_t n, size_t winner, size_t base,
@@ -267,7 +313,8 @@ static int keep_final(struct pass *pass, const struct race_runner *runners,
 		const size_t i = !turn ? winner : turn <= winner ? turn - 1 : turn;
 		struct contest_finalist *one = &final->list[final->n];
 
-		if (i != winner && i != base && !verdicts[i].is_equivalent)
+		if (i != winner && i != base && !verdicts[i].is_equivalent &&
+		    (contest->objective == SHIP_TIME || verdicts[i].ratio > LEAST_HASTE))
 			continue;
 		final->n++;
 		memcpy(one->object, search_candidate(pass->search, (size_t)runners[i].id)->object,
@@ -345,9 +392,42 @@ static int finish_case(struct pass *pass, struct race_runner *runners, size_t n,
 	return n_lossy ? finish_kind(pass, runners, n_lossy, base, dropped, n_dropped) : 0;
 }
 
+/* ---- the A/A control ---- */
+
+static void add_twin(struct pass *pass, struct race_runner *twin)
+{
+	memset(twin, 0, sizeof(*twin));
+	twin->id = pass_twin(pass);
+	twin->keep = 1;
+	for (size_t i = 0; i <= search_n(pass->search); i++)
+		pass->flags[i].now = -1;
+}
+
+/* Takes the twin out of a final, of whom `left` of *n_in are left; how many are left without it. */
+static long take_twin(struct pass *pass, struct race_runner *runners, long left, long *n_in)
+{
+	const struct race_runner *base = NULL;
+	struct race_runner twin;
+	long at = 0;
+
+	for (long i = 0; i < left; i++) {
+		if (runners[i].id == (int)pass->base)
+			base = &runners[i];
+	}
+	while (runners[at].id != pass_twin(pass))
+		at++;
+	twin = runners[at];
+	memset(&pass->control, 0, sizeof(pass->control));
+	if (base && twin.n == base->n)
+		pass->control.ratio = compare(&twin, base, &pass->control.low, &pass->control.high);
+	memmove(&runners[at], &runners[at + 1], (size_t)(*n_in - at - 1) * sizeof(*runners));
+	--*n_in;
+	return left - (at < left);
+}
+
 int final_run(struct pass *pass, size_t n_cases_left)
 {
-	struct race_runner runners[PASS_MAX_CARRY + 1];
+	struct race_runner runners[PASS_MAX_CARRY + 2];
 	size_t n = pass_enter(pass, runners, search_n(pass->search));
 	const struct race_calls calls = {pass, pass_sample, pass_over, pass_told};
 	struct race_rules rules = strategy_final;
@@ -362,15 +442,16 @@ int final_run(struct pass *pass, size_t n_cases_left)
 	if (pass_decide(pass, what, final_rounds(pass, (size_t)n_in, n_cases_left), &rounds) < 0)
 		return -1;
 	pass->stage = "final";
-	pass->n_flagged = fail_alloc(search_n(pass->search), sizeof(*pass->n_flagged));
-	pass->is_flagged = fail_alloc(search_n(pass->search), 1);
+	pass->flags = fail_alloc(search_n(pass->search) + 1, sizeof(*pass->flags));
 	rules.n_rounds = (int)rounds;
+	if (n_in > 0)
+		add_twin(pass, &runners[n_in++]);
 	left = race_run(runners, (size_t)n_in, &rules, pass_seed(pass, "final"), &calls);
+	if (left > 0)
+		left = take_twin(pass, runners, left, &n_in);
 	status = left > 0 ? finish_case(pass, runners, (size_t)left, (size_t)n_in) : (int)left;
-	free(pass->n_flagged);
-	free(pass->is_flagged);
-	pass->n_flagged = NULL;
-	pass->is_flagged = NULL;
+	free(pass->flags);
+	pass->flags = NULL;
 	if (!left) {
 		char *where = fail_text("%s %ldx%ld n%ld %s", pass->format, pass->place.m,
 					pass->place.k, pass->place.n, pass->place.target);

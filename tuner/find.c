@@ -4,6 +4,7 @@
 #include "bring.h"
 #include "fail.h"
 #include "known.h"
+#include "layouts.h"
 #include "strategy.h"
 #include "survey.h"
 
@@ -74,6 +75,32 @@ static long collect_keys(struct pass *pass, const char **keys, struct gen_point 
 	return (long)known_collect(&place, contest->earlier, keys, n, MAX_KEYS, 0);
 }
 
+/* Copies of keys, and the first of them for each layout that is wanted; how many, or -1. */
+static long relay_keys(struct pass *pass, const char *const *keys, long n_keys, char **copies)
+{
+	struct layouts layouts;
+	long n = 0;
+
+	for (long i = 0; i < n_keys; i++)
+		copies[n++] = fail_text("%s", keys[i]);
+	layouts_list(&layouts, pass, 0);
+	for (size_t i = 0; i < layouts.n; i++) {
+		/* The portable kernel of a layout of vectors is none. */
+		for (long j = 0; j < n_keys && n < MAX_KEYS; j++) {
+			char *relaid;
+
+			if (gen_relayout(pass->contest->gen, keys[j], layouts.keys[i], &relaid,
+					 pass->err) < 0)
+				return -1;
+			if (!relaid)
+				continue;
+			copies[n++] = relaid;
+			break;
+		}
+	}
+	return n;
+}
+
 /* The default, or where it fails the next that runs. */
 static void set_base(struct pass *pass)
 {
@@ -99,13 +126,18 @@ static long list_known(struct pass *pass, long known[MAX_KEYS])
 		text = fail_text("%s", journal_find(journal, question));
 	} else {
 		const char *keys[MAX_KEYS];
+		char *copies[MAX_KEYS] = {0};
 		struct gen_point point;
 		size_t n_bytes;
 		FILE *out = fail_check(open_memstream(&text, &n_bytes));
 
 		n_keys = collect_keys(pass, keys, &point);
+		if (n_keys >= 0)
+			n_keys = relay_keys(pass, keys, n_keys, copies);
 		for (long i = 0; i < n_keys; i++)
-			fprintf(out, "%s;", keys[i]);
+			fprintf(out, "%s;", copies[i]);
+		for (long i = 0; i < MAX_KEYS; i++)
+			free(copies[i]);
 		fclose(out);
 		if (n_keys < 0 || journal_add(journal, question, text, pass->err) < 0)
 			n = -1;
@@ -205,13 +237,24 @@ static int afford(void *context, int step, long n_wanted, long *n)
 	return status;
 }
 
-static void carry(struct pass *pass, const struct strategy_result *result)
+/* The best n of each kind, and behind them those whose layouts are wanted. */
+static void carry(struct pass *pass, const struct strategy_result *result, int n)
 {
 	pass->base = (size_t)result->base;
 	pass->n_carry = 0;
 	for (int kind = 0; kind < RACE_KINDS; kind++) {
-		for (int i = 0; i < result->n_elites[kind]; i++)
-			pass->carry[pass->n_carry++] = (size_t)result->elites[kind][i].id;
+		struct layouts layouts;
+
+		layouts_list(&layouts, pass, 0);
+		for (int i = 0; i < result->n_elites[kind]; i++) {
+			const size_t id = (size_t)result->elites[kind][i].id;
+			const int is_wanted =
+				layouts_take(&layouts,
+					     search_candidate(pass->search, id)->point.layout);
+
+			if (i < n || is_wanted)
+				pass->carry[pass->n_carry++] = id;
+		}
 	}
 }
 
@@ -239,12 +282,12 @@ static int race_all(struct pass *pass, double begin, double seconds)
 		constants.modelled = 0;
 		constants.random = 1;
 	}
-	if (strategy_run(points, &world, &constants, known, (size_t)n_known, effort->n_carry,
+	if (strategy_run(points, &world, &constants, known, (size_t)n_known, STRATEGY_MAX_ELITES,
 			 pass_seed(pass, "search"), &result) < 0)
 		return -1;
 	if (result.base < 0)
 		return 1;
-	carry(pass, &result);
+	carry(pass, &result, effort->n_carry);
 	return 0;
 }
 

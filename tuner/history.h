@@ -23,8 +23,9 @@ struct history_place {
 };
 
 struct history_sample {
-	size_t place;      /* of the history's places */
-	char stage[16];    /* "warm", "race0", "race1", ..., "race", "final", "sustained" */
+	size_t place; /* of the history's places */
+	char stage
+		[16]; /* "warm", "race0", "race1", ..., "race", "final", "twin" (its A/A control), "sustained" */
 	int round;         /* from 0 */
 	int is_superseded; /* disturbed, and taken again: a later one counts */
 	double ns_per_call;

@@ -2,11 +2,11 @@
 #include <getopt.h>
 
 #include "fail.h"
-#include "few.h"
 #include "merge.h"
 #include "options.h"
 #include "record_fields.h"
 #include "runs.h"
+#include "ship.h"
 
 /* Lists that are empty may be NULL. */
 static void sort(void *list, size_t n, size_t size, int (*compare)(const void *, const void *))
@@ -300,12 +300,9 @@ static const char usage[] =
 	"Of two entries for one case that with more samples stays, then the faster one.  The order\n"
 	"of the files does not matter, nor how often one is merged.\n"
 	"\n"
-	"  -o, --output OUT      may be one of RESULTS\n"
-	"      --max-kernels N   so few, where no case loses more than 2 % by that: finalists in the\n"
-	"                        place of winners\n"
-	"  -h, --help\n";
+	"  -o, --output OUT      may be one of RESULTS\n" OPTIONS_SHIP_USAGE "  -h, --help\n";
 
-static int merge_files(char **paths, size_t n, const char *output, size_t max_kernels,
+static int merge_files(char **paths, size_t n, const char *output, const struct ship_wish *wish,
 		       struct gen_error *err)
 {
 	struct record all, one;
@@ -325,11 +322,11 @@ static int merge_files(char **paths, size_t n, const char *output, size_t max_ke
 	}
 	if (!status)
 		status = merge_settle(&all, err);
-	if (!status && max_kernels)
-		n_kernels = few_choose(&all, max_kernels);
-	if (!status)
+	if (!status) {
+		n_kernels = ship_choose(&all, wish);
 		status = record_write(&all, output, err);
-	if (!status && n_kernels > max_kernels)
+	}
+	if (!status && wish->max_kernels && n_kernels > wish->max_kernels)
 		printf("%zu kernels: with fewer a case would lose more than 2 %%\n", n_kernels);
 	if (!status)
 		printf("%zu entr%s of %zu run%s %s in %s%s%s\n", all.n_entries,
@@ -345,12 +342,12 @@ int merge_main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"output", required_argument, NULL, 'o'},
-		{"max-kernels", required_argument, NULL, 'm'},
+		OPTIONS_SHIP,
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
 	const char *output = NULL;
-	unsigned long long max_kernels = 0;
+	struct ship_wish wish = {.decode_share = SHIP_DECODE_SHARE};
 	struct gen_error err;
 	int option;
 
@@ -358,19 +355,16 @@ int merge_main(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, ":o:h", options, NULL)) != -1) {
 		switch (option) {
 		case 'o': output = optarg; break;
-		case 'm':
-			if (options_number(&max_kernels, optarg, 1000000) < 0 || !max_kernels) {
-				options_misuse("merge",
-					       "--max-kernels '%s' must be a number from 1",
-					       optarg);
-				return 2;
-			}
-			break;
 		case 'h': fputs(usage, stdout); return 0;
 		case ':':
 			options_misuse("merge", "option '%s' needs a value", argv[optind - 1]);
 			return 2;
-		default: options_misuse("merge", "unknown option '%s'", argv[optind - 1]); return 2;
+		case '?':
+			options_misuse("merge", "unknown option '%s'", argv[optind - 1]);
+			return 2;
+		default:
+			if (options_ship(&wish, "merge", option, optarg) < 0)
+				return 2;
 		}
 	}
 	if (!output || !*output || optind == argc) {
@@ -379,8 +373,7 @@ int merge_main(int argc, char **argv)
 					      : "-o must name the file to write");
 		return 2;
 	}
-	if (merge_files(argv + optind, (size_t)(argc - optind), output, (size_t)max_kernels,
-			&err) == 0)
+	if (merge_files(argv + optind, (size_t)(argc - optind), output, &wish, &err) == 0)
 		return 0;
 	fprintf(stderr, "quern: %s\n", err.text);
 	return 1;

@@ -35,8 +35,7 @@ static const char usage[] =
 	"      --fresh           measure all, whatever the output file or a stopped run knows\n"
 	"      --shard I/N       only the I-th of N parts, for quern merge (results/CPU.shard-I-of-N.yaml)\n"
 	"      --json            events as JSON objects, one a line; quern(1) describes them\n"
-	"      --seed-from FILE  race the winners of this results file first\n"
-	"      --max-kernels N   winners of so few kernels, where no case loses more than 2 % by that\n"
+	"      --seed-from FILE  race the winners of this results file first\n" OPTIONS_SHIP_USAGE
 	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
 	"      --compiler WHAT   for estimates: gcc (the device's), clang or both (both)\n"
 	"      --max-candidates N  for estimates: kernels of a search (100, or 500 with -b normal)\n"
@@ -151,7 +150,6 @@ enum {
 	JSON,
 	SHARD,
 	SEED_FROM,
-	MAX_KERNELS,
 	COMPILER,
 	MAX_CANDIDATES,
 	AT,
@@ -180,7 +178,7 @@ static const struct option long_options[] = {
 	{"shard", required_argument, NULL, SHARD},
 	{"seed-from", required_argument, NULL, SEED_FROM},
 	{"estimate", required_argument, NULL, 'e'},
-	{"max-kernels", required_argument, NULL, MAX_KERNELS},
+	OPTIONS_SHIP,
 	{"compiler", required_argument, NULL, COMPILER},
 	{"max-candidates", required_argument, NULL, MAX_CANDIDATES},
 	{"help", no_argument, NULL, 'h'},
@@ -205,12 +203,49 @@ static int set_shard(struct options *options, const char *text)
 	return status;
 }
 
+int options_ship(struct ship_wish *wish, const char *command, int option, const char *text)
+{
+	unsigned long long number;
+	char *end;
+	int i = 0;
+
+	switch (option) {
+	case OPTIONS_MAX_KERNELS:
+		if (options_number(&number, text, 1000000) < 0 || !number)
+			return options_misuse(command, "--max-kernels '%s' must be a number from 1",
+					      text);
+		wish->max_kernels = (size_t)number;
+		return 0;
+	case OPTIONS_DECODE_SHARE:
+		wish->decode_share = strtod(text, &end);
+		return isdigit((unsigned char)*text) && !*end && wish->decode_share <= 1
+			       ? 0
+			       : options_misuse(command,
+						"--decode-share '%s' must be a number from 0 to 1",
+						text);
+	case OPTIONS_OBJECTIVE:
+		while (i < SHIP_N_OBJECTIVES && strcmp(text, ship_objectives[i]))
+			i++;
+		wish->objective = (enum ship_objective)i;
+		return i < SHIP_N_OBJECTIVES
+			       ? 0
+			       : options_misuse(command,
+						"--objective '%s' must be time, energy or edp",
+						text);
+	default: return 1;
+	}
+}
+
 static int set_option(struct options *options, int option, char **argv)
 {
 	unsigned long long number;
+	int status;
 
 	if (options_empty(argv))
 		return misuse("option '%s' needs a value", options_empty(argv));
+	status = options_ship(&options->ship, "tune", option, optarg);
+	if (status <= 0)
+		return status;
 	switch (option) {
 	case 'b':
 		return set_budget(options, optarg) < 0
@@ -263,11 +298,6 @@ static int set_option(struct options *options, int option, char **argv)
 			       : 0;
 	case SEED_FROM: options->seed_from = optarg; return 0;
 	case 'e': options->core = optarg; return 0;
-	case MAX_KERNELS:
-		if (options_number(&number, optarg, 1000000) < 0 || !number)
-			return misuse("--max-kernels '%s' must be a number from 1", optarg);
-		options->max_kernels = (long)number;
-		return 0;
 	case COMPILER:
 		options->compiler = optarg;
 		return strcmp(optarg, "gcc") && strcmp(optarg, "clang") && strcmp(optarg, "both")
@@ -295,6 +325,7 @@ int options_read(struct options *options, int argc, char **argv)
 	set_budget(options, "quick");
 	options->seed = 1;
 	options->sustained_s = -1;
+	options->ship.decode_share = SHIP_DECODE_SHARE;
 	options->jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	opterr = 0;
 	optind = 1;
@@ -330,6 +361,10 @@ int options_read(struct options *options, int argc, char **argv)
 			      : options->cores            ? "--cores"
 			      : options->sustained_s >= 0 ? "--sustained"
 							  : "--json");
+	if (options->core && options->ship.objective != SHIP_TIME)
+		return misuse(
+			"--objective %s and --estimate exclude each other: llvm-mca knows time only",
+			ship_objectives[options->ship.objective]);
 	if (options->core && options->n_shards)
 		return misuse("%s", "--shard and --estimate exclude each other");
 	if (!options->device) /* estimates need no more than the compilers of this one */

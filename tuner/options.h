@@ -3,6 +3,7 @@
 #define TUNER_OPTIONS_H
 
 #include "contest.h"
+#include "ship.h"
 
 #define OPTIONS_MAX_SHARDS 9999
 
@@ -22,9 +23,9 @@ struct options {
 	long shard, n_shards;  /* shard 1 .. n_shards of the config; n_shards 0: all of it */
 	const char *seed_from; /* a results file whose winners go first */
 	const char *core;      /* to estimate for; NULL: a device is measured */
-	long max_kernels;      /* of all winners; 0: any number */
-	const char *compiler;  /* for estimates: "gcc", "clang" or "both" */
-	long max_candidates;   /* of one search of estimates; 0: as the budget says */
+	struct ship_wish ship;
+	const char *compiler; /* for estimates: "gcc", "clang" or "both" */
+	long max_candidates;  /* of one search of estimates; 0: as the budget says */
 };
 
 /* Complains of words after `quern command` and returns -1.  format has one %s. */
@@ -32,6 +33,22 @@ int options_misuse(const char *command, const char *format, const char *word);
 
 /* A whole number up to max; 0, or -1. */
 int options_number(unsigned long long *number, const char *text, unsigned long long max);
+
+/* What several commands ask of ship.h; of getopt's long options. */
+enum { OPTIONS_MAX_KERNELS = 512, OPTIONS_DECODE_SHARE, OPTIONS_OBJECTIVE };
+#define OPTIONS_SHIP \
+	{"max-kernels", required_argument, NULL, OPTIONS_MAX_KERNELS}, \
+		{"decode-share", required_argument, NULL, OPTIONS_DECODE_SHARE}, \
+	{ \
+		"objective", required_argument, NULL, OPTIONS_OBJECTIVE \
+	}
+#define OPTIONS_SHIP_USAGE \
+	"      --decode-share S  weight of cases of one token where a layout serves several, 0 to 1 (0.8)\n" \
+	"      --objective WHAT  time, energy or edp, their product, where energy is known (time)\n" \
+	"      --max-kernels N   ship so few kernels, where no case loses more than 2 % by that\n"
+
+/* 0; -1 after a complaint of `quern command`; 1: it is none of these. */
+int options_ship(struct ship_wish *wish, const char *command, int option, const char *text);
 
 /* After getopt: the option whose value is there but empty, as of --work '' and --work=, or NULL. */
 const char *options_empty(char **argv);

@@ -1,6 +1,7 @@
 /* pass.c: samples and entry lists. */
 #include <math.h>
 
+#include "clock.h"
 #include "fail.h"
 #include "hash.h"
 #include "pass.h"
@@ -25,9 +26,19 @@ int pass_decide(struct pass *pass, const char *what, long value, long *decided)
 	return status;
 }
 
+int pass_twin(const struct pass *pass)
+{
+	return (int)search_n(pass->search);
+}
+
+struct search_candidate *pass_candidate(const struct pass *pass, int id)
+{
+	return search_candidate(pass->search, id == pass_twin(pass) ? pass->base : (size_t)id);
+}
+
 const char *pass_name(const struct pass *pass, const struct race_runner *runner)
 {
-	return search_candidate(pass->search, (size_t)runner->id)->point.name;
+	return pass_candidate(pass, runner->id)->point.name;
 }
 
 void pass_show(struct pass *pass, const char *format, ...)
@@ -90,7 +101,9 @@ static int blame(struct pass *pass, size_t i, const struct session_error *error)
 int pass_sample(void *context, int id, int round, double *ns)
 {
 	struct pass *pass = context;
-	struct search_candidate *one = search_candidate(pass->search, (size_t)id);
+	struct search_candidate *one = pass_candidate(pass, id);
+	const int is_twin = id == pass_twin(pass);
+	const char *of = is_twin ? "twin" : round < 0 ? "warm" : pass->stage;
 	int is_warm = round < 0, status = 0;
 	struct session_sample sample = {0};
 	struct session_error error;
@@ -101,7 +114,7 @@ int pass_sample(void *context, int id, int round, double *ns)
 	for (int again = 0; again < 3; again++) {
 		if (again)
 			snprintf(more, sizeof(more), " again%d", again);
-		snprintf(stage, sizeof(stage), "%s%s%s", is_warm ? "warm" : pass->stage, hot, more);
+		snprintf(stage, sizeof(stage), "%s%s%s", of, hot, more);
 		status = session_time(pass->contest->session, &pass->place, one->point.name, stage,
 				      is_warm ? -1 - round : round, is_warm ? 1 : pass->calls,
 				      &sample, &error);
@@ -113,9 +126,9 @@ int pass_sample(void *context, int id, int round, double *ns)
 		return -1;
 	}
 	if (status)
-		return blame(pass, (size_t)id, &error);
-	if (pass->n_flagged && !is_warm)
-		pass->is_flagged[id] = 1 + (sample.flags != 0);
+		return is_twin ? 1 : blame(pass, (size_t)id, &error);
+	if (pass->flags && !is_warm)
+		pass->flags[id].now = sample.flags;
 	*ns = (double)sample.ns / (double)sample.calls;
 	if (is_warm)
 		pass_show(pass, "first calls");
@@ -124,14 +137,23 @@ int pass_sample(void *context, int id, int round, double *ns)
 	return 0;
 }
 
-/* Counts what the round keeps: is_flagged is 0 for who did not run, 1 for a good sample, 2 for another. */
+/* Counts what disturbed the samples that the round keeps. */
 static void count_flags(struct pass *pass, int is_hot)
 {
-	size_t n = pass->n_flagged ? search_n(pass->search) : 0;
+	const size_t n = pass->flags ? search_n(pass->search) + 1 : 0;
 
 	for (size_t i = 0; i < n; i++) {
-		pass->n_flagged[i] += pass->is_flagged[i] > !is_hot;
-		pass->is_flagged[i] = 0;
+		struct pass_flags *flags = &pass->flags[i];
+
+		if (flags->now < 0)
+			continue;
+		flags->n += is_hot || flags->now;
+		flags->by.switched += (flags->now & PROBE_SWITCHED) != 0;
+		flags->by.migrated += (flags->now & PROBE_MIGRATED) != 0;
+		flags->by.faulted += (flags->now & PROBE_FAULTED) != 0;
+		flags->by.stolen += (flags->now & PROBE_STOLEN) != 0;
+		flags->by.hot += is_hot;
+		flags->now = -1;
 	}
 }
 
@@ -250,7 +272,7 @@ int pass_link(struct contest *contest, const char *const *keys, const char *cons
 static void prune(struct pass *pass, const struct race_runner *runner, const char *stage,
 		  double over)
 {
-	struct search_candidate *one = search_candidate(pass->search, (size_t)runner->id);
+	struct search_candidate *one = pass_candidate(pass, runner->id);
 
 	pass->contest->show->pruned += !one->is_pruned;
 	one->is_pruned = 1;

@@ -13,6 +13,13 @@
 
 #define PASS_MAX_CARRY 64 /* of all kinds */
 
+/* What a runner's samples were disturbed by. */
+struct pass_flags {
+	long n; /* samples that were */
+	struct record_flags by;
+	int now; /* PROBE_* of this round's; -1: there is none */
+};
+
 struct pass {
 	struct contest *contest;
 	const char *format, *act;
@@ -26,9 +33,11 @@ struct pass {
 	struct session_case place;
 	const char *stage;
 	long calls;
-	long *n_flagged;           /* of the final, by candidate; NULL: not counted */
-	unsigned char *is_flagged; /* in this round */
-	int n_hot;                 /* how often this round was measured on a hot device */
+	struct pass_flags *flags; /* of the final, by candidate and the twin; NULL: not counted */
+	struct {
+		double ratio, low, high;
+	} control; /* of the final: the default over its twin; ratio 0: there is none */
+	int n_hot; /* how often this round was measured on a hot device */
 	struct gen_error *err;
 };
 
@@ -37,6 +46,15 @@ double pass_now(const struct pass *pass);
 
 /* What the clock says now, or what it said when this was asked first. */
 int pass_decide(struct pass *pass, const char *what, long value, long *decided);
+
+/*
+ * The id of the default's twin, which runs beside it as if it were another kernel: what a final makes
+ * of the two is its A/A control.
+ */
+int pass_twin(const struct pass *pass);
+
+/* A runner's candidate; that of the twin is the default. */
+struct search_candidate *pass_candidate(const struct pass *pass, int id);
 
 /* The name of a runner's kernel. */
 const char *pass_name(const struct pass *pass, const struct race_runner *runner);

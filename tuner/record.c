@@ -209,14 +209,19 @@ static void write_generator(struct yaml_out *out, const struct record_generator 
 	yaml_out_end_map(out);
 }
 
+static void write_map(struct yaml_out *out, const char *name, const struct record_field *fields,
+		      const void *base)
+{
+	yaml_out_text(out, name);
+	yaml_out_map(out, 1);
+	write_fields(out, fields, base, 0);
+	yaml_out_end_map(out);
+}
+
 static void write_thermal(struct yaml_out *out, const struct record_protocol *protocol)
 {
-	if (!protocol->thermal.is_gated)
-		return;
-	yaml_out_text(out, "thermal");
-	yaml_out_map(out, 1);
-	write_fields(out, record_thermal_fields, protocol, 0);
-	yaml_out_end_map(out);
+	if (protocol->thermal.is_gated)
+		write_map(out, "thermal", record_thermal_fields, protocol);
 }
 
 static void write_run(struct yaml_out *out, const struct record_run *run)
@@ -280,10 +285,7 @@ static void write_numbers(struct yaml_out *out, const struct record_why *why)
 {
 	if (!why->has_numbers)
 		return;
-	yaml_out_text(out, "per_weight");
-	yaml_out_map(out, 1);
-	write_fields(out, record_number_fields, &why->numbers, 0);
-	yaml_out_end_map(out);
+	write_map(out, "per_weight", record_number_fields, &why->numbers);
 }
 
 static void write_entry(struct yaml_out *out, const struct record_entry *entry)
@@ -301,11 +303,12 @@ static void write_entry(struct yaml_out *out, const struct record_entry *entry)
 		     : entry->is_estimated ? RECORD_SHAPE
 					   : RECORD_MEASURED);
 	if (entry->is_estimated) {
-		yaml_out_text(out, "estimated");
-		yaml_out_map(out, 1);
-		write_fields(out, record_estimate_fields, &entry->estimate, 0);
-		yaml_out_end_map(out);
+		write_map(out, "estimated", record_estimate_fields, &entry->estimate);
 	}
+	if (memcmp(&entry->flags, &(struct record_flags){0}, sizeof(entry->flags)))
+		write_map(out, "flags", record_flag_fields, entry);
+	if (entry->control.ratio > 0)
+		write_map(out, "control", record_control_fields, entry);
 	if (!entry->is_default)
 		write_numbers(out, &entry->why);
 	write_point(out, entry->key);

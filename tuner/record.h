@@ -14,7 +14,12 @@
  * baselines: 1}`.
  *
  * `finalists` are the others of the final, each with its time over the winner's, so that what is
- * chosen for several cases at once (choice of few kernels) needs no new measurement.
+ * chosen for several cases at once (ship.h: one layout for all numbers of tokens, few kernels) needs no
+ * new measurement.  `shipped` names the one that was chosen where it is not the winner.
+ *
+ * `flags` says what disturbed the samples that are `flagged`.  `control` is what the final made of the default
+ * against itself: where its interval leaves out 1 more often than in one case of twenty, intervals of that
+ * run are too narrow.
  *
  * Winners and finalists have a `reason`, one sentence on what makes them as fast as they are, of the
  * winner or over the winner, with `reason_tier`: measured (times and events) or static (what the
@@ -73,6 +78,11 @@ struct record_numbers {
 	double spills; /* vectors to or from the stack, in one pass of the loop */
 };
 
+/* Samples that were disturbed and kept, by what disturbed them; one may be several. */
+struct record_flags {
+	long switched, migrated, faulted, stolen, hot;
+};
+
 struct record_why {
 	char reason[192]; /* empty: none is known */
 	char tier[16];    /* "measured" or "static" */
@@ -84,9 +94,10 @@ struct record_why {
 struct record_finalist {
 	char kernel[64];
 	char key[512];
-	char code[64];                       /* as of an entry */
+	char code[64], layout[32];           /* as of an entry */
 	double ratio, ratio_low, ratio_high; /* its time over the winner's, paired; 95 % interval */
 	int is_equivalent;                   /* shown to be as good: within 1.5 % of the best */
+	double energy_uj;                    /* as of an entry */
 	struct record_why why;               /* it is slower than the winner */
 };
 
@@ -97,12 +108,14 @@ struct record_entry {
 	struct record_estimate estimate;
 	long m, k, n;
 	int threads;
-	char kernel[64]; /* name; may be empty in a default */
-	char key[512];   /* its point as a key of gen.h */
-	char code[64];   /* of compile_fingerprint, in hexadecimal; empty: not told */
-	int is_lossy;    /* it rounds more than activations to int8 */
-	char run[64];    /* id of its run, where the record has several */
-	int line;        /* of the file that it was read from */
+	char kernel[64];  /* name; may be empty in a default */
+	char key[512];    /* its point as a key of gen.h */
+	char code[64];    /* of compile_fingerprint, in hexadecimal; empty: not told */
+	char layout[32];  /* of gen.h; empty: not told */
+	char shipped[64]; /* the finalist that a library has in its place (ship.h); empty: none */
+	int is_lossy;     /* it rounds more than activations to int8 */
+	char run[64];     /* id of its run, where the record has several */
+	int line;         /* of the file that it was read from */
 	double median_us, ci_low_us, ci_high_us, gbps, roof_fraction, nmse;
 	long core;             /* kind of core that it was measured on, of runtime/cpu.h; 0: any */
 	char core_name[64];    /* empty: cores are not told apart */
@@ -113,6 +126,11 @@ struct record_entry {
 	char default_kernel[64];
 	double speedup; /* of the kernel over the default, paired */
 	long samples, flagged;
+	struct record_flags flags;
+	/* The default's time over that of its twin, the same kernel again; ratio 0: there was none. */
+	struct {
+		double ratio, low, high; /* as of finalists */
+	} control;
 	char **equivalent; /* names, without the winner's */
 	size_t n_equivalent;
 	struct record_finalist *finalists; /* without the winner */

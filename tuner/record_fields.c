@@ -109,6 +109,8 @@ const struct record_field record_entry_fields[] = {
 	ENTRY(NAME, "run", run, SHAPE),
 	ENTRY(NAME, "kernel", kernel, ANY),
 	ENTRY(NAME, "code", code, SHAPE),
+	ENTRY(FORMAT, "layout", layout, SHAPE),
+	ENTRY(NAME, "shipped", shipped, MEASURED),
 	MAYBE(BOOL, "lossy", record_entry, is_lossy, SHAPE),
 	ENTRY(DOUBLE, "median_us", median_us, MEASURED),
 	ENTRY(DOUBLE, "ci_low_us", ci_low_us, MEASURED),
@@ -132,12 +134,30 @@ const struct record_field record_entry_fields[] = {
 const struct record_field record_finalist_fields[] = {
 	ROW(NAME, "kernel", record_finalist, kernel),
 	ROW(NAME, "code", record_finalist, code),
+	ROW(FORMAT, "layout", record_finalist, layout),
 	ROW(DOUBLE, "ratio", record_finalist, ratio),
 	ROW(DOUBLE, "low", record_finalist, ratio_low),
 	ROW(DOUBLE, "high", record_finalist, ratio_high),
 	ROW(BOOL, "equivalent", record_finalist, is_equivalent),
+	MAYBE(DOUBLE, "energy_uj", record_finalist, energy_uj, ANY),
 	ROW(REASON, "reason", record_finalist, why.reason),
 	ROW(TIER, "reason_tier", record_finalist, why.tier),
+	{0},
+};
+
+const struct record_field record_flag_fields[] = {
+	MAYBE(LONG, "switched", record_entry, flags.switched, ANY),
+	MAYBE(LONG, "migrated", record_entry, flags.migrated, ANY),
+	MAYBE(LONG, "faulted", record_entry, flags.faulted, ANY),
+	MAYBE(LONG, "stolen", record_entry, flags.stolen, ANY),
+	MAYBE(LONG, "hot", record_entry, flags.hot, ANY),
+	{0},
+};
+
+const struct record_field record_control_fields[] = {
+	ROW(DOUBLE, "ratio", record_entry, control.ratio),
+	ROW(DOUBLE, "low", record_entry, control.low),
+	ROW(DOUBLE, "high", record_entry, control.high),
 	{0},
 };
 

@@ -41,6 +41,6 @@ extern const struct record_field record_top_fields[], record_device_fields[],
 	record_compiler_fields[], record_generator_fields[], record_protocol_fields[],
 	record_ceiling_fields[], record_entry_fields[], record_estimated_fields[],
 	record_estimate_fields[], record_finalist_fields[], record_thermal_fields[],
-	record_number_fields[], record_run_fields[];
+	record_number_fields[], record_run_fields[], record_flag_fields[], record_control_fields[];
 
 #endif

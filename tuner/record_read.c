@@ -8,6 +8,7 @@
 
 #include "fail.h"
 #include "record_fields.h"
+#include "ship.h"
 #include "gen/yaml.h"
 
 struct reader {
@@ -265,6 +266,15 @@ static int read_entry_more(const struct reader *in, const char *key, const struc
 		return read_numbers(in, node, &entry->why) < 0 ? -1 : 1;
 	if (!strcmp(key, "finalists"))
 		return read_finalists(in, node, entry) < 0 ? -1 : 1;
+	if (!strcmp(key, "flags"))
+		return read_mapping(in, node, key, record_flag_fields, NULL, entry) < 0 ? -1 : 1;
+	if (!strcmp(key, "control")) {
+		if (read_mapping(in, node, key, record_control_fields, NULL, entry) < 0)
+			return -1;
+		return entry->control.ratio > 0 ? 1
+						: yaml_complain(in->yaml, node, in->err,
+								"'control' needs a ratio above 0");
+	}
 	if (!strcmp(key, "equivalent")) {
 		if (node->kind != YAML_SEQUENCE)
 			return yaml_complain(in->yaml, node, in->err,
@@ -319,11 +329,18 @@ static int read_entry(const struct reader *in, const struct yaml_node *node, str
 	if ((entry->energy_uj > 0) != (*entry->energy_source != 0))
 		return yaml_complain(in->yaml, node, in->err,
 				     "energy_uj (above 0) and energy_source belong together");
+	if ((yaml_get(node, "flags") || yaml_get(node, "control")) &&
+	    (entry->is_default || entry->is_estimated))
+		return yaml_complain(in->yaml, node, in->err,
+				     "an entry without measurements has no 'flags' or 'control'");
 	if (entry->why.has_numbers && (entry->is_default || entry->is_estimated))
 		return yaml_complain(in->yaml, node, in->err,
 				     "an entry without measurements has no 'per_weight'");
 	if (check_why(in, node, &entry->why) < 0)
 		return -1;
+	if (*entry->shipped && !ship_finalist(entry))
+		return yaml_complain(in->yaml, yaml_get(node, "shipped"), in->err,
+				     "'shipped' must be one of the entry's finalists");
 	if (!*entry->key || !*entry->format)
 		return yaml_complain(in->yaml, node, in->err, "the entry has no '%s'",
 				     *entry->key ? "format" : "point");

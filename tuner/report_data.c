@@ -166,6 +166,8 @@ static json_t *finalists_of(const struct record_entry *entry)
 		put_number(one, "low", finalist->ratio_low);
 		put_number(one, "high", finalist->ratio_high);
 		put(one, "equivalent", json_boolean(finalist->is_equivalent));
+		put_text(one, "layout", finalist->layout);
+		put_number(one, "energy", finalist->energy_uj);
 		add(list, one);
 	}
 	return list;
@@ -204,6 +206,18 @@ static json_t *estimate_of(const struct record_estimate *estimate)
 	return one;
 }
 
+static json_t *flags_of(const struct record_flags *flags)
+{
+	json_t *one = object_of();
+
+	put_whole(one, "other processes", flags->switched);
+	put_whole(one, "moved", flags->migrated);
+	put_whole(one, "page faults", flags->faulted);
+	put_whole(one, "stolen", flags->stolen);
+	put_whole(one, "hot", flags->hot);
+	return one;
+}
+
 static void put_times(json_t *one, const struct record_entry *entry)
 {
 	put_number(one, "us", entry->median_us);
@@ -215,6 +229,13 @@ static void put_times(json_t *one, const struct record_entry *entry)
 	put_number(one, "speedup", entry->speedup);
 	put_whole(one, "samples", entry->samples);
 	put(one, "flagged", json_integer(entry->flagged));
+	put(one, "flags", flags_of(&entry->flags));
+	if (entry->control.ratio > 0)
+		put(one, "control",
+		    json_pack("[fff]", entry->control.ratio, entry->control.low,
+			      entry->control.high));
+	put_text(one, "shipped", entry->shipped);
+	put_text(one, "layout", entry->layout);
 	put(one, "nmse", json_real(entry->nmse));
 	put_number(one, "energy", entry->energy_uj);
 	put_text(one, "energy_source", entry->energy_source);

@@ -4,6 +4,7 @@
 
 #include "report_text.h"
 #include "rivals.h"
+#include "ship.h"
 #include "show.h"
 
 #define MAX_FAMILIES 8
@@ -82,6 +83,7 @@ static void print_device(const struct page *page, const char *path)
 		record->protocol.seconds, record->protocol.tried, record->protocol.n_failed,
 		record->complete ? "" : "; NOT COMPLETE, the run was stopped");
 	show_ceilings(out, record);
+	show_quality(out, record);
 }
 
 static void print_winners(const struct page *page)
@@ -102,6 +104,8 @@ static void print_winners(const struct page *page)
 		if (with_speedup)
 			fprintf(out, " %8.2fx", entry->speedup);
 		fprintf(out, " %s\n", entry->kernel);
+		if (ship_finalist(entry))
+			fprintf(out, "%*sshipped: %s\n", 8, "", entry->shipped);
 	}
 }
 

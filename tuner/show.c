@@ -8,6 +8,7 @@
 #include "fail.h"
 #include "process.h"
 #include "reason.h"
+#include "ship.h"
 #include "show.h"
 
 void show_open(struct show *show, FILE *out, int events)
@@ -94,6 +95,18 @@ void show_say(struct show *show, const char *format, ...)
 	free(text);
 }
 
+static void show_shipped(FILE *out, const struct record_entry *entry)
+{
+	const struct record_finalist *one = ship_finalist(entry);
+
+	if (one && entry->energy_uj > 0 && one->energy_uj > 0)
+		fprintf(out, "        shipped: %s, %.3fx the time, %.3fx the energy\n", one->kernel,
+			one->ratio, one->energy_uj / entry->energy_uj);
+	else if (one)
+		fprintf(out, "        shipped: %s, %.3fx the time, packed as %s\n", one->kernel,
+			one->ratio, *one->layout ? one->layout : "not told");
+}
+
 static void show_entries(FILE *out, const struct record *record)
 {
 	int has_cores = 0, is_sustained = 0;
@@ -126,7 +139,41 @@ static void show_entries(FILE *out, const struct record *record)
 		if (*entry->why.reason && !(entry->roof_fraction >= REASON_AT_ROOF))
 			fprintf(out, "        %s%s\n", entry->why.reason,
 				strcmp(entry->why.tier, "static") ? "" : " (static)");
+		show_shipped(out, entry);
 	}
+}
+
+void show_quality(FILE *out, const struct record *record)
+{
+	size_t n_controls = 0, n_off = 0;
+	struct record_flags by = {0};
+	long n_samples = 0, n_flagged = 0;
+
+	for (size_t i = 0; i < record->n_entries; i++) {
+		const struct record_entry *entry = &record->entries[i];
+
+		n_samples += entry->samples;
+		n_flagged += entry->flagged;
+		by.switched += entry->flags.switched;
+		by.migrated += entry->flags.migrated;
+		by.faulted += entry->flags.faulted;
+		by.stolen += entry->flags.stolen;
+		by.hot += entry->flags.hot;
+		n_controls += entry->control.ratio > 0;
+		n_off += entry->control.ratio > 0 &&
+			 (entry->control.low > 1 || entry->control.high < 1);
+	}
+	if (n_controls)
+		fprintf(out,
+			"control: the default differs from itself in %zu of %zu final%s (95 %%: 1 of 20 "
+			"is chance)\n",
+			n_off, n_controls, n_controls == 1 ? "" : "s");
+	if (n_flagged)
+		fprintf(out,
+			"disturbed: %ld of %ld samples of winners (switched %ld, moved %ld, page faults "
+			"%ld, stolen %ld, hot %ld)\n",
+			n_flagged, n_samples, by.switched, by.migrated, by.faulted, by.stolen,
+			by.hot);
 }
 
 void show_ceilings(FILE *out, const struct record *record)
@@ -181,6 +228,7 @@ void show_record(FILE *out, const struct record *record)
 		show_entries(out, record);
 		fputc('\n', out);
 		show_ceilings(out, record);
+		show_quality(out, record);
 		fprintf(out, "%ld kernels tried, %ld verified, %zu failures; %.0f s\n",
 			record->protocol.tried, record->protocol.verified, n_failed,
 			record->protocol.seconds);

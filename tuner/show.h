@@ -52,6 +52,12 @@ void show_clear(struct show *show);
 /* The ceilings, a line each. */
 void show_ceilings(FILE *out, const struct record *record);
 
+/*
+ * A line on finals' controls and one on samples that were disturbed, where there were any: what is wrong with
+ * the machine or with intervals shows here first.
+ */
+void show_quality(FILE *out, const struct record *record);
+
 /* The winners, the ceilings and what failed. */
 void show_record(FILE *out, const struct record *record);
 

@@ -252,28 +252,80 @@ static int race_again(struct contest *contest, struct contest_final *final, stru
 
 /* ---- energy ---- */
 
+#define N_WEIGHINGS 3 /* of each finalist where energy is the objective, in turns */
+
+/* Where the energy of a final's kernel goes: its winner, or a finalist; NULL: neither. */
+static double *place_of_energy(struct record_entry *entry, const char *kernel)
+{
+	if (!*kernel || !strcmp(kernel, entry->kernel)) /* the winner has taken the name along */
+		return &entry->energy_uj;
+	for (size_t i = 0; i < entry->n_finalists; i++) {
+		if (!strcmp(entry->finalists[i].kernel, kernel))
+			return &entry->finalists[i].energy_uj;
+	}
+	return NULL;
+}
+
 /*
- * Of one call of the entry's kernel, in one request: a battery's gauge wants all of its time.  0; 1 when the
- * device does not tell; -1.
+ * Of one call of a kernel, in one request: a battery's gauge wants all of its time.  0; 1 when the device
+ * does not tell or the kernel fails; -1.
  */
-static int weigh(struct contest *contest, const struct contest_final *final,
-		 struct session_error *error)
+static int weigh_once(struct contest *contest, const struct contest_final *final,
+		      const char *kernel, int turn, double *energy_uj, struct session_error *error)
 {
 	struct record_entry *entry = &contest->record->entries[final->entry];
 	struct session_load load;
-	char number[32];
+	char number[48];
 	int status;
 
-	snprintf(number, sizeof(number), "energy %g s", contest->sustained_s);
-	status = session_sustain(contest->session, &final->place, entry->kernel,
+	if (turn)
+		snprintf(number, sizeof(number), "energy %g s turn%d", contest->sustained_s, turn);
+	else
+		snprintf(number, sizeof(number), "energy %g s", contest->sustained_s);
+	status = session_sustain(contest->session, &final->place, kernel,
 				 fmin(ENERGY_S, contest->sustained_s), number, &load, error);
 	if (status)
 		return status;
 	if (!(load.energy_uj > 0))
 		return 1;
-	entry->energy_uj = load.energy_uj / (double)load.calls;
+	*energy_uj = load.energy_uj / (double)load.calls;
 	strcpy(entry->energy_source, load.source);
 	return 0;
+}
+
+/* Of the winner, and where energy is the objective of all others as well, medians of some turns. */
+static int weigh(struct contest *contest, const struct contest_final *final,
+		 struct session_error *error)
+{
+	struct record_entry *entry = &contest->record->entries[final->entry];
+	const int is_objective = contest->objective != SHIP_TIME;
+	const int n_turns = is_objective ? N_WEIGHINGS : 1;
+	double(*energies)[N_WEIGHINGS] = fail_alloc(final->n, sizeof(*energies));
+	int status = 0;
+
+	for (int turn = 0; turn < n_turns && !status; turn++) {
+		for (size_t i = 0; i < final->n && !status; i++) {
+			const char *kernel = final->list[i].entry.kernel;
+
+			if (!*kernel)
+				kernel = entry->kernel;
+			if (!is_objective && strcmp(kernel, entry->kernel))
+				continue;
+			tell(contest, NULL, "energy");
+			status =
+				weigh_once(contest, final, kernel, turn, &energies[i][turn], error);
+		}
+	}
+	for (size_t i = 0; i < final->n && !status; i++) {
+		double *to = place_of_energy(entry, final->list[i].entry.kernel);
+
+		if (to && energies[i][0] > 0)
+			*to = stats_median(energies[i], (size_t)n_turns);
+	}
+	if (status)
+		*entry->energy_source = 0;
+	free(energies);
+	return status;
 }
 
 /* ---- targets ---- */

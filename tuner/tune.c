@@ -10,13 +10,13 @@
 #include "explain.h"
 #include "facts.h"
 #include "fail.h"
-#include "few.h"
 #include "hash.h"
 #include "merge.h"
 #include "options.h"
 #include "process.h"
 #include "rank.h"
 #include "request.h"
+#include "ship.h"
 #include "sustain.h"
 #include "targets.h"
 #include "units.h"
@@ -47,10 +47,12 @@ struct run {
 	struct show show;
 	struct contest contest;
 	char *output, *work, *templates;
-	char seeded[32]; /* which seeds, or empty */
-	int is_misused;  /* an option has a wrong value */
-	int is_written;  /* the results file, by this run */
-	char shard[32];  /* "2/3", or empty */
+	char seeded[32];    /* which seeds, or empty */
+	int is_misused;     /* an option has a wrong value */
+	int is_written;     /* the results file, by this run */
+	size_t n_shipped;   /* kernels, as ship.h counts them */
+	int is_chosen_anew; /* by ship.h, from what was there already */
+	char shard[32];     /* "2/3", or empty */
 };
 
 /* ---- preparing ---- */
@@ -281,11 +283,34 @@ static void fill_contest(struct run *run)
 	run->contest.effort = options->effort;
 	run->contest.strategy = options->strategy;
 	run->contest.spaces = options->spaces;
+	run->contest.objective = options->ship.objective;
 	run->contest.sustained_s =
 		options->sustained_s >= 0 ? options->sustained_s : run->device.sustained_s;
 	/* Cold means from memory: copies of twice the last-level cache, four times with more time.
 	 */
 	run->contest.cold_bytes = options->effort.n_llc * (long long)run->facts.llc_bytes;
+}
+
+/* Energy is measured under load, by the device itself. */
+static int check_objective(struct run *run, struct gen_error *err)
+{
+	const enum ship_objective objective = run->options->ship.objective;
+
+	if (objective == SHIP_TIME)
+		return 0;
+	run->is_misused = 1;
+	if (!(run->contest.sustained_s > 0))
+		return fail_set(err,
+				"--objective %s: energy is measured under load, which --sustained "
+				"SECONDS asks for",
+				ship_objectives[objective]);
+	if (!*run->facts.energy || strstr(run->facts.energy, ":denied"))
+		return fail_set(err,
+				"--objective %s: %s has no sensor of energy that can be read%s%s",
+				ship_objectives[objective], run->device.name,
+				*run->facts.energy ? ": " : "", run->facts.energy);
+	run->is_misused = 0;
+	return 0;
 }
 
 /* What is measured goes through these. */
@@ -440,6 +465,8 @@ static int prepare(struct run *run, double begin, struct gen_error *err)
 		return -1;
 	fill_contest(run);
 	fill_record(run);
+	if (check_objective(run, err) < 0)
+		return -1;
 	if (choose_units(run, err) < 0 || (!is_answered(run) && begin_measuring(run, err) < 0))
 		return -1;
 	/* The journal's clock starts here; building the probe counts, too. */
@@ -502,12 +529,28 @@ static int run_units(struct run *run, struct gen_error *err)
 	return 0;
 }
 
+static uint64_t hash_shipped(const struct record *record)
+{
+	uint64_t hash = HASH_START;
+
+	for (size_t i = 0; i < record->n_entries; i++)
+		hash = hash_text(hash, ship_kernel(&record->entries[i]));
+	return hash;
+}
+
 static int finish_record(struct run *run, int complete, struct gen_error *err)
 {
+	uint64_t before;
+
 	run->record.complete = complete;
 	run->record.protocol.seconds = run->journal ? journal_elapsed(run->journal) : 0;
 	units_take(&run->units, &run->contest, &run->earlier);
-	return merge_settle(&run->record, err);
+	if (merge_settle(&run->record, err) < 0)
+		return -1;
+	before = hash_shipped(&run->record);
+	run->n_shipped = ship_choose(&run->record, &run->options->ship);
+	run->is_chosen_anew = hash_shipped(&run->record) != before;
+	return 0;
 }
 
 /* What an unfinished run knows goes into the results file, but not in the place of a complete one. */
@@ -551,6 +594,12 @@ static int show_answer(struct run *run, struct gen_error *err)
 	if (finish_record(run, 1, err) < 0)
 		return -1;
 	show_clear(&run->show);
+	if (run->is_chosen_anew)
+		show_say(
+			&run->show,
+			"by these wishes others than the file's are shipped: quern merge -o %s %s, "
+			"with them, writes that down",
+			run->output, run->output);
 	run->is_written = 1;
 	show_event_start(&run->show, &run->record, run->output, run->options->seconds, 0);
 	for (size_t i = 0; i < run->record.n_entries && run->options->json; i++) {
@@ -564,13 +613,13 @@ static int show_answer(struct run *run, struct gen_error *err)
 	return print_table(run, "nothing was measured", err);
 }
 
-static void keep_few(struct run *run)
+static void say_few(struct run *run)
 {
-	const size_t max = (size_t)run->options->max_kernels;
-	const size_t n = max ? few_choose(&run->record, max) : 0;
+	const size_t max = run->options->ship.max_kernels;
 
-	if (n > max)
-		show_say(&run->show, "%zu kernels: with fewer a case would lose more than 2 %%", n);
+	if (max && run->n_shipped > max)
+		show_say(&run->show, "%zu kernels: with fewer a case would lose more than 2 %%",
+			 run->n_shipped);
 }
 
 static int run_all(struct run *run, struct gen_error *err)
@@ -605,7 +654,7 @@ static int run_all(struct run *run, struct gen_error *err)
 					  : "there are no cases");
 	show_clear(&run->show);
 	if (!status)
-		keep_few(run);
+		say_few(run);
 	if (status)
 		keep_finished(run, err);
 	if (status || record_write(&run->record, run->output, err) < 0)

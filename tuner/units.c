@@ -4,26 +4,42 @@
 #include "runs.h"
 #include "units.h"
 
+/* The numbers of tokens with fewer before those with more. */
+static void sort_tokens(const struct config *config, size_t *order)
+{
+	for (size_t i = 0; i < config->tokens.n; i++) {
+		size_t j = i;
+
+		for (; j > 0 && config->tokens.list[order[j - 1]] > config->tokens.list[i]; j--)
+			order[j] = order[j - 1];
+		order[j] = i;
+	}
+}
+
 void units_list(struct units *units, const struct config *config, long shard, long n_shards)
 {
-	const size_t n_tokens = config->tokens.n, n = config->acts.n * n_tokens;
+	const size_t n_tokens = config->tokens.n, n = config->formats.n * config->acts.n;
+	size_t *order = fail_alloc(n_tokens, sizeof(*order)), n_dealt = 0;
 
 	memset(units, 0, sizeof(*units));
-	for (size_t i = 0; i < config->formats.n * n; i++) {
-		const struct contest_unit unit = {
-			.format = i / n,
-			.act = i % n / n_tokens,
-			.tokens = i % n_tokens,
-		};
+	sort_tokens(config, order);
+	for (size_t i = 0; i < n; i++) {
+		const size_t format = i / config->acts.n, act = i % config->acts.n;
 
-		if (!config_n_shapes(config, unit.format))
+		if (!config_n_shapes(config, format))
 			continue;
-		if (!n_shards || units->n_all % (size_t)n_shards == (size_t)(shard - 1)) {
+		for (size_t j = 0; j < n_tokens; j++) {
+			if (n_shards && n_dealt % (size_t)n_shards != (size_t)(shard - 1))
+				continue;
 			units->list = fail_grow(units->list, units->n, sizeof(*units->list));
-			units->list[units->n++] = unit;
+			units->list[units->n++] = (struct contest_unit){.format = format,
+									.act = act,
+									.tokens = order[j]};
 		}
-		units->n_all++;
+		units->n_all += n_tokens;
+		n_dealt++;
 	}
+	free(order);
 }
 
 void units_free(struct units *units)

@@ -2,9 +2,10 @@
  * units.h: the parts that a tuning consists of, and which of them are to be done.
  *
  * A unit is a format, a kind of activations and a number of tokens: on every class of cores it is one
- * search with all the cases (shapes, threads) that are decided by it.  Nothing of one unit has an influence
- * on the winners of another, so units may be dealt out to several runs (--shard), and one that an
- * earlier record answers whole needs no measurement.
+ * search with all the cases (shapes, threads) that are decided by it.  Units of one format and activations
+ * that differ in tokens share packed weights: they go together, that of the fewest tokens first.
+ * Nothing of one such group has an influence on another's winners, so groups may be dealt out to several
+ * runs (--shard), and a unit that an earlier record answers whole needs no measurement.
  */
 #ifndef TUNER_UNITS_H
 #define TUNER_UNITS_H
@@ -12,7 +13,7 @@
 #include "contest.h"
 
 struct units {
-	struct contest_unit *list; /* in the order of the config */
+	struct contest_unit *list;
 	size_t n;
 	size_t n_kept; /* of these */
 	size_t n_all;  /* those of other shards included */

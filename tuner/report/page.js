@@ -271,12 +271,27 @@ function make_table() {
 
 /* ---- one kernel ---- */
 
+function flags_text(flags) {
+  const list = Object.entries(flags || {}).map(([name, n]) => name + " " + n);
+  return list.length ? " (" + list.join(", ") + ")" : "";
+}
+
+/* What a library has in the place of the winner, and why. */
+function shipped_text(entry) {
+  const one = entry.finalists.find((other) => other.kernel === entry.shipped);
+  return one && joined(one.kernel, one.ratio.toFixed(3) + "× the time",
+    one.energy && entry.energy && (one.energy / entry.energy).toFixed(3) + "× the energy",
+    one.layout !== entry.layout && "packed as " + one.layout + " for all numbers of tokens");
+}
+
 function time_facts(entry) {
   const interval = entry.low && entry.high
     ? " (95 %: " + show(entry.low, 4) + " to " + show(entry.high, 4) + ")" : "";
   return [
     ["time", joined(show(entry.us, 4) + " µs" + interval, plural(entry.samples || 0, "sample"),
-      (entry.flagged || 0) + " disturbed")],
+      plural(entry.flagged || 0, "disturbed sample") + flags_text(entry.flags))],
+    ["control", entry.control && "the default over itself " + entry.control[0].toFixed(3) + "× (95 %: " +
+      entry.control[1].toFixed(3) + " to " + entry.control[2].toFixed(3) + ")"],
     ["speed", joined(show(entry.gbps) + " GB/s", show(entry.gmacs) + " GMAC/s",
       entry.roof && (100 * entry.roof).toFixed(0) + " % of the roof")],
     ["at load", entry.sustained && show(entry.sustained, 4) + " µs" +
@@ -298,6 +313,8 @@ function entry_facts(entry) {
       " instructions a weight", plural(spills, "spill"), bottleneck) + ". Not a measurement."],
     ["default", entry.default && entry.default + slower],
     ["as good", entry.equivalent.join(", ")],
+    ["shipped instead", shipped_text(entry)],
+    ["packed as", entry.layout],
     ["point", data.kernels[entry.kernel].key],
     ["counters", counters.join(", ")],
   ];
@@ -307,9 +324,9 @@ function finalists_table(entry) {
   const rows = entry.finalists.map((one) => [
     one.kernel, one.ratio.toFixed(3) + "×",
     one.low && one.high ? one.low.toFixed(3) + " to " + one.high.toFixed(3) : "–",
-    one.equivalent ? "yes" : "", one.key.replace(/ format=\S+ act=\S+/, "")
+    one.equivalent ? "yes" : "", one.layout || "", one.key.replace(/ format=\S+ act=\S+/, "")
   ]);
-  return plain_table(["kernel", "time over the winner's", "95 %", "as good", "point"], rows,
+  return plain_table(["kernel", "time over the winner's", "95 %", "as good", "packed as", "point"], rows,
     "Finalists, paired with the winner");
 }
 
