@@ -177,7 +177,7 @@ static void fill_record(struct record *record)
 	strcpy(entry->default_kernel, "dot_d");
 	entry->m = 64, entry->k = 32, entry->n = 1, entry->threads = 2;
 	entry->median_us = 12.5;
-	entry->speedup = 1.25;
+	entry->speedup.ratio = 1.25;
 	entry->core = 0x41d4e;
 	strcpy(entry->core_name, "cortex-x3");
 	entry->sustained_us = 20.5;

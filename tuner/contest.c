@@ -7,7 +7,8 @@
 #include "find.h"
 #include "pass.h"
 
-const char *const contest_strategies[CONTEST_N_STRATEGIES] = {"race", "random", "exhaustive"};
+const char *const contest_strategies[CONTEST_N_STRATEGIES] = {"race", "random", "exhaustive",
+							      "duel"};
 
 static int has_format(const struct config_shape *shape, size_t format)
 {

@@ -63,6 +63,7 @@ enum contest_strategy {
 	CONTEST_RACE, /* races of random points, of what is near the leaders and what looks good */
 	CONTEST_RANDOM,     /* races of random points */
 	CONTEST_EXHAUSTIVE, /* every legal point, many samples each */
+	CONTEST_DUEL,       /* the default and winners of other files, many rounds */
 	CONTEST_N_STRATEGIES
 };
 

@@ -11,6 +11,7 @@
 #include "strategy.h"
 
 #define N_ELITES 8
+#define DUEL_ROUNDS 51
 #define LEAST_HASTE 1.10 /* what takes longer may still take less energy, but not from here on */
 
 /* Of the same unit, for others may be done by another run; the name tells format and activations. */
@@ -117,23 +118,32 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 	return status < 0 ? -1 : 0;
 }
 
-/* Median of a runner's time over another's, paired, in the rounds that it ran, and its 95 % interval. */
-static double compare(const struct race_runner *one, const struct race_runner *other, double *low,
-		      double *high)
+/* Median of one's time over another's, paired, in the first n rounds, and its 95 % interval. */
+static double compare(const struct race_runner *one, const struct race_runner *other, int n,
+		      double *low, double *high)
 {
 	double ratios[RACE_MAX_ROUNDS];
 
-	for (int round = 0; round < one->n; round++)
+	for (int round = 0; round < n; round++)
 		ratios[round] = exp((one->log_ns[round] - one->level[round]) -
 				    (other->log_ns[round] - other->level[round]));
-	stats_interval(ratios, (size_t)one->n, 0.05, low, high);
-	return stats_median(ratios, (size_t)one->n);
+	stats_interval(ratios, (size_t)n, 0.05, low, high);
+	return stats_median(ratios, (size_t)n);
+}
+
+static void compare_to_base(const struct race_runner *one, const struct race_runner *base,
+			    struct record_speedup *speedup)
+{
+	const int n = one->n < base->n ? one->n : base->n;
+
+	if (n)
+		speedup->ratio = compare(base, one, n, &speedup->low, &speedup->high);
 }
 
 /* One that did not win, with its time over the winner's in the rounds that both ran. */
 static void add_finalist(struct pass *pass, const struct race_runner *one,
-			 const struct race_runner *winner, int is_equivalent,
-			 struct record_entry *entry)
+			 const struct race_runner *winner, const struct race_runner *base,
+			 int is_equivalent, struct record_entry *entry)
 {
 	struct record_finalist *finalist = record_add_finalist(entry);
 	const struct search_candidate *candidate = search_candidate(pass->search, (size_t)one->id);
@@ -143,7 +153,8 @@ static void add_finalist(struct pass *pass, const struct race_runner *one,
 		 (unsigned long long)candidate->fingerprint);
 	strcpy(finalist->key, candidate->point.key);
 	strcpy(finalist->layout, candidate->point.layout);
-	finalist->ratio = compare(one, winner, &finalist->ratio_low, &finalist->ratio_high);
+	finalist->ratio = compare(one, winner, one->n, &finalist->ratio_low, &finalist->ratio_high);
+	compare_to_base(one, base, &finalist->speedup);
 	finalist->is_equivalent = is_equivalent;
 }
 
@@ -188,7 +199,7 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 	entry->ci_high_us = 1e-3 * high;
 	entry->gbps = 1e-3 * bytes / entry->median_us;
 	entry->nmse = candidate->nmse;
-	entry->speedup = 1 / verdicts[winner].over_base;
+	compare_to_base(one, &runners[base], &entry->speedup);
 	entry->samples = one->n;
 	entry->flagged = pass->flags[one->id].n;
 	entry->flags = pass->flags[one->id].by;
@@ -199,7 +210,8 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 		if (i != winner && verdicts[i].is_equivalent)
 			record_add_equivalent(entry, pass_name(pass, &runners[i]));
 		if (i != winner)
-			add_finalist(pass, &runners[i], one, verdicts[i].is_equivalent, entry);
+			add_finalist(pass, &runners[i], one, &runners[base],
+				     verdicts[i].is_equivalent, entry);
 	}
 	return 0;
 }
@@ -212,6 +224,8 @@ static long final_rounds(const struct pass *pass, size_t n, size_t n_cases_left)
 	double round = (double)n * session_seconds(pass->contest->session);
 	double fit = round > 0 ? left / round : 0;
 
+	if (pass->contest->strategy == CONTEST_DUEL)
+		return DUEL_ROUNDS;
 	if (fit >= effort->final_rounds)
 		return effort->final_rounds;
 	return fit <= effort->least_rounds ? effort->least_rounds : (long)fit | 1;
@@ -245,6 +259,33 @@ static void keep_layouts(const struct pass *pass, struct race_runner *runners, s
 	}
 }
 
+/* The default and those that won this very case in the files that are compared, all to the end. */
+static long enter_duel(const struct pass *pass, struct race_runner *runners, size_t n)
+{
+	const struct record *seeds = pass->contest->seeds;
+	const struct session_case *place = &pass->place;
+	long n_in = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = pass_name(pass, &runners[i]);
+		int is_in = (size_t)runners[i].id == pass->base;
+
+		for (size_t j = 0; j < seeds->n_entries && !is_in; j++) {
+			const struct record_entry *entry = &seeds->entries[j];
+
+			is_in = entry->m == place->m && entry->k == place->k &&
+				entry->n == place->n && entry->threads == place->threads &&
+				!strcmp(entry->core_name, place->cores ? place->cores->name : "") &&
+				!strcmp(entry->kernel, name);
+		}
+		if (!is_in || runners[i].out)
+			continue;
+		runners[n_in] = runners[i];
+		runners[n_in++].keep = 1;
+	}
+	return n_in;
+}
+
 /* Sorted by the case's own race: at most N_ELITES of a kind and those to keep are left. */
 static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 {
@@ -258,6 +299,8 @@ static long race_case(struct pass *pass, struct race_runner *runners, size_t n)
 	long rounds;
 	char what[192];
 
+	if (pass->contest->strategy == CONTEST_DUEL)
+		return enter_duel(pass, runners, n);
 	snprintf(what, sizeof(what), "rounds %ldx%ld n%ld %s", pass->place.m, pass->place.k,
 		 pass->place.n, pass->place.target);
 	if (pass_decide(pass, what,
@@ -348,7 +391,7 @@ static int finish_kind(struct pass *pass, const struct race_runner *runners, siz
 		return -1;
 	for (size_t i = 0; i < n_dropped; i++) {
 		if (dropped[i].kind == runners[winner].kind)
-			add_finalist(pass, &dropped[i], &runners[winner], 0, entry);
+			add_finalist(pass, &dropped[i], &runners[winner], &runners[base], 0, entry);
 	}
 	if ((contest->sustained_s > 0 &&
 	     keep_final(pass, runners, verdicts, n, winner, base, entries) < 0) ||
@@ -419,7 +462,8 @@ static long take_twin(struct pass *pass, struct race_runner *runners, long left,
 	twin = runners[at];
 	memset(&pass->control, 0, sizeof(pass->control));
 	if (base && twin.n == base->n)
-		pass->control.ratio = compare(&twin, base, &pass->control.low, &pass->control.high);
+		pass->control.ratio =
+			compare(&twin, base, twin.n, &pass->control.low, &pass->control.high);
 	memmove(&runners[at], &runners[at + 1], (size_t)(*n_in - at - 1) * sizeof(*runners));
 	--*n_in;
 	return left - (at < left);

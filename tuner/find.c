@@ -68,6 +68,8 @@ static long collect_keys(struct pass *pass, const char **keys, struct gen_point 
 			return -1;
 		keys[n++] = point->key;
 	}
+	if (contest->strategy == CONTEST_DUEL)
+		return (long)known_collect(&place, contest->seeds, keys, 1, MAX_KEYS, 0);
 	n = known_collect(&place, contest->seeds, keys, n, 48, 0);
 	/* An interrupted run has left those of some cores, which others did not begin with. */
 	if (pass->place.cores)
@@ -151,34 +153,57 @@ static long list_known(struct pass *pass, long known[MAX_KEYS])
 	return n;
 }
 
-/* ---- everything ---- */
+/* ---- all at once ---- */
+
+/* Brings in points, known ones first.  0; 1: none of them runs; -1. */
+static int bring_all(struct pass *pass, const long *list, size_t n)
+{
+	long *candidates = fail_alloc(n, sizeof(*candidates));
+	int status = search_add(pass->search, 0, list, n, candidates, pass->err);
+
+	free(candidates);
+	if (status >= 0)
+		status = bring_in(pass, 0);
+	if (!status)
+		set_base(pass);
+	return status;
+}
+
+static int duel_all(struct pass *pass)
+{
+	const struct points *points = search_points(pass->search, pass->err);
+	long known[MAX_KEYS], n;
+	int status;
+
+	if (!points || (n = list_known(pass, known)) < 0)
+		return -1;
+	status = bring_all(pass, known, (size_t)n);
+	pass->n_carry = 0;
+	for (size_t i = 0; i < search_n(pass->search) && !status; i++) {
+		if (!search_candidate(pass->search, i)->failed)
+			pass->carry[pass->n_carry++] = i;
+	}
+	return status;
+}
 
 /* Known points first, then all others that the device has a use for. */
 static int survey_all(struct pass *pass)
 {
 	const struct points *points = search_points(pass->search, pass->err);
-	long known[MAX_KEYS], *list, *candidates, n;
+	long known[MAX_KEYS], *list, n;
 	int status;
 
 	if (!points || (n = list_known(pass, known)) < 0)
 		return -1;
 	list = fail_alloc((size_t)(n + points->n), sizeof(*list));
-	candidates = fail_alloc((size_t)(n + points->n), sizeof(*candidates));
 	memcpy(list, known, (size_t)n * sizeof(*list));
 	for (long i = 0; i < points->n; i++) {
 		if (points->is_drawn[i])
 			list[n++] = i;
 	}
-	status = search_add(pass->search, 0, list, (size_t)n, candidates, pass->err);
-	free(candidates);
+	status = bring_all(pass, list, (size_t)n);
 	free(list);
-	if (status < 0)
-		return -1;
-	status = bring_in(pass, 0);
-	if (status)
-		return status;
-	set_base(pass);
-	return survey_run(pass, pass->contest->spaces);
+	return status ? status : survey_run(pass, pass->contest->spaces);
 }
 
 /* ---- races ---- */
@@ -295,5 +320,7 @@ int find_candidates(struct pass *pass, double begin, double seconds)
 {
 	if (pass->contest->strategy == CONTEST_EXHAUSTIVE)
 		return survey_all(pass);
+	if (pass->contest->strategy == CONTEST_DUEL)
+		return duel_all(pass);
 	return race_all(pass, begin, seconds);
 }

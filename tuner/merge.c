@@ -300,7 +300,11 @@ static const char usage[] =
 	"Of two entries for one case that with more samples stays, then the faster one.  The order\n"
 	"of the files does not matter, nor how often one is merged.\n"
 	"\n"
-	"  -o, --output OUT      may be one of RESULTS\n" OPTIONS_SHIP_USAGE "  -h, --help\n";
+	"  -o, --output OUT      may be one of RESULTS\n"
+	"      --decode-share S  weight of cases of one token where a layout serves several, 0 to 1 (0.8)\n"
+	"      --objective WHAT  time, energy or edp, their product, where energy is known (time)\n"
+	"      --max-kernels N   ship so few kernels, where no case loses more than 2 % by that\n"
+	"  -h, --help\n";
 
 static int merge_files(char **paths, size_t n, const char *output, const struct ship_wish *wish,
 		       struct gen_error *err)

@@ -18,7 +18,8 @@ static const char usage[] =
 	"\n"
 	"  -b, --budget WHAT     quick (150 s), normal (20 min), thorough (every kernel there is; hours)\n"
 	"                        or a number of seconds\n"
-	"      --strategy WHAT   race, random or exhaustive (race; exhaustive when thorough)\n"
+	"      --strategy WHAT   race, random or exhaustive (race; exhaustive when thorough), or\n"
+	"                        duel: the default against the winners of --seed-from, 51 rounds\n"
 	"      --spaces DIR      write all that the exhaustive strategy measures to files there\n"
 	"      --sustained SECONDS  then race the best again after so much load (0: none)\n"
 	"      --seed N          of the search's random numbers (1)\n"
@@ -35,7 +36,10 @@ static const char usage[] =
 	"      --fresh           measure all, whatever the output file or a stopped run knows\n"
 	"      --shard I/N       only the I-th of N parts, for quern merge (results/CPU.shard-I-of-N.yaml)\n"
 	"      --json            events as JSON objects, one a line; quern(1) describes them\n"
-	"      --seed-from FILE  race the winners of this results file first\n" OPTIONS_SHIP_USAGE
+	"      --seed-from FILE  race the winners of this results file first; again for more files\n"
+	"      --decode-share S  weight of cases of one token where a layout serves several, 0 to 1 (0.8)\n"
+	"      --objective WHAT  time, energy or edp, their product, where energy is known (time)\n"
+	"      --max-kernels N   ship so few kernels, where no case loses more than 2 % by that\n"
 	"  -e, --estimate CORE   no device: rank by llvm-mca's model of a core, such as cortex-a76\n"
 	"      --compiler WHAT   for estimates: gcc (the device's), clang or both (both)\n"
 	"      --max-candidates N  for estimates: kernels of a search (100, or 500 with -b normal)\n"
@@ -263,7 +267,7 @@ static int set_option(struct options *options, int option, char **argv)
 		return 0;
 	case STRATEGY:
 		return set_strategy(options, optarg) < 0
-			       ? misuse("--strategy '%s' must be race, random or exhaustive",
+			       ? misuse("--strategy '%s' must be race, random, exhaustive or duel",
 					optarg)
 			       : 0;
 	case SPACES: options->spaces = optarg; return 0;
@@ -296,7 +300,11 @@ static int set_option(struct options *options, int option, char **argv)
 			       ? misuse("--shard '%s' must be I/N, such as 2/3, with 1 <= I <= N <= 9999",
 					optarg)
 			       : 0;
-	case SEED_FROM: options->seed_from = optarg; return 0;
+	case SEED_FROM:
+		if (options->n_seed_from == OPTIONS_MAX_SEEDS)
+			return misuse("--seed-from '%s': too many files", optarg);
+		options->seed_from[options->n_seed_from++] = optarg;
+		return 0;
 	case 'e': options->core = optarg; return 0;
 	case COMPILER:
 		options->compiler = optarg;
@@ -365,10 +373,15 @@ int options_read(struct options *options, int argc, char **argv)
 		return misuse(
 			"--objective %s and --estimate exclude each other: llvm-mca knows time only",
 			ship_objectives[options->ship.objective]);
+	if (options->core && options->n_seed_from > 1)
+		return misuse("%s", "an estimate takes one --seed-from");
 	if (options->core && options->n_shards)
 		return misuse("%s", "--shard and --estimate exclude each other");
 	if (!options->device) /* estimates need no more than the compilers of this one */
 		options->device = options->core ? "qemu-aarch64" : "local";
+	if (options->strategy == CONTEST_DUEL && !options->n_seed_from)
+		return misuse("%s",
+			      "--strategy duel needs --seed-from FILE, whose winners are compared");
 	if (options->model && options->shapes)
 		return misuse("%s", "--model and --shapes exclude each other");
 	return 0;

@@ -6,6 +6,7 @@
 #include "ship.h"
 
 #define OPTIONS_MAX_SHARDS 9999
+#define OPTIONS_MAX_SEEDS 32
 
 /* Words are those of argv; NULL: not given. */
 struct options {
@@ -18,11 +19,12 @@ struct options {
 	unsigned long long seed;
 	int jobs, fresh, json;
 	enum contest_strategy strategy;
-	int has_strategy;      /* it was named */
-	const char *spaces;    /* a folder for space files */
-	long shard, n_shards;  /* shard 1 .. n_shards of the config; n_shards 0: all of it */
-	const char *seed_from; /* a results file whose winners go first */
-	const char *core;      /* to estimate for; NULL: a device is measured */
+	int has_strategy;     /* it was named */
+	const char *spaces;   /* a folder for space files */
+	long shard, n_shards; /* shard 1 .. n_shards of the config; n_shards 0: all of it */
+	const char *seed_from[OPTIONS_MAX_SEEDS]; /* results files whose winners go first */
+	size_t n_seed_from;
+	const char *core; /* to estimate for; NULL: a device is measured */
 	struct ship_wish ship;
 	const char *compiler; /* for estimates: "gcc", "clang" or "both" */
 	long max_candidates;  /* of one search of estimates; 0: as the budget says */
@@ -42,10 +44,6 @@ enum { OPTIONS_MAX_KERNELS = 512, OPTIONS_DECODE_SHARE, OPTIONS_OBJECTIVE };
 	{ \
 		"objective", required_argument, NULL, OPTIONS_OBJECTIVE \
 	}
-#define OPTIONS_SHIP_USAGE \
-	"      --decode-share S  weight of cases of one token where a layout serves several, 0 to 1 (0.8)\n" \
-	"      --objective WHAT  time, energy or edp, their product, where energy is known (time)\n" \
-	"      --max-kernels N   ship so few kernels, where no case loses more than 2 % by that\n"
 
 /* 0; -1 after a complaint of `quern command`; 1: it is none of these. */
 int options_ship(struct ship_wish *wish, const char *command, int option, const char *text);

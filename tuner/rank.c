@@ -139,8 +139,8 @@ static int read_known(struct rank *rank, struct gen_error *err)
 				rank->output);
 		record_free(&rank->earlier);
 	}
-	if (!status && rank->options->seed_from)
-		status = record_read(&rank->earlier, rank->options->seed_from, err);
+	if (!status && rank->options->n_seed_from)
+		status = record_read(&rank->earlier, rank->options->seed_from[0], err);
 	return status;
 }
 

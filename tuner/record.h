@@ -90,12 +90,18 @@ struct record_why {
 	struct record_numbers numbers;
 };
 
+/* Paired, with its 95 % interval. */
+struct record_speedup {
+	double ratio, low, high;
+};
+
 /* One that took part in the final of an entry and did not win it. */
 struct record_finalist {
 	char kernel[64];
 	char key[512];
 	char code[64], layout[32];           /* as of an entry */
 	double ratio, ratio_low, ratio_high; /* its time over the winner's, paired; 95 % interval */
+	struct record_speedup speedup;       /* over the default; 0: not told */
 	int is_equivalent;                   /* shown to be as good: within 1.5 % of the best */
 	double energy_uj;                    /* as of an entry */
 	struct record_why why;               /* it is slower than the winner */
@@ -124,7 +130,8 @@ struct record_entry {
 	double energy_uj;      /* of one call under load; 0: not told */
 	char energy_source[32];
 	char default_kernel[64];
-	double speedup; /* of the kernel over the default, paired */
+	struct record_speedup
+		speedup; /* over the default; that of files of before has no interval */
 	long samples, flagged;
 	struct record_flags flags;
 	/* The default's time over that of its twin, the same kernel again; ratio 0: there was none. */

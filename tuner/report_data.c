@@ -226,7 +226,7 @@ static void put_times(json_t *one, const struct record_entry *entry)
 	put_number(one, "sustained", entry->sustained_us);
 	put_number(one, "gbps", entry->gbps);
 	put_number(one, "roof", entry->roof_fraction);
-	put_number(one, "speedup", entry->speedup);
+	put_number(one, "speedup", entry->speedup.ratio);
 	put_whole(one, "samples", entry->samples);
 	put(one, "flagged", json_integer(entry->flagged));
 	put(one, "flags", flags_of(&entry->flags));

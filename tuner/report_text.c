@@ -102,7 +102,7 @@ static void print_winners(const struct page *page)
 		print_case(page, entry);
 		fprintf(out, " %9.1f", entry->median_us);
 		if (with_speedup)
-			fprintf(out, " %8.2fx", entry->speedup);
+			fprintf(out, " %8.2fx", entry->speedup.ratio);
 		fprintf(out, " %s\n", entry->kernel);
 		if (ship_finalist(entry))
 			fprintf(out, "%*sshipped: %s\n", 8, "", entry->shipped);

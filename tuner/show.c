@@ -135,7 +135,8 @@ static void show_entries(FILE *out, const struct record *record)
 			snprintf(roof, sizeof(roof), "%.0f %%", 100 * entry->roof_fraction);
 		fprintf(out, "%-7s %-12s %3ld %3d%s  %-40s %9.1f%s %7.1f %5s %7.2fx %9.2e\n",
 			entry->format, shape, entry->n, entry->threads, core, entry->kernel,
-			entry->median_us, load, entry->gbps, roof, entry->speedup, entry->nmse);
+			entry->median_us, load, entry->gbps, roof, entry->speedup.ratio,
+			entry->nmse);
 		if (*entry->why.reason && !(entry->roof_fraction >= REASON_AT_ROOF))
 			fprintf(out, "        %s%s\n", entry->why.reason,
 				strcmp(entry->why.tier, "static") ? "" : " (static)");
@@ -174,6 +175,41 @@ void show_quality(FILE *out, const struct record *record)
 			"%ld, stolen %ld, hot %ld)\n",
 			n_flagged, n_samples, by.switched, by.migrated, by.faulted, by.stolen,
 			by.hot);
+}
+
+static void show_duelist(FILE *out, const char *kernel, const struct record_speedup *speedup,
+			 const struct record_finalist *one)
+{
+	fprintf(out, "  %-48s %.3fx the default's speed (%.3f to %.3f)", kernel, speedup->ratio,
+		speedup->low, speedup->high);
+	if (one)
+		fprintf(out, ", %.3fx the best's time (%.3f to %.3f)", one->ratio, one->ratio_low,
+			one->ratio_high);
+	fputc('\n', out);
+}
+
+void show_duels(FILE *out, const struct record *record)
+{
+	size_t n = 0, n_slower = 0, n_behind = 0;
+
+	for (size_t i = 0; i < record->n_entries; i++) {
+		const struct record_entry *entry = &record->entries[i];
+
+		fprintf(out, "%s %ldx%ld n%ld t%d%s%s\n", entry->format, entry->m, entry->k,
+			entry->n, entry->threads, *entry->core_name ? "@" : "", entry->core_name);
+		show_duelist(out, entry->kernel, &entry->speedup, NULL);
+		for (size_t j = 0; j < entry->n_finalists; j++) {
+			const struct record_finalist *one = &entry->finalists[j];
+
+			show_duelist(out, one->kernel, &one->speedup, one);
+			n_slower += one->speedup.high < 1;
+			n_behind += one->ratio_low > 1 + SHOW_EQUAL;
+		}
+		n += 1 + entry->n_finalists;
+	}
+	fprintf(out,
+		"duels of %zu: %zu slower than the default, %zu more than %g %% behind the best\n",
+		n, n_slower, n_behind, 100 * SHOW_EQUAL);
 }
 
 void show_ceilings(FILE *out, const struct record *record)

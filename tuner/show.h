@@ -58,6 +58,10 @@ void show_ceilings(FILE *out, const struct record *record);
  */
 void show_quality(FILE *out, const struct record *record);
 
+/* Who met whom in cases, and by how much they differ; behind by more than chance and this part counts. */
+#define SHOW_EQUAL 0.015
+void show_duels(FILE *out, const struct record *record);
+
 /* The winners, the ceilings and what failed. */
 void show_record(FILE *out, const struct record *record);
 

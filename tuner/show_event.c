@@ -198,7 +198,7 @@ void show_event_case(struct show *show, const struct record_entry *entry, const 
 	if (!show->is_terminal)
 		show_line(show, "%s %ldx%ld n%ld %s: %s %.1f us, %.1f GB/s, %.2fx", entry->format,
 			  entry->m, entry->k, entry->n, target, entry->kernel, entry->median_us,
-			  entry->gbps, entry->speedup);
+			  entry->gbps, entry->speedup.ratio);
 	if (show->events < 0)
 		return;
 	event = begin("case");
@@ -216,7 +216,7 @@ void show_event_case(struct show *show, const struct record_entry *entry, const 
 	add(event, "sustained_us", measured(entry->sustained_us));
 	add(event, "gbps", number(entry->gbps));
 	add(event, "roof", measured(entry->roof_fraction));
-	add(event, "speedup", number(entry->speedup));
+	add(event, "speedup", number(entry->speedup.ratio));
 	add(event, "nmse", number(entry->nmse));
 	add(event, "samples", json_integer(entry->samples));
 	add(event, "flagged", json_integer(entry->flagged));

@@ -148,17 +148,25 @@ static int open_journal(struct run *run, struct gen_error *err)
 
 static int read_seeds(struct run *run, const char *path, struct gen_error *err)
 {
+	struct record one;
+	uint64_t hash = HASH_START;
 	char *text = command_read_text(path);
 
-	if (record_read(&run->seeds, path, err) < 0) {
+	if (record_read(&one, path, err) < 0) {
 		free(text);
 		return -1;
 	}
+	if (*run->seeded)
+		hash = hash_text(hash, run->seeded);
 	snprintf(run->seeded, sizeof(run->seeded), "%016llx",
-		 (unsigned long long)hash_text(HASH_START, text ? text : ""));
+		 (unsigned long long)hash_text(hash, text ? text : ""));
 	show_say(&run->show, "the winners of %s are raced first%s%s", path,
-		 run->seeds.estimated.core ? "; they were estimated for " : "",
-		 run->seeds.estimated.core ? run->seeds.estimated.core : "");
+		 one.estimated.core ? "; they were estimated for " : "",
+		 one.estimated.core ? one.estimated.core : "");
+	for (size_t i = 0; i < one.n_entries; i++)
+		*record_add_entry(&run->seeds) = one.entries[i];
+	one.n_entries = 0; /* they are the seeds' now */
+	record_free(&one);
 	free(text);
 	return 0;
 }
@@ -175,8 +183,8 @@ static int read_known(struct run *run, struct gen_error *err)
 		if (!run->defaults.entries[i].is_default)
 			*run->defaults.entries[i].format = 0;
 	}
-	if (!status && run->options->seed_from)
-		status = read_seeds(run, run->options->seed_from, err);
+	for (size_t i = 0; i < run->options->n_seed_from && !status; i++)
+		status = read_seeds(run, run->options->seed_from[i], err);
 	if (!status && access(run->output, F_OK) == 0)
 		status = record_read(&run->earlier, run->output, err);
 	free(path);
@@ -580,7 +588,10 @@ static int print_table(const struct run *run, const char *said, struct gen_error
 {
 	if (run->options->json)
 		return 0;
-	show_record(stdout, &run->record);
+	if (run->options->strategy == CONTEST_DUEL)
+		show_duels(stdout, &run->record);
+	else
+		show_record(stdout, &run->record);
 	printf("%s; winners are in %s\n", said, run->output);
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
