@@ -107,6 +107,18 @@ static int afford(void *context, int step, long n_wanted, long *n)
 	return 0;
 }
 
+/* Beside a final of 300 samples. */
+static int spare(void *context, int step, long *n_samples)
+{
+	const struct world *world = context;
+	const struct replay_device *device = world->device;
+	const double left = budget.cost * device->space->exhaustive - device->spent;
+
+	(void)step;
+	*n_samples = (long)fmax(left / world->best_ns - 300, 0);
+	return 0;
+}
+
 /* The elites and the default once more, and the choice. */
 static long run_final(struct world *world, const struct strategy_result *result, uint64_t seed)
 {
@@ -142,6 +154,7 @@ static long run_strategy(struct replay_device *device, const struct strategy_con
 		.line_up = line_up,
 		.race = {&context, sample, NULL, tell},
 		.afford = afford,
+		.spare = spare,
 	};
 	struct strategy_result result;
 	const long base = device->space->base;

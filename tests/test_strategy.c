@@ -137,7 +137,7 @@ static void test_surrogate(void)
 struct world {
 	uint64_t random;
 	double noise;
-	long n_brought, most, n_samples;
+	long n_brought, most, n_samples, spare;
 	int fails; /* this point cannot run */
 	int stops_at;
 	int dies_after; /* so many samples all points of D=y and the base die; 0: none does */
@@ -186,6 +186,15 @@ static int afford(void *context, int step, long n_wanted, long *n)
 	return 0;
 }
 
+static int spare(void *context, int step, long *n_samples)
+{
+	const struct world *world = context;
+
+	CHECK(step > 0);
+	*n_samples = world->spare;
+	return world->spare < 0 ? -1 : 0;
+}
+
 static int search(struct world *world, const long *known, size_t n_known, uint64_t seed,
 		  struct strategy_result *result)
 {
@@ -195,6 +204,7 @@ static int search(struct world *world, const long *known, size_t n_known, uint64
 		.line_up = line_up,
 		.race = {.context = world, .sample = sample},
 		.afford = afford,
+		.spare = spare,
 	};
 	struct points points;
 	int status;
@@ -245,6 +255,42 @@ static void test_search_ends(void)
 	CHECK(search(&poor, NULL, 0, 1, &result) == 0);
 	CHECK(result.base >= 0 && result.n_elites[0] > 0);
 	CHECK(poor.n_brought == strategy_constants.n_start);
+	poor.spare = -1;
+	CHECK(search(&poor, NULL, 0, 1, &result) == -1);
+}
+
+static int has_good(const struct strategy_result *result)
+{
+	for (int i = 0; i < 12; i++) {
+		if (truth(result->elites[0][i].point) < 1.03e5)
+			return 1;
+	}
+	return 0;
+}
+
+/* With room for samples at the end more points come back, and more finals have one of the best. */
+static void test_spare(void)
+{
+	long n_samples[2];
+	int n_found[2] = {0};
+
+	for (int i = 0; i < 2; i++) {
+		for (uint64_t seed = 1; seed <= 40; seed++) {
+			struct world world = {.random = seed,
+					      .noise = 0.3,
+					      .most = 200,
+					      .spare = i ? 1000 : 0,
+					      .fails = -1,
+					      .stops_at = -1};
+			struct strategy_result result;
+
+			CHECK(search(&world, NULL, 0, seed, &result) == 0);
+			n_samples[i] = world.n_samples;
+			n_found[i] += has_good(&result);
+		}
+	}
+	CHECK(n_samples[1] > n_samples[0]);
+	CHECK(n_found[1] >= n_found[0]);
 }
 
 /* Kernels that crash in the middle of everything are not asked for again, the base neither. */
@@ -366,6 +412,7 @@ int main(void)
 	test_surrogate();
 	test_search();
 	test_search_ends();
+	test_spare();
 	test_deaths();
 	test_same();
 	test_space();

@@ -1,6 +1,8 @@
 /* find.c: known points, strategies, and what they ask of the device. */
 #include "find.h"
 
+#include <math.h>
+
 #include "bring.h"
 #include "fail.h"
 #include "known.h"
@@ -262,6 +264,22 @@ static int afford(void *context, int step, long n_wanted, long *n)
 	return status;
 }
 
+static int spare(void *context, int step, long *n_samples)
+{
+	struct find *find = context;
+	const struct cores_class *at = find->pass->place.cores;
+	const double left = find->begin + SEARCH_SHARE * find->seconds - pass_now(find->pass);
+	const double each = session_seconds(find->pass->contest->session);
+	char *what = fail_text("spare n%ld %d%s%s", find->pass->place.n, step, at ? " @" : "",
+			       at ? at->name : "");
+	int status =
+		pass_decide(find->pass, what,
+			    left > 0 && each > 0 ? lround(fmin(left / each, 1e6)) : 0, n_samples);
+
+	free(what);
+	return status;
+}
+
 /* The best n of each kind, and behind them those whose layouts are wanted. */
 static void carry(struct pass *pass, const struct strategy_result *result, int n)
 {
@@ -294,6 +312,7 @@ static int race_all(struct pass *pass, double begin, double seconds)
 		.line_up = line_up,
 		.race = {pass, pass_sample, pass_over, pass_told},
 		.afford = afford,
+		.spare = spare,
 	};
 	struct strategy_constants constants = strategy_constants;
 	struct strategy_result result;

@@ -25,7 +25,9 @@ const struct strategy_constants strategy_constants = {
 	.crossed = 0.4,
 	.patience = 12,
 	.n_recalled = 24,
-	.recall_rounds = 5,
+	.most_recalled = 250,
+	.samples_recalled = 4,
+	.recall_rounds = 7,
 	.n_finalists = 5,
 };
 
@@ -485,19 +487,38 @@ static int search_on(struct search_state *state, struct wish *wish)
 	return 0;
 }
 
+static int count_recalled(const struct search_state *state, long *n)
+{
+	const struct strategy_constants *constants = state->constants;
+	long n_samples;
+
+	if (state->world->spare(state->world->context, state->step, &n_samples) < 0)
+		return -1;
+	*n = n_samples / constants->samples_recalled;
+	*n = *n < constants->n_recalled      ? constants->n_recalled
+	     : *n > constants->most_recalled ? constants->most_recalled
+					     : *n;
+	return 0;
+}
+
 /*
  * One more race of what looks best by all that is known: who was disturbed in its only sample has fast
- * neighbours.
+ * neighbours, and where points are many and near each other it takes more samples to tell which is
+ * the best.
  */
 static int recall(struct search_state *state)
 {
 	struct surrogate *known = &state->surrogate;
-	struct liking *list = fail_alloc(known->n, sizeof(*list));
-	struct wish wish = {.max = state->constants->n_recalled};
-	long *ids = fail_alloc((size_t)wish.max, sizeof(*ids));
+	struct liking *list;
+	struct wish wish = {0};
+	long *ids;
 	size_t n_list = 0;
 	int status = 0;
 
+	if (count_recalled(state, &wish.max) < 0)
+		return -1;
+	list = fail_alloc(known->n, sizeof(*list));
+	ids = fail_alloc((size_t)wish.max, sizeof(*ids));
 	wish.list = fail_alloc((size_t)wish.max, sizeof(*wish.list));
 	for (size_t i = 0; i < known->n; i++) {
 		if (!state->points->is_lossy[known->measured[i]] &&
@@ -527,17 +548,19 @@ static int recall(struct search_state *state)
 	return status;
 }
 
-/* Behind the elites of the last race the next best, by what they did against the base. */
+/* Behind the elites of the last race the next best by all that is known. */
 static void list_next(struct search_state *state, int n_wanted)
 {
-	const struct surrogate *known = &state->surrogate;
+	struct surrogate *known = &state->surrogate;
 	struct strategy_result *result = state->result;
 	struct liking *list = fail_alloc(known->n, sizeof(*list));
 	size_t n_list = 0;
 
 	for (size_t i = 0; i < known->n; i++) {
 		if (state->ids[known->measured[i]] >= 0)
-			list[n_list++] = (struct liking){known->measured[i], known->y[i]};
+			list[n_list++] =
+				(struct liking){known->measured[i],
+						surrogate_guess(known, known->measured[i])};
 	}
 	qsort(list, n_list, sizeof(*list), by_liking);
 	for (size_t i = 0; i < n_list; i++) {

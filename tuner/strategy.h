@@ -26,6 +26,8 @@ struct strategy_world {
 	struct race_calls race; /* its context is of its own */
 	/* How many of n_wanted new points the budget has room for; 0 ends the search.  Not asked for the start. */
 	int (*afford)(void *context, int step, long n_wanted, long *n);
+	/* When no more points are asked for: how many samples there is room for before the finals. */
+	int (*spare)(void *context, int step, long *n_samples);
 };
 
 /* Chosen by replay: make bench-replay. */
@@ -39,8 +41,10 @@ struct strategy_constants {
 	double modelled; /* share of newcomers that the surrogate proposes, once 20 points are known */
 	double random, crossed; /* shares of the others; the rest are mutants */
 	int patience;           /* generations without a new leader */
-	int n_recalled;  /* at the end once more: those that look best by all that is known */
-	int n_finalists; /* elites of that race */
+	/* At the end once more: those that look best by all that is known, more where there is room. */
+	int n_recalled, most_recalled;
+	int samples_recalled; /* that there has to be room for, for each of them */
+	int n_finalists;      /* elites of that race */
 };
 
 extern const struct strategy_constants strategy_constants;
@@ -52,7 +56,7 @@ extern const struct race_rules strategy_final;
 
 struct strategy_elite {
 	long point, id;
-	double score; /* log of time over the first known point's, paired */
+	double score; /* log of time over the first known point's, paired; of those behind them, a guess */
 };
 
 struct strategy_result {
