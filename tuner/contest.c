@@ -7,6 +7,8 @@
 #include "find.h"
 #include "pass.h"
 
+#define ROOF_SECONDS 20 /* from one reading of a target's roof to the next */
+
 const char *const contest_strategies[CONTEST_N_STRATEGIES] = {"race", "random", "exhaustive",
 							      "duel"};
 
@@ -42,7 +44,7 @@ static void set_place(struct pass *pass, const struct config_shape *shape, long 
 }
 
 /*
- * The share of the roof that binds, by the larger of its readings just before and just after the
+ * The share of the roof that binds, by the larger of the last two readings, those before and after the
  * case: a shared machine's memory is not equally fast all the time.
  */
 static double roof_fraction(const struct contest *contest, const struct record_entry *entry,
@@ -50,14 +52,16 @@ static double roof_fraction(const struct contest *contest, const struct record_e
 {
 	double macs = (double)entry->m * (double)entry->k * (double)entry->n;
 	double gbps = 0, gmacs = 0, dram, compute;
+	int n = 0;
 
-	for (size_t i = contest->n_roofs; i > 0 && i + 2 > contest->n_roofs; i--) {
+	for (size_t i = contest->n_roofs; i > 0 && n < 2; i--) {
 		const struct contest_roof *reading = &contest->roofs[i - 1];
 
 		if (reading->threads != place->threads || reading->cores != place->cores)
-			break;
+			continue;
 		gbps = fmax(gbps, reading->roof.dram_gbps);
 		gmacs = fmax(gmacs, reading->roof.int8_gmacs);
+		n++;
 	}
 	if (gbps <= 0 || gmacs <= 0)
 		return 0;
@@ -84,28 +88,57 @@ static void set_fractions(struct pass *pass, size_t n_entries, size_t n_finals)
 	}
 }
 
-/* Cases of the place's target, which share an engine. */
+/* Was the roof of the place's target read long ago? */
+static int is_roof_due(struct pass *pass, const char *when, long *is_due)
+{
+	const struct contest *contest = pass->contest;
+	double at = -ROOF_SECONDS;
+	char what[96];
+
+	for (size_t i = 0; i < contest->n_roofs; i++) {
+		if (contest->roofs[i].threads == pass->place.threads &&
+		    contest->roofs[i].cores == pass->place.cores)
+			at = contest->roofs[i].at;
+	}
+	snprintf(what, sizeof(what), "roof %s", when);
+	return pass_decide(pass, what, pass_now(pass) - at >= ROOF_SECONDS, is_due);
+}
+
+/*
+ * Cases of the place's target, which share an engine.  The roof is read now and then and after the last
+ * case of all.  Fractions of the roof are those of the reading before
+ * until there is one after.
+ */
 static int run_cases(struct pass *pass, size_t format, long n_tokens, size_t *n_cases_left)
 {
-	const struct config *config = pass->contest->config;
+	struct contest *contest = pass->contest;
+	const struct config *config = contest->config;
 	const struct session_case target = pass->place;
+	size_t n_entries = contest->record->n_entries, n_finals = contest->n_finals;
 
 	for (size_t i = 0; i < config->n_shapes; i++) {
-		size_t n_entries = pass->contest->record->n_entries;
-		size_t n_finals = pass->contest->n_finals;
-		char when[64];
+		const size_t first = contest->record->n_entries;
+		char when[160];
+		long is_due;
 
 		if (!has_format(&config->shapes[i], format))
 			continue;
 		set_place(pass, &config->shapes[i], n_tokens, target.threads, target.cores);
-		snprintf(when, sizeof(when), "%ldx%ld n%ld", pass->place.m, pass->place.k,
-			 pass->place.n);
-		if (final_run(pass, *n_cases_left) < 0 || pass_roof(pass, when) < 0)
+		snprintf(when, sizeof(when), "%ldx%ld n%ld %s", pass->place.m, pass->place.k,
+			 pass->place.n, pass->place.target);
+		if (final_run(pass, *n_cases_left) < 0 || is_roof_due(pass, when, &is_due) < 0)
+			return -1;
+		is_due |= *n_cases_left == 1;
+		if (is_due && pass_roof(pass, when) < 0)
 			return -1;
 		set_fractions(pass, n_entries, n_finals);
+		if (is_due) {
+			n_entries = contest->record->n_entries;
+			n_finals = contest->n_finals;
+		}
 		--*n_cases_left;
-		pass->contest->show->cases_done++;
-		pass_tell_entries(pass, n_entries);
+		contest->show->cases_done++;
+		pass_tell_entries(pass, first);
 	}
 	return 0;
 }
@@ -136,11 +169,12 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens,
 	if (status > 0)
 		record_add_failure(contest->record, pass->format, "no candidate is left");
 	for (size_t i = 0; i < on->threads.n && !status; i++) {
-		char when[32];
+		char when[128];
+		long is_due;
 
 		session_set_target(&pass->place, (int)on->threads.list[i], on->cores);
-		snprintf(when, sizeof(when), "before n%ld", n_tokens);
-		if (pass_roof(pass, when) < 0 ||
+		snprintf(when, sizeof(when), "before n%ld %s", n_tokens, pass->place.target);
+		if (is_roof_due(pass, when, &is_due) < 0 || (is_due && pass_roof(pass, when) < 0) ||
 		    run_cases(pass, format, n_tokens, &n_cases_left) < 0)
 			status = -1;
 	}

@@ -36,6 +36,7 @@ struct contest_roof {
 	int threads;
 	const struct cores_class *cores;
 	struct session_roof roof;
+	double at; /* seconds of the journal's clock */
 };
 
 /* Cores that every case is measured on, with so many threads each time. */

@@ -16,7 +16,7 @@ static const char usage[] =
 	"Measures which kernels are fastest on a device and writes a results file, or estimates\n"
 	"it without one.\n"
 	"\n"
-	"  -b, --budget WHAT     quick (150 s), normal (20 min), thorough (every kernel there is; hours)\n"
+	"  -b, --budget WHAT     quick (150 s), normal (less than an hour), thorough (every kernel; hours)\n"
 	"                        or a number of seconds\n"
 	"      --strategy WHAT   race, random or exhaustive (race; exhaustive when thorough), or\n"
 	"                        duel: the default against the winners of --seed-from, 51 rounds\n"
@@ -74,7 +74,7 @@ double options_budget_seconds(const char *budget)
 	if (!strcmp(budget, "quick"))
 		return 150;
 	if (!strcmp(budget, "normal"))
-		return 1200;
+		return 3000;
 	if (!strcmp(budget, "thorough"))
 		return 1e6;
 	errno = 0;

@@ -242,6 +242,7 @@ int pass_roof(struct pass *pass, const char *when)
 	reading->threads = pass->place.threads;
 	reading->cores = pass->place.cores;
 	reading->roof = roof;
+	reading->at = pass_now(pass);
 	update_ceiling(contest, &pass->place);
 	return 0;
 }
