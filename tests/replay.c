@@ -10,9 +10,12 @@
  * do on it.  The last line sums up the default strategy.
  */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "replay_rivals.h"
 #include "tuner/fail.h"
@@ -247,58 +250,163 @@ static const struct {
 
 /* ---- which constants ---- */
 
-#define N_VARIANTS 8
+#define MAX_VARIANTS 48
 
-static void list_variants(struct strategy_constants *list)
+/* Every constant by itself, smaller and larger. */
+static int list_variants(struct strategy_constants *list, const char **names)
 {
-	for (int i = 0; i < N_VARIANTS; i++)
-		list[i] = strategy_constants;
-	list[1].n_start = 32;
-	list[2].n_start = 64;
-	list[3].n_near = 12;
-	list[4].n_newcomers = 16;
-	list[5].modelled = 0.5;
-	list[6].modelled = 1;
-	list[7].rounds = 4;
+	static const struct {
+		const char *name;
+		size_t offset;
+		int less, more; /* 0: there is no such variant */
+	} counts[] = {
+		{"n_start", offsetof(struct strategy_constants, n_start), 32, 64},
+		{"n_newcomers", offsetof(struct strategy_constants, n_newcomers), 16, 36},
+		{"n_near", offsetof(struct strategy_constants, n_near), 12, 36},
+		{"n_elites", offsetof(struct strategy_constants, n_elites), 3, 8},
+		{"start_rounds", offsetof(struct strategy_constants, start_rounds), 4, 6},
+		{"rounds", offsetof(struct strategy_constants, rounds), 3, 5},
+		{"recall_rounds", offsetof(struct strategy_constants, recall_rounds), 5, 9},
+		{"patience", offsetof(struct strategy_constants, patience), 6, 0},
+		{"n_recalled", offsetof(struct strategy_constants, n_recalled), 12, 36},
+		{"most_recalled", offsetof(struct strategy_constants, most_recalled), 100, 0},
+		{"samples_recalled", offsetof(struct strategy_constants, samples_recalled), 3, 6},
+		{"n_finalists", offsetof(struct strategy_constants, n_finalists), 3, 8},
+	};
+	static const struct {
+		const char *name;
+		size_t offset;
+		double less, more;
+	} shares[] = {
+		{"modelled", offsetof(struct strategy_constants, modelled), 0.5, 1},
+		{"random", offsetof(struct strategy_constants, random), 0.1, 0.4},
+		{"crossed", offsetof(struct strategy_constants, crossed), 0.2, 0.6},
+	};
+	int n = 0;
+
+	names[n] = "as they are";
+	list[n++] = strategy_constants;
+	for (size_t i = 0; i < 2 * sizeof(counts) / sizeof(*counts); i++) {
+		const int value = i % 2 ? counts[i / 2].more : counts[i / 2].less;
+
+		if (!value)
+			continue;
+		names[n] = counts[i / 2].name;
+		list[n] = strategy_constants;
+		*(int *)((char *)&list[n++] + counts[i / 2].offset) = value;
+	}
+	for (size_t i = 0; i < 2 * sizeof(shares) / sizeof(*shares); i++) {
+		names[n] = shares[i / 2].name;
+		list[n] = strategy_constants;
+		*(double *)((char *)&list[n++] + shares[i / 2].offset) =
+			i % 2 ? shares[i / 2].more : shares[i / 2].less;
+	}
+	for (int i = 0; i < 2; i++) {
+		names[n] = "margins";
+		list[n] = strategy_constants;
+		for (size_t m = 0; m < sizeof(list[n].margins) / sizeof(double); m++)
+			list[n].margins[m] *= i ? 1.4 : 0.7;
+		n++;
+	}
+	return n;
 }
 
-/* Leave one space out: the constants of the others, on it. */
-static void choose(const struct replay_space *spaces, int n_spaces, int n_seeds)
+/* Shares of runs within 3 % of all variants on a space, over all noises, by a process of its own. */
+static void run_variants(const struct replay_space *space, int n_seeds, FILE *to)
 {
-	static double shares[MAX_SPACES][N_VARIANTS];
-	struct strategy_constants list[N_VARIANTS];
+	struct strategy_constants list[MAX_VARIANTS];
+	const char *names[MAX_VARIANTS];
 	struct tally *tally = fail_alloc(1, sizeof(*tally));
-	double sum = 0;
+	const int n = list_variants(list, names);
 
-	list_variants(list);
+	for (int v = 0; v < n; v++) {
+		double sum = 0;
+
+		for (int noise = 0; noise < REPLAY_N_NOISES; noise++) {
+			run_many(tally, space, noise, NULL, &list[v], n_seeds);
+			sum += share(tally) / REPLAY_N_NOISES;
+		}
+		fwrite(&sum, sizeof(sum), 1, to);
+	}
+	free(tally);
+}
+
+/* Two spaces at a time. */
+static void measure_variants(const struct replay_space *spaces, int n_spaces, int n_seeds,
+			     int n_variants, double (*shares)[MAX_VARIANTS])
+{
+	FILE *files[MAX_SPACES];
+
 	for (int s = 0; s < n_spaces; s++) {
-		for (int v = 0; v < N_VARIANTS; v++) {
-			for (int noise = 0; noise < REPLAY_N_NOISES; noise++) {
-				run_many(tally, &spaces[s], noise, NULL, &list[v], n_seeds);
-				shares[s][v] += share(tally) / REPLAY_N_NOISES;
-			}
+		files[s] = fail_check(tmpfile());
+		if (s >= 2)
+			wait(NULL);
+		fflush(stdout);
+		if (fork() == 0) {
+			run_variants(&spaces[s], n_seeds, files[s]);
+			_exit(fclose(files[s]) != 0);
 		}
 	}
+	while (wait(NULL) > 0)
+		;
 	for (int s = 0; s < n_spaces; s++) {
-		int best = 0;
+		rewind(files[s]);
+		if (fread(shares[s], sizeof(double), (size_t)n_variants, files[s]) !=
+		    (size_t)n_variants)
+			fail_check(NULL);
+		fclose(files[s]);
+	}
+}
 
-		printf("%-34s", spaces[s].name);
-		for (int v = 0; v < N_VARIANTS; v++) {
-			double others = 0, most = 0;
+/* Of the variants the best on all spaces but one. */
+static int choose_without(double (*shares)[MAX_VARIANTS], int n_spaces, int n_variants, int left_out)
+{
+	double most = -1;
+	int best = 0;
 
-			for (int o = 0; o < n_spaces; o++) {
-				others += o == s ? 0 : shares[o][v];
-				most += o == s ? 0 : shares[o][best];
-			}
-			if (others > most)
-				best = v;
-			printf(" %.2f", shares[s][v]);
+	for (int v = 0; v < n_variants; v++) {
+		double sum = 0;
+
+		for (int s = 0; s < n_spaces; s++)
+			sum += s == left_out ? 0 : shares[s][v];
+		if (sum > most + 1e-9) {
+			most = sum;
+			best = v;
 		}
-		printf("  the others choose %d: %.2f\n", best, shares[s][best]);
+	}
+	return best;
+}
+
+/* Leave one space out: the constants that the others choose, on it. */
+static void choose(const struct replay_space *spaces, int n_spaces, int n_seeds)
+{
+	static double shares[MAX_SPACES][MAX_VARIANTS];
+	struct strategy_constants list[MAX_VARIANTS];
+	const char *names[MAX_VARIANTS];
+	const int n = list_variants(list, names);
+	double sum = 0;
+
+	measure_variants(spaces, n_spaces, n_seeds, n, shares);
+	for (int v = 0; v < n; v++) {
+		double all = 0;
+
+		for (int s = 0; s < n_spaces; s++)
+			all += shares[s][v] / n_spaces;
+		printf("%-18s %s %.3f\n", names[v],
+		       !v                                         ? "    "
+		       : v + 1 < n && !strcmp(names[v], names[v + 1]) ? "less"
+		       : !strcmp(names[v], names[v - 1])              ? "more"
+								      : "less",
+		       all);
+	}
+	for (int s = 0; s < n_spaces; s++) {
+		const int best = choose_without(shares, n_spaces, n, s);
+
+		printf("%-34s as they are %.2f; the others choose %s: %.2f\n", spaces[s].name,
+		       shares[s][0], names[best], shares[s][best]);
 		sum += shares[s][best];
 	}
 	printf("constants of the other spaces: %.3f of runs within 3 %%\n", sum / n_spaces);
-	free(tally);
 }
 
 /* ---- the table ---- */

@@ -7,6 +7,7 @@
 #include "fail.h"
 #include "final.h"
 #include "layouts.h"
+#include "sittings.h"
 #include "stats.h"
 #include "strategy.h"
 
@@ -118,26 +119,13 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 	return status < 0 ? -1 : 0;
 }
 
-/* Median of one's time over another's, paired, in the first n rounds, and its 95 % interval. */
-static double compare(const struct race_runner *one, const struct race_runner *other, int n,
-		      double *low, double *high)
-{
-	double ratios[RACE_MAX_ROUNDS];
-
-	for (int round = 0; round < n; round++)
-		ratios[round] = exp((one->log_ns[round] - one->level[round]) -
-				    (other->log_ns[round] - other->level[round]));
-	stats_interval(ratios, (size_t)n, 0.05, low, high);
-	return stats_median(ratios, (size_t)n);
-}
-
 static void compare_to_base(const struct race_runner *one, const struct race_runner *base,
 			    struct record_speedup *speedup)
 {
 	const int n = one->n < base->n ? one->n : base->n;
 
 	if (n)
-		speedup->ratio = compare(base, one, n, &speedup->low, &speedup->high);
+		speedup->ratio = race_ratio(base, one, n, &speedup->low, &speedup->high);
 }
 
 /* One that did not win, with its time over the winner's in the rounds that both ran. */
@@ -153,7 +141,8 @@ static void add_finalist(struct pass *pass, const struct race_runner *one,
 		 (unsigned long long)candidate->fingerprint);
 	strcpy(finalist->key, candidate->point.key);
 	strcpy(finalist->layout, candidate->point.layout);
-	finalist->ratio = compare(one, winner, one->n, &finalist->ratio_low, &finalist->ratio_high);
+	finalist->ratio =
+		race_ratio(one, winner, one->n, &finalist->ratio_low, &finalist->ratio_high);
 	compare_to_base(one, base, &finalist->speedup);
 	finalist->is_equivalent = is_equivalent;
 }
@@ -435,48 +424,12 @@ static int finish_case(struct pass *pass, struct race_runner *runners, size_t n,
 	return n_lossy ? finish_kind(pass, runners, n_lossy, base, dropped, n_dropped) : 0;
 }
 
-/* ---- the A/A control ---- */
-
-static void add_twin(struct pass *pass, struct race_runner *twin)
-{
-	memset(twin, 0, sizeof(*twin));
-	twin->id = pass_twin(pass);
-	twin->keep = 1;
-	for (size_t i = 0; i <= search_n(pass->search); i++)
-		pass->flags[i].now = -1;
-}
-
-/* Takes the twin out of a final, of whom `left` of *n_in are left; how many are left without it. */
-static long take_twin(struct pass *pass, struct race_runner *runners, long left, long *n_in)
-{
-	const struct race_runner *base = NULL;
-	struct race_runner twin;
-	long at = 0;
-
-	for (long i = 0; i < left; i++) {
-		if (runners[i].id == (int)pass->base)
-			base = &runners[i];
-	}
-	while (runners[at].id != pass_twin(pass))
-		at++;
-	twin = runners[at];
-	memset(&pass->control, 0, sizeof(pass->control));
-	if (base && twin.n == base->n)
-		pass->control.ratio =
-			compare(&twin, base, twin.n, &pass->control.low, &pass->control.high);
-	memmove(&runners[at], &runners[at + 1], (size_t)(*n_in - at - 1) * sizeof(*runners));
-	--*n_in;
-	return left - (at < left);
-}
-
 int final_run(struct pass *pass, size_t n_cases_left)
 {
 	struct race_runner runners[PASS_MAX_CARRY + 2];
 	size_t n = pass_enter(pass, runners, search_n(pass->search));
-	const struct race_calls calls = {pass, pass_sample, pass_over, pass_told};
-	struct race_rules rules = strategy_final;
 	char what[192];
-	long n_in, left, rounds;
+	long n_in, left = 0, rounds;
 	int status;
 
 	if (pass_line_up(pass, runners, n) < 0 || (n_in = race_case(pass, runners, n)) < 0)
@@ -485,14 +438,9 @@ int final_run(struct pass *pass, size_t n_cases_left)
 		 pass->place.n, pass->place.target);
 	if (pass_decide(pass, what, final_rounds(pass, (size_t)n_in, n_cases_left), &rounds) < 0)
 		return -1;
-	pass->stage = "final";
 	pass->flags = fail_alloc(search_n(pass->search) + 1, sizeof(*pass->flags));
-	rules.n_rounds = (int)rounds;
 	if (n_in > 0)
-		add_twin(pass, &runners[n_in++]);
-	left = race_run(runners, (size_t)n_in, &rules, pass_seed(pass, "final"), &calls);
-	if (left > 0)
-		left = take_twin(pass, runners, left, &n_in);
+		left = sittings_run(pass, runners, &n_in, rounds, what, n_cases_left);
 	status = left > 0 ? finish_case(pass, runners, (size_t)left, (size_t)n_in) : (int)left;
 	free(pass->flags);
 	pass->flags = NULL;

@@ -103,12 +103,15 @@ int pass_sample(void *context, int id, int round, double *ns)
 	struct pass *pass = context;
 	struct search_candidate *one = pass_candidate(pass, id);
 	const int is_twin = id == pass_twin(pass);
-	const char *of = is_twin ? "twin" : round < 0 ? "warm" : pass->stage;
 	int is_warm = round < 0, status = 0;
 	struct session_sample sample = {0};
 	struct session_error error;
-	char stage[96], hot[24] = "", more[24] = "";
+	char of[48], stage[96], hot[24] = "", more[24] = "";
 
+	if (is_twin) /* "twin", "twin sitting2" */
+		snprintf(of, sizeof(of), "twin%s", pass->stage + strcspn(pass->stage, " "));
+	else
+		snprintf(of, sizeof(of), "%s", is_warm ? "warm" : pass->stage);
 	if (pass->n_hot && !is_warm)
 		snprintf(hot, sizeof(hot), " hot%d", pass->n_hot);
 	for (int again = 0; again < 3; again++) {

@@ -300,6 +300,17 @@ double race_compare(const struct race_runner *a, const struct race_runner *b)
 	return stats_paired_median(of_a, of_b, (size_t)n);
 }
 
+double race_ratio(const struct race_runner *a, const struct race_runner *b, int n, double *low,
+		  double *high)
+{
+	double ratios[RACE_MAX_ROUNDS];
+
+	for (int round = 0; round < n; round++)
+		ratios[round] = exp(clean(a, round) - clean(b, round));
+	stats_interval(ratios, (size_t)n, ALPHA, low, high);
+	return stats_median(ratios, (size_t)n);
+}
+
 size_t race_judge(const struct race_runner *runners, size_t n, size_t n_started, size_t base,
 		  struct race_verdict *verdicts)
 {

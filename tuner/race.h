@@ -90,6 +90,10 @@ void race_sort(struct race_runner *runners, size_t n);
 /* Logarithm of the ratio of two times: the median over the rounds that both ran, at least one. */
 double race_compare(const struct race_runner *a, const struct race_runner *b);
 
+/* Median of a's time over b's, paired, in the first n rounds, which both ran, and its 95 % interval. */
+double race_ratio(const struct race_runner *a, const struct race_runner *b, int n, double *low,
+		  double *high);
+
 struct race_verdict {
 	double ratio;      /* median of the time over the best one's, paired by round */
 	int is_equivalent; /* shown to be within 1.5 % of the best (sign test, Holm) */

@@ -320,13 +320,27 @@ function entry_facts(entry) {
   ];
 }
 
+/* Energy over the winner's; on the front when nobody is better in time and energy at once. */
+function energy_text(entry, one) {
+  const all = [{ratio: 1, energy: entry.energy}, ...entry.finalists.filter((other) => other.energy)];
+  const is_beaten = all.some((other) => other.ratio <= one.ratio && other.energy <= one.energy &&
+    (other.ratio < one.ratio || other.energy < one.energy));
+  return one.energy ? (one.energy / entry.energy).toFixed(3) + "×" + (is_beaten ? "" : ", on the front")
+    : "–";
+}
+
 function finalists_table(entry) {
-  const rows = entry.finalists.map((one) => [
-    one.kernel, one.ratio.toFixed(3) + "×",
-    one.low && one.high ? one.low.toFixed(3) + " to " + one.high.toFixed(3) : "–",
-    one.equivalent ? "yes" : "", one.layout || "", one.key.replace(/ format=\S+ act=\S+/, "")
-  ]);
-  return plain_table(["kernel", "time over the winner's", "95 %", "as good", "packed as", "point"], rows,
+  const columns = [
+    ["kernel", (one) => one.kernel],
+    ["time over the winner's", (one) => one.ratio.toFixed(3) + "×"],
+    ["95 %", (one) => one.low && one.high ? one.low.toFixed(3) + " to " + one.high.toFixed(3) : "–"],
+    ["energy", entry.energy && ((one) => energy_text(entry, one))],
+    ["as good", (one) => one.equivalent ? "yes" : ""],
+    ["packed as", (one) => one.layout || ""],
+    ["point", (one) => one.key.replace(/ format=\S+ act=\S+/, "")],
+  ].filter(([, text]) => text);
+  return plain_table(columns.map(([name]) => name),
+    entry.finalists.map((one) => columns.map(([, text]) => text(one))),
     "Finalists, paired with the winner");
 }
 
