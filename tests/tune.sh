@@ -281,6 +281,33 @@ grep -q 'seeds.yaml are raced first' "$dir/seeds/out" || fail 'seeds: not said'
 winner=$(sed -n 's/^  kernel: //p' "$dir/seeds.yaml" | head -n 1)
 grep -q "time .*$winner" "$dir/seeds/r.journal" || fail "seeds: $winner is not raced"
 
+# ---- duels ----
+
+refuse 2 '--strategy duel needs --seed-from FILE' --strategy duel "$dir/config.yaml"
+(tune duel --strategy duel --seed-from "$dir/seeds.yaml" --seed-from "$dir/both/r.yaml" -f w4g32) ||
+	fail "duel: exit $?: $(tail -n 3 "$dir/duel/out")"
+[ "$(grep -c '^  samples: 51$' "$dir/duel/r.yaml")" = 4 ] || fail 'duel: not 51 rounds of 4 cases'
+winner=$(grep -A8 '^  format: w4g32' "$dir/seeds.yaml" | sed -n 's/^  kernel: //p' | head -n 1)
+grep -q "^  $winner  *[0-9.]*x the default's speed ([0-9.]* to [0-9.]*)" "$dir/duel/out" || fail "duel: lacks $winner"
+grep -q '^duels of [0-9]*: 0 slower than the default, ' "$dir/duel/out" || fail "duel: $(tail -n 2 "$dir/duel/out")"
+for name in $(sed -n 's/.*"time w4g32 64x64 n1 t1 \([^ ]*\) final .*/\1/p' "$dir/duel/r.journal" | sort -u); do
+	grep -q "kernel: $name$" "$dir/seeds.yaml" "$dir/both/r.yaml" || fail "duel: $name has won nothing"
+done
+
+# ---- finals that cannot tell the default from its twin ----
+
+(FAKE_NOISE=60; export FAKE_NOISE; tune loud -f w4g32 -s 64x64 -t 1) || fail "loud: exit $?: $(tail -n 3 "$dir/loud/out")"
+grep -q '"question":"rest before sitting 2 of final 64x64 n1 t1"' "$dir/loud/r.journal" || fail 'loud: one sitting'
+grep -q ' twin sitting2 0"' "$dir/loud/r.journal" || fail 'loud: no twin in the second sitting'
+grep -q ' sitting5 ' "$dir/loud/r.journal" && fail 'loud: more than four sittings'
+grep -q 'sitting' "$dir/calm/r.journal" && fail 'calm: more than one sitting'
+mv "$dir/loud/r.yaml" "$dir/loud/first.yaml"
+: >"$dir/loud/log"
+(FAKE_LOG=$dir/loud/log; export FAKE_LOG; tune loud -f w4g32 -s 64x64 -t 1) || fail "loud: exit $? when everything is known"
+[ ! -s "$dir/loud/log" ] || fail 'loud: measured again'
+[ "$(grep -v '^  seconds: ' "$dir/loud/first.yaml")" = "$(grep -v '^  seconds: ' "$dir/loud/r.yaml")" ] ||
+	fail 'loud: the journal gives other results'
+
 # ---- files that cannot be used ----
 
 (tune other --seed 2 -f w4g32 -s 64x64) || fail "other: exit $?"
