@@ -359,7 +359,8 @@ static void measure_variants(const struct replay_space *spaces, int n_spaces, in
 }
 
 /* Of the variants the best on all spaces but one. */
-static int choose_without(double (*shares)[MAX_VARIANTS], int n_spaces, int n_variants, int left_out)
+static int choose_without(double (*shares)[MAX_VARIANTS], int n_spaces, int n_variants,
+			  int left_out)
 {
 	double most = -1;
 	int best = 0;
@@ -393,7 +394,7 @@ static void choose(const struct replay_space *spaces, int n_spaces, int n_seeds)
 		for (int s = 0; s < n_spaces; s++)
 			all += shares[s][v] / n_spaces;
 		printf("%-18s %s %.3f\n", names[v],
-		       !v                                         ? "    "
+		       !v                                             ? "    "
 		       : v + 1 < n && !strcmp(names[v], names[v + 1]) ? "less"
 		       : !strcmp(names[v], names[v - 1])              ? "more"
 								      : "less",
