@@ -74,7 +74,7 @@ double options_budget_seconds(const char *budget)
 	if (!strcmp(budget, "quick"))
 		return 150;
 	if (!strcmp(budget, "normal"))
-		return 3000;
+		return 2400;
 	if (!strcmp(budget, "thorough"))
 		return 1e6;
 	errno = 0;
