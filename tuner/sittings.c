@@ -133,6 +133,7 @@ long sittings_run(struct pass *pass, struct race_runner *runners, long *n_in, lo
 			left = -1;
 		is_again = is_again && left > 0;
 	}
+	pass->stage = "final";
 	free(started);
 	return left;
 }
