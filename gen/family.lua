@@ -305,44 +305,6 @@ function space:point(i)
     key_of(self.head, point, self.params))
 end
 
--- Points that differ in one parameter: the next legal value on either side of an ordered one, every
--- other value of an unordered one.  The same text by the other compiler comes first: it is the
--- cheapest guess.
-function space:neighbours(i)
-  local point, found = self.points[i], {}
-  if not point then error(("point %d of %d does not exist"):format(i, #self.points), 0) end
-  local copy = {}
-  for name, v in pairs(point) do copy[name] = v end
-  local function try(p, v)
-    copy[p.name] = v
-    local n = self.index[key_of(self.head, copy, self.params)]
-    copy[p.name] = point[p.name]
-    if n then found[#found + 1] = n end
-    return n
-  end
-  for _, p in ipairs(self.params) do
-    local at
-    for j, v in ipairs(p.values) do
-      if v == point[p.name] then at = j end
-    end
-    for _, step in ipairs { -1, 1 } do
-      local j = at + step
-      while p.values[j] do
-        if try(p, p.values[j]) and p.ordered then break end
-        j = j + step
-      end
-    end
-  end
-  local function is_twin(j)
-    return self.points[j].COMPILER ~= point.COMPILER
-  end
-  table.sort(found, function(a, b)
-    if is_twin(a) ~= is_twin(b) then return is_twin(a) end
-    return a < b
-  end)
-  return found
-end
-
 -- Index of a key (parameters in any order), or nil and the reason.
 function space:find(key)
   local ok, parsed = pcall(family.parse, key)

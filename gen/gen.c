@@ -222,7 +222,6 @@ struct space_call {
 	int with_clang;
 	long index; /* in and out, from 0 */
 	struct gen_point *point;
-	long *indices, max, n;
 	char *text;
 };
 
@@ -407,36 +406,6 @@ char *gen_space_table(struct gen_space *space, struct gen_error *err)
 	struct space_call args = {.space = space};
 
 	return state_call(space->gen->state, table_body, &args, err) < 0 ? NULL : args.text;
-}
-
-static int neighbours_body(lua_State *lua)
-{
-	struct space_call *args = lua_touserdata(lua, 1);
-	lua_Unsigned n;
-
-	push_method(lua, args->space, "neighbours");
-	lua_pushinteger(lua, args->index + 1);
-	lua_call(lua, 2, 1);
-	if (!lua_istable(lua, -1))
-		luaL_error(lua, "the neighbours of a point are no table");
-	n = lua_rawlen(lua, -1);
-	for (lua_Unsigned i = 0; i < n && args->n < args->max; i++) {
-		lua_rawgeti(lua, -1, (lua_Integer)i + 1);
-		args->indices[args->n++] = check_index(lua, args->space);
-		lua_pop(lua, 1);
-	}
-	return 0;
-}
-
-long gen_space_neighbours(struct gen_space *space, long index, long *indices, long max,
-			  struct gen_error *err)
-{
-	struct space_call args = {.space = space, .index = index, .indices = indices, .max = max};
-
-	if (check_range(space, index, err) < 0 ||
-	    state_call(space->gen->state, neighbours_body, &args, err) < 0)
-		return -1;
-	return args.n;
 }
 
 static int find_body(lua_State *lua)

@@ -60,12 +60,6 @@ int gen_space_point(struct gen_space *space, long index, struct gen_point *point
  * lossy and its values ("exact 4 shift default").
  */
 char *gen_space_table(struct gen_space *space, struct gen_error *err);
-/*
- * Indices of legal points that differ in one parameter; for ordered parameters the next value on
- * either side only; first the same kernel by the other compiler.  Returns how many, at most max.
- */
-long gen_space_neighbours(struct gen_space *space, long index, long *indices, long max,
-			  struct gen_error *err);
 /* Index of a point by key, or -1 with the rule it breaks. */
 long gen_space_find(struct gen_space *space, const char *key, struct gen_error *err);
 

@@ -87,8 +87,8 @@ static void check_stand_in(const char *change, const char *expected)
 	static const char modules[] =
 		"local names = { 'x' }\n"
 		"local space = { count = function() return 2, 1 end,\n"
-		"  point = function(_, i) return 'n' .. i, 'k', false, 'default', 1 end,\n"
-		"  neighbours = function() return { 2 } end, find = function() return 1 end }\n"
+		"  point = function(_, i) return 'n' .. i, 'k', false, 'default', 1, '8' end,\n"
+		"  find = function() return 1 end }\n"
 		"local row = { name = 'x', arch = 'any', flags = '', features = '', replaces = '' }\n"
 		"local all = { names = function() return names end, acts = function() return names end,\n"
 		"  get = function() return row end, space = function() return space end,\n"
@@ -102,7 +102,6 @@ static void check_stand_in(const char *change, const char *expected)
 	struct gen_point point;
 	struct gen_isa isa;
 	struct gen *gen;
-	long other;
 
 	scratch_remove_tree("home");
 	mkdir("home", 0777);
@@ -118,10 +117,9 @@ static void check_stand_in(const char *change, const char *expected)
 	gen = gen_open("home", &err);
 	space = gen ? gen_space_open(gen, "f", "w", "a", "i", 1, 0, 0, &err) : NULL;
 	if (space && gen_space_point(space, 1, &point, &err) == 0 &&
-	    gen_space_neighbours(space, 0, &other, 1, &err) >= 0 &&
 	    gen_space_find(space, "k", &err) >= 0 && gen_isa(gen, "x", &isa, &err) == 0 &&
 	    (kernel = gen_emit(gen, "k", &err)) && write_one(gen, results, "stand", &err) == 0)
-		CHECK(!strcmp(point.name, "n2") && other == 1 && !strcmp(kernel, "text"));
+		CHECK(!strcmp(point.name, "n2") && !strcmp(kernel, "text"));
 	check_that(!strcmp(err.text, expected), __FILE__, __LINE__, err.text);
 	free(kernel);
 	gen_close(gen); /* the space too */
@@ -142,16 +140,18 @@ static void check_stand_ins(void)
 		       "the count of a space is no whole number");
 	check_stand_in("space.count = function() return 2, 3 end",
 		       "the count of a space is no whole number");
-	check_stand_in("space.point = function() return 'n', 'k', false, 'icc', 1 end",
+	check_stand_in("space.point = function() return 'n', 'k', false, 'icc', 1, '8' end",
 		       "'icc' is no compiler of a point");
-	check_stand_in("space.point = function() return 'n', 'k', false, 'default', 0 end",
+	check_stand_in("space.point = function() return 'n', 'k', false, 'default', 0, '8' end",
 		       "the tokens of a point are no number from 1");
 	check_stand_in("space.point = function() return ('n'):rep(70), 'k' end",
 		       "the name of a point is longer than 63 bytes: "
 		       "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");
 	check_stand_in("space.point = function() return 'n' end",
 		       "the key of a point is a nil, not a string");
-	check_stand_in("space.neighbours = function() return { 3 } end",
+	check_stand_in("space.point = function() return 'n', 'k', false, 'default', 1 end",
+		       "the layout of a point is a nil, not a string");
+	check_stand_in("space.find = function() return 3 end",
 		       "a space gave an index that is not one of its own");
 	check_stand_in("space.find = function() return 0 end",
 		       "a space gave an index that is not one of its own");

@@ -10,7 +10,7 @@
 #include "gen/folder.h"
 #include "runtime/quern.h"
 
-#define PROTOCOL "estimate 1" /* a change makes earlier journals worthless */
+#define PROTOCOL "estimate 2" /* a change makes earlier journals worthless */
 
 static int has_shape(const struct config *config, size_t format)
 {

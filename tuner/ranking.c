@@ -3,11 +3,13 @@
 #include "fail.h"
 #include "ranking.h"
 #include "known.h"
+#include "strategy.h"
 
 #define CHUNK 32   /* candidates between two looks at the journal */
 #define CLOSE 1.01 /* two estimates that say the same */
 #define MAX_EQUIVALENT 8
 #define MAX_OWN 32 /* families times ISAs */
+#define MAX_KNOWN (32 + MAX_OWN + 64)
 
 /* One format, its activations and a number of tokens. */
 struct ranking {
@@ -209,13 +211,13 @@ static int is_preferred(const struct ranking *ranking, size_t a, size_t b)
 	return better ? better > 0 : a < b;
 }
 
-/* The least cycles; SIZE_MAX when no candidate is any good.  but: one to leave out. */
-static size_t find_best(const struct ranking *ranking, size_t but)
+/* The least cycles; SIZE_MAX when no candidate is any good. */
+static size_t find_best(const struct ranking *ranking)
 {
 	size_t best = SIZE_MAX;
 
 	for (size_t i = 0; i < ranking->n_standings; i++) {
-		if (i != but && !search_candidate(ranking->search, i)->failed &&
+		if (!search_candidate(ranking->search, i)->failed &&
 		    (best == SIZE_MAX ||
 		     ranking->standings[i].cost.cycles < ranking->standings[best].cost.cycles))
 			best = i;
@@ -247,7 +249,8 @@ static size_t add_own(const struct ranking *ranking, struct gen_point own[MAX_OW
 	return n;
 }
 
-static int start(struct ranking *ranking)
+/* Defaults, the first of which is what an untuned library takes, then earlier winners; points, or -1. */
+static long list_known(struct ranking *ranking, long known[MAX_KNOWN])
 {
 	struct rank *rank = ranking->rank;
 	const struct known_place place = {
@@ -258,51 +261,108 @@ static int start(struct ranking *ranking)
 		.n_isas = rank->n_isas,
 	};
 	struct gen_point own[MAX_OWN]; /* of families that know of no better default */
-	const char *keys[32 + MAX_OWN + 64];
-	size_t n_defaults = known_collect(&place, &rank->defaults, keys, 0, 32, 1), n;
+	const char *keys[MAX_KNOWN];
+	size_t n = known_collect(&place, &rank->defaults, keys, 0, 32, 1);
+	long n_known = 0;
 
-	n_defaults = add_own(ranking, own, keys, n_defaults);
-	n = known_collect(&place, &rank->earlier, keys, n_defaults, n_defaults + 64, 0);
-	if (search_start(ranking->search, keys, n, rank->max_candidates / 3, ranking->err) < 0 ||
-	    model_new(ranking, 0) < 0)
+	n = add_own(ranking, own, keys, n);
+	n = known_collect(&place, &rank->earlier, keys, n, MAX_KNOWN, 0);
+	for (size_t i = 0; i < n; i++) {
+		known[n_known] = search_find(ranking->search, keys[i]);
+		n_known += known[n_known] >= 0;
+	}
+	return n_known;
+}
+
+static int bring(void *context, int step, const long *points, size_t n, long *ids)
+{
+	struct ranking *ranking = context;
+	const size_t first = search_n(ranking->search);
+
+	if (search_add(ranking->search, step, points, n, ids, ranking->err) < 0 ||
+	    model_new(ranking, first) < 0)
 		return -1;
-	ranking->base = SIZE_MAX;
-	for (size_t i = 0; i < ranking->n_standings && n_defaults && ranking->base == SIZE_MAX;
-	     i++) {
-		if (!search_candidate(ranking->search, i)->failed)
-			ranking->base = i;
+	for (size_t i = 0; i < n; i++) {
+		if (ids[i] >= 0 && search_candidate(ranking->search, (size_t)ids[i])->failed)
+			ids[i] = -1;
 	}
 	return 0;
 }
 
-/* Neighbours of the two best until there are no new ones, or enough. */
-static int improve(struct ranking *ranking)
+/* race_sample_fn: an estimate is the same every time. */
+static int sample(void *context, int id, int round, double *cycles)
 {
-	struct rank *rank = ranking->rank;
+	const struct ranking *ranking = context;
 
-	for (int batch = 1;; batch++) {
-		const size_t first = search_n(ranking->search);
-		const long room = rank->max_candidates - (long)first;
-		size_t leaders[2], n = 0;
+	(void)round;
+	*cycles = ranking->standings[id].cost.cycles;
+	return 0;
+}
 
-		leaders[0] = find_best(ranking, SIZE_MAX);
-		if (leaders[0] == SIZE_MAX || room <= 0)
-			return 0;
-		leaders[1] = find_best(ranking, leaders[0]);
-		n = leaders[1] == SIZE_MAX ? 1 : 2;
-		if (search_grow(ranking->search, batch, leaders, n, room < 24 ? room : 24,
-				ranking->err) < 0)
-			return -1;
-		if (search_n(ranking->search) == first)
-			return 0;
-		if (model_new(ranking, first) < 0)
-			return -1;
-		leaders[0] = find_best(ranking, SIZE_MAX);
-		snprintf(rank->show.best, sizeof(rank->show.best), "%s",
-			 search_candidate(ranking->search, leaders[0])->point.name);
-		snprintf(rank->show.figure, sizeof(rank->show.figure), "%.4f cycles",
-			 ranking->standings[leaders[0]].cost.cycles);
-	}
+static int line_up(void *context, int step, struct race_runner *runners, size_t n)
+{
+	(void)step;
+	return race_warm(runners, n, sample, context);
+}
+
+static void tell(void *context, int round, const struct race_runner *runners, size_t n_left,
+		 size_t n)
+{
+	struct ranking *ranking = context;
+	struct show *show = &ranking->rank->show;
+
+	(void)round, (void)n;
+	if (!n_left)
+		return;
+	snprintf(show->best, sizeof(show->best), "%s",
+		 search_candidate(ranking->search, (size_t)runners[0].id)->point.name);
+	snprintf(show->figure, sizeof(show->figure), "%.4f cycles",
+		 ranking->standings[runners[0].id].cost.cycles);
+}
+
+static int afford(void *context, int step, long n_wanted, long *n)
+{
+	const struct ranking *ranking = context;
+	const long room = ranking->rank->max_candidates - (long)search_n(ranking->search);
+
+	(void)step;
+	*n = room < n_wanted ? room : n_wanted;
+	return 0;
+}
+
+static int spare(void *context, int step, long *n_samples)
+{
+	(void)context, (void)step;
+	*n_samples = 0;
+	return 0;
+}
+
+/* The tuner's search, with estimates in the place of times: one round says it all. */
+static int search(struct ranking *ranking)
+{
+	const struct points *points = search_points(ranking->search, ranking->err);
+	const struct strategy_world world = {
+		.context = ranking,
+		.bring = bring,
+		.line_up = line_up,
+		.race = {ranking, sample, NULL, tell},
+		.afford = afford,
+		.spare = spare,
+	};
+	struct strategy_constants constants = strategy_constants;
+	struct strategy_result result;
+	long known[MAX_KNOWN], n_known;
+
+	if (!points || (n_known = list_known(ranking, known)) < 0)
+		return -1;
+	constants.n_start = (int)(ranking->rank->max_candidates / 3);
+	constants.start_rounds = constants.rounds = constants.recall_rounds = 1;
+	constants.patience = 2;
+	if (strategy_run(points, &world, &constants, known, (size_t)n_known, 1,
+			 ranking->rank->options->seed, &result) < 0)
+		return -1;
+	ranking->base = n_known && result.base >= 0 ? (size_t)result.base : SIZE_MAX;
+	return 0;
 }
 
 /* ---- results ---- */
@@ -348,7 +408,7 @@ static void fill_entry(const struct ranking *ranking, const struct config_shape 
 static void finish(struct ranking *ranking, size_t format)
 {
 	struct rank *rank = ranking->rank;
-	const size_t best = find_best(ranking, SIZE_MAX);
+	const size_t best = find_best(ranking);
 	size_t winner = best;
 
 	if (best == SIZE_MAX) {
@@ -403,7 +463,7 @@ int ranking_run(struct rank *rank, size_t format, const char *act, long n_tokens
 		return -1;
 	search_fix(ranking.search, "PF");
 	rank->n_legal += search_n_legal(ranking.search);
-	if (start(&ranking) == 0 && improve(&ranking) == 0) {
+	if (search(&ranking) == 0) {
 		finish(&ranking, format);
 		status = 0;
 	}

@@ -1,17 +1,13 @@
-/* search.c: drawing candidates. */
+/* search.c: spaces, their points, and those that became candidates. */
 #include "compile.h"
 #include "fail.h"
 #include "hash.h"
 #include "search.h"
 
-#define MAX_NEIGHBOURS 256
-#define MAX_TRIES 64 /* draws for one new point */
-
 struct space {
 	struct gen_space *space;
 	const struct search_isa *isa;
 	char head[128]; /* "family=dot format=w4g32 act=a8g32 isa=avx512" */
-	long wanted;    /* random points still to be drawn from it */
 	char fixed
 		[32]; /* " PF=4096", what its points have; empty: nothing is fixed, or no point seen */
 	long first; /* of its points in the table of all */
@@ -51,7 +47,6 @@ static int open_spaces(struct search *search, const struct config *config, const
 			if (!space->space)
 				return -1;
 			space->isa = &isas[i];
-			space->wanted = 0;
 			*space->fixed = 0;
 			snprintf(space->head, sizeof(space->head),
 				 "family=%s format=%s act=%s isa=%s", config->families.list[f],
@@ -205,172 +200,6 @@ static struct space *find_key(struct search *search, const char *key, long *inde
 	return NULL;
 }
 
-/* A key without a point adds nothing. */
-static int add_key(struct search *search, const char *key, struct gen_error *err)
-{
-	long index;
-	struct space *space = find_key(search, key, &index);
-
-	return space ? add_point(search, space, index, err) : 0;
-}
-
-/* 1: a new exact point; 0: none was found. */
-static int draw(struct search *search, struct space *space, uint64_t *state, struct gen_error *err)
-{
-	long count = gen_space_count_default(space->space);
-	int status = 0;
-
-	for (int try = 0; try < MAX_TRIES && !status && count > 0; try++) {
-		const long index = hash_below(state, count);
-		struct gen_point point;
-
-		status = gen_space_point(space->space, index, &point, err);
-		if (!status && !point.is_lossy)
-			status = add_point(search, space, index, err);
-	}
-	return status;
-}
-
-/*
- * Spaces take turns, two draws for the widest ISA, so that each gets its share and what one cannot
- * fill goes to the others.
- */
-static int draw_all(struct search *search, long n, struct gen_error *err)
-{
-	uint64_t state = search->seed;
-	int got = 1, widest = 0;
-
-	for (size_t i = 0; i < search->n_spaces; i++) {
-		long count = gen_space_count_default(search->spaces[i].space);
-
-		search->spaces[i].wanted = search->spaces[i].isa->is_replaced  ? 0
-					   : search->spaces[i].isa->n_features ? count
-									       : count > 0;
-		if (search->spaces[i].isa->n_features > widest)
-			widest = search->spaces[i].isa->n_features;
-	}
-	while (n > 0 && got) {
-		got = 0;
-		for (size_t i = 0; i < search->n_spaces && n > 0; i++) {
-			struct space *space = &search->spaces[i];
-			int n_draws = widest && space->isa->n_features == widest ? 2 : 1;
-
-			for (; n_draws > 0 && space->wanted && n > 0; n_draws--) {
-				int status = draw(search, space, &state, err);
-
-				if (status < 0)
-					return -1;
-				space->wanted = status ? space->wanted - 1 : 0;
-				got |= status;
-				n -= status;
-			}
-		}
-	}
-	return 0;
-}
-
-/* ---- batches ---- */
-
-/* The batch as the journal has it: 1 taken, 0 not known, -1 wrong. */
-static int take_batch(struct search *search, const char *question, struct gen_error *err)
-{
-	const char *known = journal_find(search->journal, question);
-	char *copy, *rest, *key;
-
-	if (!known)
-		return 0;
-	copy = rest = fail_text("%s", known);
-	while ((key = strsep(&rest, ";"))) {
-		if (*key && add_key(search, key, err) < 1) {
-			fail_set(err, "the journal names a point that is not legal now: '%s'", key);
-			free(copy);
-			return -1;
-		}
-	}
-	free(copy);
-	return 1;
-}
-
-static int keep_batch(struct search *search, const char *question, size_t first,
-		      struct gen_error *err)
-{
-	char *text;
-	size_t n_bytes;
-	FILE *out = fail_check(open_memstream(&text, &n_bytes));
-	int status;
-
-	for (size_t i = first; i < search->n; i++)
-		fprintf(out, "%s;", search->list[i].point.key);
-	fclose(out);
-	status = journal_add(search->journal, question, text, err);
-	free(text);
-	return status;
-}
-
-/* Neighbours of a candidate, while there are fewer than `end` candidates; only_lossy: of them, the lossy ones. */
-static int add_neighbours(struct search *search, size_t leader, size_t end, int only_lossy,
-			  struct gen_error *err)
-{
-	struct search_candidate *one = &search->list[leader];
-	struct gen_space *space = one->space;
-	long near[MAX_NEIGHBOURS], n;
-	size_t s = 0;
-
-	while (search->spaces[s].space != space)
-		s++;
-	n = gen_space_neighbours(space, one->index, near, MAX_NEIGHBOURS, err);
-	if (n < 0)
-		return -1;
-	for (long i = 0; i < n && search->n < end; i++) {
-		struct gen_point point;
-
-		if (only_lossy && gen_space_point(space, near[i], &point, err) < 0)
-			return -1;
-		if (only_lossy && !point.is_lossy)
-			continue;
-		if (add_point(search, &search->spaces[s], near[i], err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
-		 struct gen_error *err)
-{
-	char *question = fail_text("batch %s %s n%ld 0%s", search->format, search->act,
-				   search->n_tokens, search->where);
-	int status = take_batch(search, question, err);
-	size_t n_known;
-
-	for (size_t i = 0; i < n_keys && !status; i++)
-		status = add_key(search, keys[i], err) < 0 ? -1 : 0;
-	n_known = search->n;
-	for (size_t i = 0; i < n_known && !status; i++)
-		status = add_neighbours(search, i, SIZE_MAX, 1, err);
-	if (!status && !(status = draw_all(search, n_random, err)))
-		status = keep_batch(search, question, 0, err);
-	free(question);
-	return status < 0 ? -1 : 0;
-}
-
-int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
-		struct gen_error *err)
-{
-	char *question = fail_text("batch %s %s n%ld %d%s", search->format, search->act,
-				   search->n_tokens, batch, search->where);
-	size_t first = search->n;
-	int status = take_batch(search, question, err);
-
-	if (!status) {
-		for (size_t i = 0; i < n_leaders && !status; i++)
-			status = add_neighbours(search, leaders[i], first + (size_t)max, 0, err);
-		if (!status)
-			status = keep_batch(search, question, first, err);
-	}
-	free(question);
-	return status < 0 ? -1 : 0;
-}
-
 /* ---- all points in one table ---- */
 
 /* How many points of a space, the first ones, may be drawn at random. */
@@ -418,6 +247,22 @@ long search_find(struct search *search, const char *key)
 	const struct space *space = find_key(search, key, &index);
 
 	return space ? space->first + index : -1;
+}
+
+static int keep_batch(struct search *search, const char *question, size_t first,
+		      struct gen_error *err)
+{
+	char *text;
+	size_t n_bytes;
+	FILE *out = fail_check(open_memstream(&text, &n_bytes));
+	int status;
+
+	for (size_t i = first; i < search->n; i++)
+		fprintf(out, "%s;", search->list[i].point.key);
+	fclose(out);
+	status = journal_add(search->journal, question, text, err);
+	free(text);
+	return status;
 }
 
 int search_add(struct search *search, int batch, const long *points, size_t n, long *candidates,

@@ -4,8 +4,7 @@
  * Candidates come in batches, which the journal has, too.  Points whose text is that of another one
  * are dropped, unless another compiler makes something else of it.  Random points are all of the
  * default compiler: what is good with clang is seldom far from what is good without, so neighbours
- * try it.  Where something is measured a strategy says which points come (search_points, search_add);
- * estimates begin with known ones (search_start) and go on with neighbours (search_grow).
+ * try it.  Which points come, a strategy says (strategy.h), for times as for estimates.
  */
 #ifndef TUNER_SEARCH_H
 #define TUNER_SEARCH_H
@@ -64,14 +63,6 @@ size_t search_n(const struct search *search);
 struct search_candidate *search_candidate(struct search *search, size_t i);
 
 /*
- * Batch 0: the points with these keys that are legal here, in order, and n_random others spread
- * over families and ISAs (the portable ISA gets one a family).  Lossy points are not drawn; where the
- * config allows them, those that differ from a key's point in nothing else come with it.  0, or -1.
- */
-int search_start(struct search *search, const char *const *keys, size_t n_keys, long n_random,
-		 struct gen_error *err);
-
-/*
  * All points of all spaces as one table, made when first asked for; NULL: the generator fails.
  * Random points are to be drawn from what no other ISA replaces; the portable ISA counts where there
  * is nothing else.
@@ -87,9 +78,5 @@ long search_find(struct search *search, const char *key);
  */
 int search_add(struct search *search, int batch, const long *points, size_t n, long *candidates,
 	       struct gen_error *err);
-
-/* Later batches: at most max new neighbours of the leaders, indices of candidates. */
-int search_grow(struct search *search, int batch, const size_t *leaders, size_t n_leaders, long max,
-		struct gen_error *err);
 
 #endif
