@@ -29,28 +29,60 @@ struct qn_roof_state {
 	long n_samples;
 };
 
+/* What all threads read at a time. */
+static size_t round_bytes(const struct quern_engine *engine)
+{
+	return READ_BYTES * (size_t)engine->n_threads;
+}
+
+static void free_buffers(struct qn_roof_state *s)
+{
+	for (int huge = 0; huge < 2; huge++) {
+		qn_pages_free(s->buffers[huge], s->n_bytes);
+		s->buffers[huge] = NULL;
+	}
+	s->n_bytes = 0;
+}
+
+int qn_roof_use(struct qn_roof_state *s, struct quern_engine *engine, struct quern_error *err)
+{
+	const size_t round = round_bytes(engine);
+	struct qn_topology topology;
+	size_t n_bytes;
+
+	qn_topology_read(&topology);
+	n_bytes = (4 * topology.llc_bytes + round - 1) / round * round + round;
+	s->engine = engine;
+	qn_roof_reset(s);
+	if (s->n_bytes >= n_bytes) {
+		s->at = s->at + round > s->n_bytes ? 0 : s->at;
+		return 0;
+	}
+	free_buffers(s);
+	s->at = 0;
+	s->n_bytes = n_bytes;
+	for (int huge = 0; huge < 2; huge++) {
+		s->buffers[huge] = qn_pages_alloc(n_bytes, huge);
+		if (!s->buffers[huge]) {
+			free_buffers(s);
+			return qn_error_set(err, "no memory for %zu bytes to measure the roof with",
+					    n_bytes);
+		}
+		memset(s->buffers[huge], 1, n_bytes);
+	}
+	return 0;
+}
+
 int qn_roof_open(struct qn_roof_state **out, struct quern_engine *engine, struct quern_error *err)
 {
 	struct qn_roof_state *s = calloc(1, sizeof *s);
-	const size_t round = READ_BYTES * (size_t)engine->n_threads;
-	struct qn_topology topology;
 
 	*out = NULL;
 	if (!s)
 		return qn_error_set(err, "no memory to measure roofs");
-	qn_topology_read(&topology);
-	s->engine = engine;
-	s->n_bytes = (4 * topology.llc_bytes + round - 1) / round * round + round;
-	for (int huge = 0; huge < 2; huge++) {
-		s->buffers[huge] = qn_pages_alloc(s->n_bytes, huge);
-		if (!s->buffers[huge]) {
-			const size_t n_bytes = s->n_bytes;
-
-			qn_roof_close(s);
-			return qn_error_set(err, "no memory for %zu bytes to measure the roof with",
-					    n_bytes);
-		}
-		memset(s->buffers[huge], 1, s->n_bytes);
+	if (qn_roof_use(s, engine, err)) {
+		qn_roof_close(s);
+		return -1;
 	}
 	*out = s;
 	return 0;
@@ -60,8 +92,7 @@ void qn_roof_close(struct qn_roof_state *s)
 {
 	if (!s)
 		return;
-	for (int huge = 0; huge < 2; huge++)
-		qn_pages_free(s->buffers[huge], s->n_bytes);
+	free_buffers(s);
 	free(s);
 }
 
@@ -104,7 +135,7 @@ static double run_rate(struct qn_roof_state *s, qn_pool_fn *fn, struct work *w, 
 
 void qn_roof_sample(struct qn_roof_state *s)
 {
-	const size_t round = READ_BYTES * (size_t)s->engine->n_threads;
+	const size_t round = round_bytes(s->engine);
 	const int slot = (int)(s->n_samples++ % MAX_SAMPLES);
 	struct work w = {.isa = s->engine->isa, .n_rounds = 20000};
 	double rounds;
@@ -114,7 +145,9 @@ void qn_roof_sample(struct qn_roof_state *s)
 		w.ahead = i / 2 % 2 ? AHEAD : 0;
 		w.p = s->buffers[i % 2] + s->at;
 		s->reads[i][slot] = run_rate(s, read_thread, &w, (double)round);
-		s->at = (s->at + round) % s->n_bytes;
+		s->at += round;
+		if (s->at + round > s->n_bytes)
+			s->at = 0;
 	}
 	rounds = run_rate(s, peak_thread, &w, (double)w.n_rounds * s->engine->n_threads);
 	s->peaks[slot] = rounds * (double)w.macs;

@@ -42,13 +42,13 @@ struct probe {
 	cpu_set_t home; /* affinity mask at the start */
 	int has_home;
 
-	struct quern_engine *engine; /* these three: NULL until asked for */
+	struct quern_engine *engine; /* these two: NULL until asked for */
 	struct qn_bench *bench;
-	struct qn_roof_state *roof;
 	int n_threads, is_pinned;
-	int cpus[QN_MAX_CPUS]; /* of a pinned engine's threads */
-	int format;            /* of the case */
-	struct qn_ring ring;   /* of all cases */
+	int cpus[QN_MAX_CPUS];      /* of a pinned engine's threads */
+	int format;                 /* of the case */
+	struct qn_ring ring;        /* of all cases */
+	struct qn_roof_state *roof; /* of all engines; NULL until asked for */
 };
 
 enum result { DONE, FAIL, ERROR, QUIT };
@@ -96,9 +96,6 @@ static void close_case(struct probe *probe)
 static void close_engine(struct probe *probe)
 {
 	close_case(probe);
-	if (probe->roof)
-		qn_roof_close(probe->roof);
-	probe->roof = NULL;
 	quern_close(probe->engine);
 	probe->engine = NULL;
 	if (probe->has_home)
@@ -108,6 +105,7 @@ static void close_engine(struct probe *probe)
 static void close_probe(struct probe *probe)
 {
 	close_engine(probe);
+	qn_roof_close(probe->roof);
 	qn_ring_free(&probe->ring);
 	counters_close(probe->counters);
 	clock_watch_close(&probe->watch);
@@ -465,11 +463,9 @@ static enum result answer_roof(struct probe *probe, const struct line *line, str
 		qn_error_set(err, "roof: needs an engine");
 		return ERROR;
 	}
-	if (!probe->roof && qn_roof_open(&probe->roof, probe->engine, err) < 0) {
-		probe->roof = NULL;
+	if (probe->roof ? qn_roof_use(probe->roof, probe->engine, err) < 0
+			: qn_roof_open(&probe->roof, probe->engine, err) < 0)
 		return ERROR;
-	}
-	qn_roof_reset(probe->roof);
 	for (int i = 0; i < ROOF_SWEEPS; i++)
 		qn_roof_sample(probe->roof);
 	qn_roof_get(probe->roof, &roof);
