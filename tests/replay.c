@@ -63,12 +63,6 @@ static int sample(void *context, int id, int round, double *ns)
 	return 0;
 }
 
-static int line_up(void *context, int step, struct race_runner *runners, size_t n)
-{
-	(void)step;
-	return race_warm(runners, n, sample, context);
-}
-
 static void tell(void *context, int round, const struct race_runner *runners, size_t n_left,
 		 size_t n)
 {
@@ -154,7 +148,6 @@ static long run_strategy(struct replay_device *device, const struct strategy_con
 	const struct strategy_world world = {
 		.context = &context,
 		.bring = bring,
-		.line_up = line_up,
 		.race = {&context, sample, NULL, tell},
 		.afford = afford,
 		.spare = spare,
@@ -251,62 +244,59 @@ static const struct {
 /* ---- which constants ---- */
 
 #define MAX_VARIANTS 48
+#define N_WHOLE 12 /* constants that are whole numbers */
+
+struct variant {
+	char name[32];
+	struct strategy_constants constants;
+};
+
+#define CONSTANT(name, less, more) \
+	{ \
+#name, offsetof(struct strategy_constants, name), less, more \
+	}
 
 /* Every constant by itself, smaller and larger. */
-static int list_variants(struct strategy_constants *list, const char **names)
+static int list_variants(struct variant *list)
 {
 	static const struct {
 		const char *name;
 		size_t offset;
-		int less, more; /* 0: there is no such variant */
-	} counts[] = {
-		{"n_start", offsetof(struct strategy_constants, n_start), 32, 64},
-		{"n_newcomers", offsetof(struct strategy_constants, n_newcomers), 16, 36},
-		{"n_near", offsetof(struct strategy_constants, n_near), 12, 36},
-		{"n_elites", offsetof(struct strategy_constants, n_elites), 3, 8},
-		{"start_rounds", offsetof(struct strategy_constants, start_rounds), 4, 6},
-		{"rounds", offsetof(struct strategy_constants, rounds), 3, 5},
-		{"recall_rounds", offsetof(struct strategy_constants, recall_rounds), 5, 9},
-		{"patience", offsetof(struct strategy_constants, patience), 6, 0},
-		{"n_recalled", offsetof(struct strategy_constants, n_recalled), 12, 36},
-		{"most_recalled", offsetof(struct strategy_constants, most_recalled), 100, 0},
-		{"samples_recalled", offsetof(struct strategy_constants, samples_recalled), 3, 6},
-		{"n_finalists", offsetof(struct strategy_constants, n_finalists), 3, 8},
-	};
-	static const struct {
-		const char *name;
-		size_t offset;
-		double less, more;
-	} shares[] = {
-		{"modelled", offsetof(struct strategy_constants, modelled), 0.5, 1},
-		{"random", offsetof(struct strategy_constants, random), 0.1, 0.4},
-		{"crossed", offsetof(struct strategy_constants, crossed), 0.2, 0.6},
+		double less,
+			more; /* 0: there is no such variant; whole numbers come before shares */
+	} all[] = {
+		CONSTANT(n_start, 32, 64),        CONSTANT(n_newcomers, 16, 36),
+		CONSTANT(n_near, 12, 36),         CONSTANT(n_elites, 3, 8),
+		CONSTANT(start_rounds, 4, 6),     CONSTANT(rounds, 3, 5),
+		CONSTANT(recall_rounds, 5, 9),    CONSTANT(patience, 6, 0),
+		CONSTANT(n_recalled, 12, 36),     CONSTANT(most_recalled, 100, 0),
+		CONSTANT(samples_recalled, 3, 6), CONSTANT(n_finalists, 3, 8),
+		CONSTANT(modelled, 0.5, 1),       CONSTANT(random, 0.1, 0.4),
+		CONSTANT(crossed, 0.2, 0.6),
 	};
 	int n = 0;
 
-	names[n] = "as they are";
-	list[n++] = strategy_constants;
-	for (size_t i = 0; i < 2 * sizeof(counts) / sizeof(*counts); i++) {
-		const int value = i % 2 ? counts[i / 2].more : counts[i / 2].less;
+	list[n++] = (struct variant){"as they are", strategy_constants};
+	for (size_t i = 0; i < 2 * sizeof(all) / sizeof(*all); i++) {
+		const double value = i % 2 ? all[i / 2].more : all[i / 2].less;
+		char *constant = (char *)&list[n].constants + all[i / 2].offset;
 
-		if (!value)
+		if (value == 0)
 			continue;
-		names[n] = counts[i / 2].name;
-		list[n] = strategy_constants;
-		*(int *)((char *)&list[n++] + counts[i / 2].offset) = value;
-	}
-	for (size_t i = 0; i < 2 * sizeof(shares) / sizeof(*shares); i++) {
-		names[n] = shares[i / 2].name;
-		list[n] = strategy_constants;
-		*(double *)((char *)&list[n++] + shares[i / 2].offset) =
-			i % 2 ? shares[i / 2].more : shares[i / 2].less;
+		list[n].constants = strategy_constants;
+		snprintf(list[n++].name, sizeof(list->name), "%s %g", all[i / 2].name, value);
+		if (i / 2 < N_WHOLE)
+			*(int *)constant = (int)value;
+		else
+			*(double *)constant = value;
 	}
 	for (int i = 0; i < 2; i++) {
-		names[n] = "margins";
-		list[n] = strategy_constants;
-		for (size_t m = 0; m < sizeof(list[n].margins) / sizeof(double); m++)
-			list[n].margins[m] *= i ? 1.4 : 0.7;
-		n++;
+		const double part = i ? 1.4 : 0.7;
+
+		list[n].constants = strategy_constants;
+		for (size_t m = 0; m < sizeof(list->constants.margins) / sizeof(double); m++)
+			list[n].constants.margins[m] *= part;
+		snprintf(list[n++].name, sizeof(list->name), "margins x %g", part);
 	}
 	return n;
 }
@@ -314,16 +304,15 @@ static int list_variants(struct strategy_constants *list, const char **names)
 /* Shares of runs within 3 % of all variants on a space, over all noises, by a process of its own. */
 static void run_variants(const struct replay_space *space, int n_seeds, FILE *to)
 {
-	struct strategy_constants list[MAX_VARIANTS];
-	const char *names[MAX_VARIANTS];
+	struct variant list[MAX_VARIANTS];
 	struct tally *tally = fail_alloc(1, sizeof(*tally));
-	const int n = list_variants(list, names);
+	const int n = list_variants(list);
 
 	for (int v = 0; v < n; v++) {
 		double sum = 0;
 
 		for (int noise = 0; noise < REPLAY_N_NOISES; noise++) {
-			run_many(tally, space, noise, NULL, &list[v], n_seeds);
+			run_many(tally, space, noise, NULL, &list[v].constants, n_seeds);
 			sum += share(tally) / REPLAY_N_NOISES;
 		}
 		fwrite(&sum, sizeof(sum), 1, to);
@@ -382,9 +371,8 @@ static int choose_without(double (*shares)[MAX_VARIANTS], int n_spaces, int n_va
 static void choose(const struct replay_space *spaces, int n_spaces, int n_seeds)
 {
 	static double shares[MAX_SPACES][MAX_VARIANTS];
-	struct strategy_constants list[MAX_VARIANTS];
-	const char *names[MAX_VARIANTS];
-	const int n = list_variants(list, names);
+	struct variant list[MAX_VARIANTS];
+	const int n = list_variants(list);
 	double sum = 0;
 
 	measure_variants(spaces, n_spaces, n_seeds, n, shares);
@@ -393,18 +381,13 @@ static void choose(const struct replay_space *spaces, int n_spaces, int n_seeds)
 
 		for (int s = 0; s < n_spaces; s++)
 			all += shares[s][v] / n_spaces;
-		printf("%-18s %s %.3f\n", names[v],
-		       !v                                             ? "    "
-		       : v + 1 < n && !strcmp(names[v], names[v + 1]) ? "less"
-		       : !strcmp(names[v], names[v - 1])              ? "more"
-								      : "less",
-		       all);
+		printf("%-18s %.3f\n", list[v].name, all);
 	}
 	for (int s = 0; s < n_spaces; s++) {
 		const int best = choose_without(shares, n_spaces, n, s);
 
 		printf("%-34s as they are %.2f; the others choose %s: %.2f\n", spaces[s].name,
-		       shares[s][0], names[best], shares[s][best]);
+		       shares[s][0], list[best].name, shares[s][best]);
 		sum += shares[s][best];
 	}
 	printf("constants of the other spaces: %.3f of runs within 3 %%\n", sum / n_spaces);

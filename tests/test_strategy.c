@@ -170,12 +170,6 @@ static int sample(void *context, int id, int round, double *ns)
 	return 0;
 }
 
-static int line_up(void *context, int step, struct race_runner *runners, size_t n)
-{
-	(void)step;
-	return race_warm(runners, n, sample, context);
-}
-
 static int afford(void *context, int step, long n_wanted, long *n)
 {
 	const struct world *world = context;
@@ -201,7 +195,6 @@ static int search(struct world *world, const long *known, size_t n_known, uint64
 	const struct strategy_world calls = {
 		.context = world,
 		.bring = bring,
-		.line_up = line_up,
 		.race = {.context = world, .sample = sample},
 		.afford = afford,
 		.spare = spare,

@@ -299,12 +299,6 @@ static int sample(void *context, int id, int round, double *cycles)
 	return 0;
 }
 
-static int line_up(void *context, int step, struct race_runner *runners, size_t n)
-{
-	(void)step;
-	return race_warm(runners, n, sample, context);
-}
-
 static void tell(void *context, int round, const struct race_runner *runners, size_t n_left,
 		 size_t n)
 {
@@ -344,7 +338,6 @@ static int search(struct ranking *ranking)
 	const struct strategy_world world = {
 		.context = ranking,
 		.bring = bring,
-		.line_up = line_up,
 		.race = {ranking, sample, NULL, tell},
 		.afford = afford,
 		.spare = spare,

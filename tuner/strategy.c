@@ -5,9 +5,10 @@
 
 #include "fail.h"
 #include "hash.h"
+#include "strata.h"
 #include "surrogate.h"
 
-#define MAX_TRIES 64    /* draws for one new point */
+#define MAX_TRIES 64    /* of one mutant or cross */
 #define MAX_NEAR 512    /* neighbours of a point */
 #define N_LOOKED_AT 800 /* points that the surrogate is asked about */
 #define N_TO_MODEL 20   /* measured points that it needs */
@@ -48,8 +49,7 @@ struct search_state {
 	struct surrogate surrogate;
 	unsigned char *is_taken; /* by point: brought, or about to be */
 	long *ids;               /* by point, of those that were brought */
-	long *strata;            /* points that may be drawn, by stratum */
-	long *stratum_first;     /* of n_strata + 1 */
+	struct strata strata;
 	long base_point;
 	double offset; /* score of the base: not 0 when it took the part of one that failed */
 	uint64_t seed, random;
@@ -74,37 +74,10 @@ static int wish_for(struct search_state *state, struct wish *wish, long point)
 
 /* ---- drawing ---- */
 
-static void sort_strata(struct search_state *state)
-{
-	const struct points *points = state->points;
-	long n = 0;
-
-	state->strata = fail_alloc((size_t)points->n, sizeof(*state->strata));
-	state->stratum_first =
-		fail_alloc((size_t)points->n_strata + 1, sizeof(*state->stratum_first));
-	for (int s = 0; s < points->n_strata; s++) {
-		state->stratum_first[s] = n;
-		for (long i = 0; i < points->n; i++) {
-			if (points->strata[i] == s && points->is_drawn[i] && !points->is_lossy[i])
-				state->strata[n++] = i;
-		}
-	}
-	state->stratum_first[points->n_strata] = n;
-}
-
 /* A point of a stratum that is not taken, or -1. */
 static long draw(struct search_state *state, int stratum)
 {
-	const long first = state->stratum_first[stratum];
-	const long n = state->stratum_first[stratum + 1] - first;
-
-	for (int try = 0; try < MAX_TRIES && n > 0; try++) {
-		const long point = state->strata[first + hash_below(&state->random, n)];
-
-		if (!state->is_taken[point])
-			return point;
-	}
-	return -1;
+	return strata_draw(&state->strata, stratum, state->is_taken, &state->random);
 }
 
 /* Spaces take turns, so that each gets its share and what one cannot fill goes to the others. */
@@ -386,6 +359,14 @@ static size_t list_all(const struct search_state *state, const struct wish *wish
 	return n;
 }
 
+static int line_up(const struct search_state *state, struct race_runner *runners, size_t n)
+{
+	const struct strategy_world *world = state->world;
+
+	return world->line_up ? world->line_up(world->context, state->step, runners, n)
+			      : race_warm(runners, n, world->race.sample, world->race.context);
+}
+
 static int race(struct search_state *state, const struct wish *wish, const long *wish_ids,
 		int n_rounds, int n_elites)
 {
@@ -404,7 +385,7 @@ static int race(struct search_state *state, const struct wish *wish, const long 
 	memcpy(rules.margins, state->constants->margins, sizeof(state->constants->margins));
 	for (size_t i = 0; i < n; i++)
 		enter(&runners[i], state, ids[i], points[i]);
-	if (world->line_up(world->context, state->step, runners, n) == 0)
+	if (line_up(state, runners, n) == 0)
 		left = race_run(runners, n, &rules, state->seed + (uint64_t)state->step * 1000003u,
 				&world->race);
 	if (left >= 0)
@@ -600,7 +581,7 @@ int strategy_run(const struct points *points, const struct strategy_world *world
 	state.is_taken = fail_alloc((size_t)points->n, 1);
 	state.ids = fail_alloc((size_t)points->n, sizeof(*state.ids));
 	surrogate_open(&state.surrogate, points);
-	sort_strata(&state);
+	strata_open(&state.strata, points);
 	wish_start(&state, &wish, known, n_known);
 	status = run_step(&state, &wish, constants->start_rounds);
 	if (!status)
@@ -613,8 +594,7 @@ int strategy_run(const struct points *points, const struct strategy_world *world
 		result->base = result->elites[0][0].id;
 	surrogate_close(&state.surrogate);
 	free(state.ids);
-	free(state.stratum_first);
-	free(state.strata);
+	strata_close(&state.strata);
 	free(state.is_taken);
 	free(wish.list);
 	return status;

@@ -21,7 +21,7 @@ struct strategy_world {
 	 * or is the same kernel as another.
 	 */
 	int (*bring)(void *context, int step, const long *points, size_t n, long *ids);
-	/* Before a race: first calls, race_warm. */
+	/* Before a race; NULL: nothing but first calls is to be done (race_warm). */
 	int (*line_up)(void *context, int step, struct race_runner *runners, size_t n);
 	struct race_calls race; /* its context is of its own */
 	/* How many of n_wanted new points the budget has room for; 0 ends the search.  Not asked for the start. */
