@@ -159,15 +159,16 @@ void qn_bench_use(struct qn_bench *b, const struct quern_matrix *matrix)
 int qn_bench_run(struct qn_bench *b, const struct qn_kernel *kernel, long n_calls, int64_t *ns,
 		 struct quern_error *err)
 {
-	const size_t bytes = qn_bench_bytes(b, kernel);
 	struct quern_matrix matrix = {.engine = b->engine};
 	const struct quern_matrix *const list[1] = {&matrix};
 	const struct qn_matmul call = {list, 1, b->x, b->n_tokens, b->k, &b->y, &b->m};
+	size_t bytes;
 
 	if (qn_bench_prepare(b, kernel, err) || qn_matmul_reserve(b->engine, b->k, &kernel, 1, err))
 		return -1;
 	matrix.what.act = kernel->act;
 	qn_matrix_shape(&matrix, kernel, b->m, b->k);
+	bytes = qn_matrix_bytes(&matrix);
 	if (b->like)
 		memcpy(matrix.by_tokens, b->like->by_tokens, sizeof matrix.by_tokens);
 	pthread_mutex_lock(&b->engine->lock);

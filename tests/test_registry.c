@@ -118,29 +118,44 @@ static void check_writing(struct gen *gen)
 	gen_close(other);
 }
 
+/* The library of a results file with these entries, in layouts. */
+static int write_layouts(struct gen *gen, const char *entries, struct gen_error *err)
+{
+	const char *path = "layouts.yaml";
+	char *text;
+
+	if (asprintf(&text, "quern: results\nschema: 1\nentries:\n%s", entries) < 0)
+		return -1;
+	scratch_write_text(path, text);
+	free(text);
+	return gen_write(gen, &path, 1, "layouts", NULL, err);
+}
+
+static void make_layouts(struct gen *gen, const char *entries)
+{
+	struct gen_error err = {"out of memory"};
+
+	check_that(write_layouts(gen, entries, &err) == 0, __FILE__, __LINE__, err.text);
+}
+
 /* What was measured for many tokens reads the panels of its shape's winner for one. */
 static void check_layouts(struct gen *gen)
 {
-	const char *path = "layouts.yaml";
 	struct gen_error err;
 
-	scratch_write_text(
-		path,
-		"quern: results\nschema: 1\nentries:\n"
+	make_layouts(
+		gen,
 		"- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, point: {family: dot, format: w4g32, "
 		"act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, RV: 2, UNPACK: shift}}\n"
 		"- {format: w4g32, m: 64, k: 64, n: 256, threads: 1, point: {family: gemm, "
 		"format: w4g32, act: a8g32, isa: avx2, KC: 512, NT: 4, ORDER: rows, PART: 0, PG: 1, "
 		"RG: 2, RV: 4, UNPACK: shift}}\n");
-	check_that(gen_write(gen, &path, 1, "layouts", NULL, &err) == 0, __FILE__, __LINE__,
-		   err.text);
 	CHECK(access("layouts/kernel_gemm_w4g32_a8g32_avx2_r2g2n4k512m1or.c", F_OK) == 0);
 	CHECK(access("layouts/kernel_gemm_w4g32_a8g32_avx2_r4g2n4k512m1or.c", F_OK) < 0);
 
 	/* What is shipped goes before the winner. */
-	scratch_write_text(
-		path,
-		"quern: results\nschema: 1\nentries:\n"
+	make_layouts(
+		gen,
 		"- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, shipped: dot_w4g32_a8g32_avx2_r8g1k1p0n1, "
 		"point: {family: dot, format: w4g32, act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, "
 		"RV: 2, UNPACK: shift}, finalists: [{kernel: dot_w4g32_a8g32_avx2_r8g1k1p0n1, ratio: 1.01, "
@@ -149,44 +164,35 @@ static void check_layouts(struct gen *gen)
 		"- {format: w4g32, m: 64, k: 64, n: 256, threads: 1, point: {family: gemm, "
 		"format: w4g32, act: a8g32, isa: avx2, KC: 512, NT: 4, ORDER: rows, PART: 0, PG: 1, "
 		"RG: 2, RV: 8, UNPACK: shift}}\n");
-	check_that(gen_write(gen, &path, 1, "layouts", NULL, &err) == 0, __FILE__, __LINE__,
-		   err.text);
 	CHECK(access("layouts/kernel_dot_w4g32_a8g32_avx2_r8g1k1p0n1.c", F_OK) == 0);
 	CHECK(access("layouts/kernel_dot_w4g32_a8g32_avx2_r2g1k1p0n1.c", F_OK) < 0);
 	CHECK(access("layouts/kernel_gemm_w4g32_a8g32_avx2_r8g2n4k512m1or.c", F_OK) == 0);
-	scratch_write_text(
-		path,
-		"quern: results\nschema: 1\nentries:\n"
-		"- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, shipped: dot, point: {family: dot, "
-		"format: w4g32, act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, RV: 2, UNPACK: shift}}\n");
-	CHECK(gen_write(gen, &path, 1, "layouts", NULL, &err) < 0);
+	CHECK(write_layouts(
+		      gen,
+		      "- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, shipped: dot, point: {family: dot, "
+		      "format: w4g32, act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, RV: 2, UNPACK: shift}}\n",
+		      &err) < 0);
 	CHECK(strstr(err.text, "layouts.yaml:4: shipped 'dot' is none of the entry's finalists"));
 
 	/* One that reads them already stays what it is. */
-	scratch_write_text(
-		path,
-		"quern: results\nschema: 1\nentries:\n"
+	make_layouts(
+		gen,
 		"- {format: w4g32, m: 64, k: 64, n: 1, threads: 1, point: {family: dot, format: w4g32, "
 		"act: a8g32, isa: avx2, KU: 1, NT: 1, PF: 0, RG: 1, RV: 8, UNPACK: shift}}\n"
 		"- {format: w4g32, m: 64, k: 64, n: 256, threads: 1, point: {family: gemm, "
 		"format: w4g32, act: a8g32, isa: avx2, KC: 4096, NT: 4, ORDER: rows, PART: 0, PG: 1, "
 		"RG: 2, RV: 8, UNPACK: shift}}\n");
-	check_that(gen_write(gen, &path, 1, "layouts", NULL, &err) == 0, __FILE__, __LINE__,
-		   err.text);
 	CHECK(access("layouts/kernel_gemm_w4g32_a8g32_avx2_r8g2n4k4096m1or.c", F_OK) == 0);
 
 	/* Nothing for many tokens reads its panels: a winner for one token is no use. */
-	scratch_write_text(
-		path,
-		"quern: results\nschema: 1\nentries:\n"
+	make_layouts(
+		gen,
 		"- {format: wtgr, m: 64, k: 64, n: 1, threads: 1, point: {family: lut, format: wtgr, "
 		"act: a8g32, isa: avx512, ADJ: 4, KU: 1, NT: 1, PF: 0, RV: 2}}\n"
 		"- {format: wtgr, default: true, n: 1, point: {family: dot, format: wtgr, act: a8g32, "
 		"isa: avx512, KU: 1, NT: 1, PACK: bits, PF: 0, RG: 1, RV: 2, UNPACK: shift}}\n"
 		"- {format: wtgr, default: true, n: 4, point: {family: dot, format: wtgr, act: a8g32, "
 		"isa: avx512, KU: 1, NT: 4, PACK: bits, PF: 0, RG: 1, RV: 2, UNPACK: shift}}\n");
-	check_that(gen_write(gen, &path, 1, "layouts", NULL, &err) == 0, __FILE__, __LINE__,
-		   err.text);
 	CHECK(access("layouts/kernel_lut_wtgr_a8g32_avx512_r2k1p0n1a4.c", F_OK) < 0);
 	CHECK(access("layouts/kernel_dot_wtgr_a8g32_avx512_r2g1k1p0n4uscb.c", F_OK) == 0);
 }
