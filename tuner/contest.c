@@ -57,7 +57,7 @@ static double roof_fraction(const struct contest *contest, const struct record_e
 	for (size_t i = contest->n_roofs; i > 0 && n < 2; i--) {
 		const struct contest_roof *reading = &contest->roofs[i - 1];
 
-		if (reading->threads != place->threads || reading->cores != place->cores)
+		if (!pass_is_roof(reading, place))
 			continue;
 		gbps = fmax(gbps, reading->roof.dram_gbps);
 		gmacs = fmax(gmacs, reading->roof.int8_gmacs);
@@ -88,26 +88,26 @@ static void set_fractions(struct pass *pass, size_t n_entries, size_t n_finals)
 	}
 }
 
-/* Was the roof of the place's target read long ago? */
-static int is_roof_due(struct pass *pass, const char *when, long *is_due)
+/* Reads the roof of the place's target if that was long ago, or has to be; *is_read: it was. */
+static int read_roof(struct pass *pass, const char *when, int is_needed, long *is_read)
 {
 	const struct contest *contest = pass->contest;
 	double at = -ROOF_SECONDS;
-	char what[96];
+	char what[192];
 
 	for (size_t i = 0; i < contest->n_roofs; i++) {
-		if (contest->roofs[i].threads == pass->place.threads &&
-		    contest->roofs[i].cores == pass->place.cores)
+		if (pass_is_roof(&contest->roofs[i], &pass->place))
 			at = contest->roofs[i].at;
 	}
 	snprintf(what, sizeof(what), "roof %s", when);
-	return pass_decide(pass, what, pass_now(pass) - at >= ROOF_SECONDS, is_due);
+	if (pass_decide(pass, what, is_needed || pass_now(pass) - at >= ROOF_SECONDS, is_read) < 0)
+		return -1;
+	return *is_read ? pass_roof(pass, when) : 0;
 }
 
 /*
  * Cases of the place's target, which share an engine.  The roof is read now and then and after the last
- * case of all.  Fractions of the roof are those of the reading before
- * until there is one after.
+ * case of all.  Fractions of it are those of the reading before until there is one after.
  */
 static int run_cases(struct pass *pass, size_t format, long n_tokens, size_t *n_cases_left)
 {
@@ -119,20 +119,18 @@ static int run_cases(struct pass *pass, size_t format, long n_tokens, size_t *n_
 	for (size_t i = 0; i < config->n_shapes; i++) {
 		const size_t first = contest->record->n_entries;
 		char when[160];
-		long is_due;
+		long is_read;
 
 		if (!has_format(&config->shapes[i], format))
 			continue;
 		set_place(pass, &config->shapes[i], n_tokens, target.threads, target.cores);
 		snprintf(when, sizeof(when), "%ldx%ld n%ld %s", pass->place.m, pass->place.k,
 			 pass->place.n, pass->place.target);
-		if (final_run(pass, *n_cases_left) < 0 || is_roof_due(pass, when, &is_due) < 0)
-			return -1;
-		is_due |= *n_cases_left == 1;
-		if (is_due && pass_roof(pass, when) < 0)
+		if (final_run(pass, *n_cases_left) < 0 ||
+		    read_roof(pass, when, *n_cases_left == 1, &is_read) < 0)
 			return -1;
 		set_fractions(pass, n_entries, n_finals);
-		if (is_due) {
+		if (is_read) {
 			n_entries = contest->record->n_entries;
 			n_finals = contest->n_finals;
 		}
@@ -170,11 +168,11 @@ static int run_tokens(struct pass *pass, size_t format, long n_tokens,
 		record_add_failure(contest->record, pass->format, "no candidate is left");
 	for (size_t i = 0; i < on->threads.n && !status; i++) {
 		char when[128];
-		long is_due;
+		long is_read;
 
 		session_set_target(&pass->place, (int)on->threads.list[i], on->cores);
 		snprintf(when, sizeof(when), "before n%ld %s", n_tokens, pass->place.target);
-		if (is_roof_due(pass, when, &is_due) < 0 || (is_due && pass_roof(pass, when) < 0) ||
+		if (read_roof(pass, when, 0, &is_read) < 0 ||
 		    run_cases(pass, format, n_tokens, &n_cases_left) < 0)
 			status = -1;
 	}

@@ -120,7 +120,7 @@ static int count_events(struct pass *pass, const struct race_runner *runners, si
 }
 
 static void compare_to_base(const struct race_runner *one, const struct race_runner *base,
-			    struct record_speedup *speedup)
+			    struct record_ratio *speedup)
 {
 	const int n = one->n < base->n ? one->n : base->n;
 
@@ -192,9 +192,7 @@ static int fill_entry(struct pass *pass, const struct race_runner *runners,
 	entry->samples = one->n;
 	entry->flagged = pass->flags[one->id].n;
 	entry->flags = pass->flags[one->id].by;
-	entry->control.ratio = pass->control.ratio;
-	entry->control.low = pass->control.low;
-	entry->control.high = pass->control.high;
+	entry->control = pass->control;
 	for (size_t i = 0; i < n; i++) {
 		if (i != winner && verdicts[i].is_equivalent)
 			record_add_equivalent(entry, pass_name(pass, &runners[i]));
@@ -230,10 +228,8 @@ static void keep_layouts(const struct pass *pass, struct race_runner *runners, s
 	struct layouts layouts[RACE_KINDS];
 	const double *leaders[RACE_KINDS] = {0};
 
-	for (int kind = 0; kind < RACE_KINDS; kind++) {
-		layouts_list(&layouts[kind], pass, 1);
-		layouts[kind].n_each = n_each;
-	}
+	for (int kind = 0; kind < RACE_KINDS; kind++)
+		layouts_list(&layouts[kind], pass, 1, n_each);
 	for (size_t i = 0; i < n; i++) {
 		const int kind = runners[i].kind;
 		const struct search_candidate *one =

@@ -79,30 +79,25 @@ static long collect_keys(struct pass *pass, const char **keys, struct gen_point 
 	return (long)known_collect(&place, contest->earlier, keys, n, MAX_KEYS, 0);
 }
 
-/* Copies of keys, and the first of them for each layout that is wanted; how many, or -1. */
-static long relay_keys(struct pass *pass, const char *const *keys, long n_keys, char **copies)
+/* Writes the first of some keys that there is in each layout that is wanted, relaid.  0, or -1. */
+static int write_relaid(struct pass *pass, const char *const *keys, long n_keys, FILE *out)
 {
 	struct layouts layouts;
-	long n = 0;
 
-	for (long i = 0; i < n_keys; i++)
-		copies[n++] = fail_text("%s", keys[i]);
-	layouts_list(&layouts, pass, 0);
+	layouts_list(&layouts, pass, 0, 1);
 	for (size_t i = 0; i < layouts.n; i++) {
-		/* The portable kernel of a layout of vectors is none. */
-		for (long j = 0; j < n_keys && n < MAX_KEYS; j++) {
-			char *relaid;
+		char *relaid = NULL;
 
+		for (long j = 0; j < n_keys && !relaid; j++) {
 			if (gen_relayout(pass->contest->gen, keys[j], layouts.keys[i], &relaid,
 					 pass->err) < 0)
 				return -1;
-			if (!relaid)
-				continue;
-			copies[n++] = relaid;
-			break;
 		}
+		if (relaid)
+			fprintf(out, "%s;", relaid);
+		free(relaid);
 	}
-	return n;
+	return 0;
 }
 
 /* The default, or where it fails the next that runs. */
@@ -130,18 +125,15 @@ static long list_known(struct pass *pass, long known[MAX_KEYS])
 		text = fail_text("%s", journal_find(journal, question));
 	} else {
 		const char *keys[MAX_KEYS];
-		char *copies[MAX_KEYS] = {0};
 		struct gen_point point;
 		size_t n_bytes;
 		FILE *out = fail_check(open_memstream(&text, &n_bytes));
 
 		n_keys = collect_keys(pass, keys, &point);
-		if (n_keys >= 0)
-			n_keys = relay_keys(pass, keys, n_keys, copies);
 		for (long i = 0; i < n_keys; i++)
-			fprintf(out, "%s;", copies[i]);
-		for (long i = 0; i < MAX_KEYS; i++)
-			free(copies[i]);
+			fprintf(out, "%s;", keys[i]);
+		if (n_keys >= 0 && write_relaid(pass, keys, n_keys, out) < 0)
+			n_keys = -1;
 		fclose(out);
 		if (n_keys < 0 || journal_add(journal, question, text, pass->err) < 0)
 			n = -1;
@@ -243,41 +235,47 @@ static int line_up(void *context, int step, struct race_runner *runners, size_t 
 	return pass_line_up(find->pass, runners, n);
 }
 
+/* Seconds that are left of the search's part. */
+static double seconds_left(const struct find *find)
+{
+	return find->begin + SEARCH_SHARE * find->seconds - pass_now(find->pass);
+}
+
+/* Decides a number of a step of the search, by the clock; what: which. */
+static int decide_step(const struct find *find, const char *what, int step, long value, long *n)
+{
+	struct pass *pass = find->pass;
+	const struct cores_class *at = pass->place.cores;
+	char *question = fail_text("%s n%ld %d%s%s", what, pass->place.n, step, at ? " @" : "",
+				   at ? at->name : "");
+	const int status = pass_decide(pass, question, value, n);
+
+	free(question);
+	return status;
+}
+
 /* By what a point has taken so far, compiling and all. */
 static int afford(void *context, int step, long n_wanted, long *n)
 {
-	struct find *find = context;
-	const struct cores_class *at = find->pass->place.cores;
-	const double now = pass_now(find->pass);
-	const double left = find->begin + SEARCH_SHARE * find->seconds - now;
-	const double each = (now - find->begin) / (double)(find->n_brought ? find->n_brought : 1);
-	char *what = fail_text("newcomers n%ld %d%s%s", find->pass->place.n, step, at ? " @" : "",
-			       at ? at->name : "");
+	const struct find *find = context;
+	const double left = seconds_left(find);
+	const double each = (pass_now(find->pass) - find->begin) /
+			    (double)(find->n_brought ? find->n_brought : 1);
 	const long n_left = find->pass->contest->effort.n_candidates - find->n_brought;
 	long fit = left <= 0 ? 0 : left > each * (double)n_wanted ? n_wanted : (long)(left / each);
-	int status;
 
 	fit = fit < n_left ? fit : n_left > 0 ? n_left : 0;
-	status = pass_decide(find->pass, what, fit, n);
-
-	free(what);
-	return status;
+	return decide_step(find, "newcomers", step, fit, n);
 }
 
 static int spare(void *context, int step, long *n_samples)
 {
-	struct find *find = context;
-	const struct cores_class *at = find->pass->place.cores;
-	const double left = find->begin + SEARCH_SHARE * find->seconds - pass_now(find->pass);
+	const struct find *find = context;
+	const double left = seconds_left(find);
 	const double each = session_seconds(find->pass->contest->session);
-	char *what = fail_text("spare n%ld %d%s%s", find->pass->place.n, step, at ? " @" : "",
-			       at ? at->name : "");
-	int status =
-		pass_decide(find->pass, what,
-			    left > 0 && each > 0 ? lround(fmin(left / each, 1e6)) : 0, n_samples);
 
-	free(what);
-	return status;
+	return decide_step(find, "spare", step,
+			   left > 0 && each > 0 ? lround(fmin(left / each, 1e6)) : 0, n_samples);
 }
 
 /* The best n of each kind, and behind them those whose layouts are wanted. */
@@ -288,7 +286,7 @@ static void carry(struct pass *pass, const struct strategy_result *result, int n
 	for (int kind = 0; kind < RACE_KINDS; kind++) {
 		struct layouts layouts;
 
-		layouts_list(&layouts, pass, 0);
+		layouts_list(&layouts, pass, 0, pass->place.n == 1 ? 1 : 2);
 		for (int i = 0; i < result->n_elites[kind]; i++) {
 			const size_t id = (size_t)result->elites[kind][i].id;
 			const int is_wanted =

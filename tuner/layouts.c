@@ -59,7 +59,7 @@ static double find_next(const struct layouts *layouts, const struct pass *pass,
 	return least;
 }
 
-void layouts_list(struct layouts *layouts, const struct pass *pass, int is_exact)
+void layouts_list(struct layouts *layouts, const struct pass *pass, int is_exact, int n_each)
 {
 	const struct record *record = find_record(pass, is_exact);
 	const char *name, *key;
@@ -68,7 +68,7 @@ void layouts_list(struct layouts *layouts, const struct pass *pass, int is_exact
 	if (pass->contest->config->tokens.n < 2)
 		return;
 	layouts->is_open = pass->place.n == 1;
-	layouts->n_each = pass->place.n == 1 ? 1 : 2;
+	layouts->n_each = n_each;
 	while (!layouts->is_open && layouts->n < LAYOUTS_MAX &&
 	       find_next(layouts, pass, record, is_exact, &name, &key) <= LAYOUTS_NEAR) {
 		strcpy(layouts->names[layouts->n], name);

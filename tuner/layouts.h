@@ -23,10 +23,11 @@ struct layouts {
 };
 
 /*
- * What is wanted in the pass's place, of its shape and threads, or for any of its format and cores.
+ * What is wanted in the pass's place, of its shape and threads, or for any of its format and cores;
+ * n_each: candidates of each.
  * Nothing where the config has one number of tokens only.
  */
-void layouts_list(struct layouts *layouts, const struct pass *pass, int is_exact);
+void layouts_list(struct layouts *layouts, const struct pass *pass, int is_exact, int n_each);
 
 /* 1: a candidate of this layout is wanted, the better ones being asked for first; and it is counted. */
 int layouts_take(struct layouts *layouts, const char *layout);

@@ -190,6 +190,11 @@ uint64_t pass_seed(const struct pass *pass, const char *stage)
 	return seed;
 }
 
+int pass_is_roof(const struct contest_roof *reading, const struct session_case *place)
+{
+	return reading->threads == place->threads && reading->cores == place->cores;
+}
+
 /* Medians over all readings of the place's target. */
 static void update_ceiling(struct contest *contest, const struct session_case *place)
 {
@@ -211,7 +216,7 @@ static void update_ceiling(struct contest *contest, const struct session_case *p
 	for (i = 0; i < contest->n_roofs; i++) {
 		const struct session_roof *roof = &contest->roofs[i].roof;
 
-		if (contest->roofs[i].threads != place->threads || contest->roofs[i].cores != cores)
+		if (!pass_is_roof(&contest->roofs[i], place))
 			continue;
 		gbps[n] = roof->dram_gbps;
 		gmacs[n++] = roof->int8_gmacs;

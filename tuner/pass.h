@@ -34,10 +34,8 @@ struct pass {
 	const char *stage;
 	long calls;
 	struct pass_flags *flags; /* of the final, by candidate and the twin; NULL: not counted */
-	struct {
-		double ratio, low, high;
-	} control; /* of the final: the default over its twin; ratio 0: there is none */
-	int n_hot; /* how often this round was measured on a hot device */
+	struct record_ratio control; /* of the final, as in an entry */
+	int n_hot;                   /* how often this round was measured on a hot device */
 	struct gen_error *err;
 };
 
@@ -88,6 +86,9 @@ uint64_t pass_seed(const struct pass *pass, const char *stage);
 /* Links candidates to the program that the session asks from now on. */
 int pass_link(struct contest *contest, const char *const *keys, const char *const *names,
 	      const char *const *objects, size_t n, struct gen_error *err);
+
+/* Is a reading one of the place's target? */
+int pass_is_roof(const struct contest_roof *reading, const struct session_case *place);
 
 /* Reads the roof for the place's target once more; the record keeps the median of all. */
 int pass_roof(struct pass *pass, const char *when);

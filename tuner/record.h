@@ -90,8 +90,8 @@ struct record_why {
 	struct record_numbers numbers;
 };
 
-/* Paired, with its 95 % interval. */
-struct record_speedup {
+/* Of two times, paired by round: the median and its 95 % interval; 0: not told. */
+struct record_ratio {
 	double ratio, low, high;
 };
 
@@ -101,7 +101,7 @@ struct record_finalist {
 	char key[512];
 	char code[64], layout[32];           /* as of an entry */
 	double ratio, ratio_low, ratio_high; /* its time over the winner's, paired; 95 % interval */
-	struct record_speedup speedup;       /* over the default; 0: not told */
+	struct record_ratio speedup;         /* over the default; 0: not told */
 	int is_equivalent;                   /* shown to be as good: within 1.5 % of the best */
 	double energy_uj;                    /* as of an entry */
 	struct record_why why;               /* it is slower than the winner */
@@ -130,15 +130,11 @@ struct record_entry {
 	double energy_uj;      /* of one call under load; 0: not told */
 	char energy_source[32];
 	char default_kernel[64];
-	struct record_speedup
-		speedup; /* over the default; that of files of before has no interval */
+	struct record_ratio speedup; /* over the default; that of files of before has no interval */
 	long samples, flagged;
 	struct record_flags flags;
-	/* The default's time over that of its twin, the same kernel again; ratio 0: there was none. */
-	struct {
-		double ratio, low, high; /* as of finalists */
-	} control;
-	char **equivalent; /* names, without the winner's */
+	struct record_ratio control; /* of its twin, the same kernel again, over the default */
+	char **equivalent;           /* names, without the winner's */
 	size_t n_equivalent;
 	struct record_finalist *finalists; /* without the winner */
 	size_t n_finalists;

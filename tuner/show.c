@@ -177,7 +177,7 @@ void show_quality(FILE *out, const struct record *record)
 			by.hot);
 }
 
-static void show_duelist(FILE *out, const char *kernel, const struct record_speedup *speedup,
+static void show_duelist(FILE *out, const char *kernel, const struct record_ratio *speedup,
 			 const struct record_finalist *one)
 {
 	fprintf(out, "  %-48s %.3fx the default's speed (%.3f to %.3f)", kernel, speedup->ratio,

@@ -15,8 +15,6 @@ static void add_twin(struct pass *pass, struct race_runner *twin)
 	memset(twin, 0, sizeof(*twin));
 	twin->id = pass_twin(pass);
 	twin->keep = 1;
-	for (size_t i = 0; i <= search_n(pass->search); i++)
-		pass->flags[i].now = -1;
 }
 
 /* Takes the twin out of a final, of whom `left` of *n_in are left; how many are left without it. */
@@ -92,20 +90,22 @@ static int is_unquiet(struct pass *pass, const char *where, long rounds, int sit
 	return status;
 }
 
-/* Without those that have failed meanwhile. */
+/* Those who started, without those that have failed meanwhile; nothing is flagged yet. */
 static void start_again(const struct pass *pass, struct race_runner *runners,
 			const struct race_runner *started, size_t n)
 {
 	memcpy(runners, started, n * sizeof(*started));
 	for (size_t i = 0; i < n; i++)
 		runners[i].out |= search_candidate(pass->search, (size_t)runners[i].id)->failed;
+	for (size_t i = 0; i <= search_n(pass->search); i++)
+		pass->flags[i] = (struct pass_flags){.now = -1};
 }
 
 long sittings_run(struct pass *pass, struct race_runner *runners, long *n_in, long rounds,
 		  const char *where, size_t n_cases_left)
 {
 	const struct race_calls calls = {pass, pass_sample, pass_over, pass_told};
-	const size_t n = search_n(pass->search) + 1, n_started = (size_t)*n_in;
+	const size_t n_started = (size_t)*n_in;
 	struct race_runner *started = fail_alloc(n_started, sizeof(*started));
 	struct race_rules rules = strategy_final;
 	char stage[32] = "final";
@@ -120,7 +120,6 @@ long sittings_run(struct pass *pass, struct race_runner *runners, long *n_in, lo
 		if (sitting > 1)
 			snprintf(stage, sizeof(stage), "final sitting%d", sitting);
 		start_again(pass, runners, started, n_started);
-		memset(pass->flags, 0, n * sizeof(*pass->flags));
 		*n_in = (long)n_started;
 		add_twin(pass, &runners[(*n_in)++]);
 		left = race_run(runners, (size_t)*n_in, &rules, pass_seed(pass, stage), &calls);
