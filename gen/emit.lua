@@ -41,8 +41,15 @@ function emit.isa(name)
   })
 end
 
--- kernels.c over parsed points (family.parse) and choices {format id, m, k, n, threads, kernel index from 0}.
-function emit.registry_of(points, choices, origin)
+-- What a model needs in floats on an ISA, as a C file.
+function emit.floats(name)
+  local row = isa.get(name)
+  return template.render("floats.c.tmpl", { isa = row.name, registers = row.registers, VL = row.vector_bytes // 4 })
+end
+
+-- kernels.c over parsed points (family.parse) and choices {format id, m, k, n, threads, kernel index from 0};
+-- has_floats: emit.floats of each ISA is linked, too.
+function emit.registry_of(points, choices, origin, has_floats)
   local isas, seen = {}, {}
   for _, p in ipairs(points) do
     if not seen[p.isa.name] then
@@ -52,7 +59,7 @@ function emit.registry_of(points, choices, origin)
   end
   table.sort(isas)
   return template.render("registry.c.tmpl", {
-    isas = isas, points = points, choices = choices, origin = origin,
+    isas = isas, points = points, choices = choices, origin = origin, has_floats = has_floats or false,
   })
 end
 

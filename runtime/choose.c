@@ -27,6 +27,16 @@ static int is_allowed(const struct qn_kernel *kernel, const struct limits *limit
 	       (!limits->layout || qn_same_layout(limits->layout, &kernel->layout));
 }
 
+const struct qn_floats *qn_choose_floats(const struct qn_registry *registry,
+					 const struct qn_isa *isa)
+{
+	for (int i = 0; registry->floats && i < registry->n_isas; i++) {
+		if (registry->floats[i]->isa == isa)
+			return registry->floats[i];
+	}
+	return NULL;
+}
+
 const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t features)
 {
 	const struct qn_isa *best = NULL;

@@ -49,6 +49,10 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 /* The ISA of highest rank that the CPU can run; never NULL in a registry with the scalar ISA. */
 const struct qn_isa *qn_choose_isa(const struct qn_registry *registry, uint32_t features);
 
+/* What goes with it; NULL in a registry of kernels alone. */
+const struct qn_floats *qn_choose_floats(const struct qn_registry *registry,
+					 const struct qn_isa *isa);
+
 /* NULL when there is none. */
 const struct qn_kernel *qn_choose_by_name(const struct qn_registry *registry, const char *name,
 					  size_t n_bytes);

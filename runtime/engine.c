@@ -135,6 +135,7 @@ int quern_open(struct quern_engine **out, const struct quern_options *options,
 		return -1;
 	}
 	engine->isa = qn_choose_isa(&qn_registry, engine->features);
+	engine->floats = qn_choose_floats(&qn_registry, engine->isa);
 	if (!engine->isa) {
 		quern_close(engine);
 		return qn_error_set(

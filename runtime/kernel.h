@@ -244,6 +244,79 @@ extern const struct qn_isa qn_isa_scalar, qn_isa_avx2, qn_isa_avxvnni, qn_isa_av
 	qn_isa_avx512, qn_isa_neon, qn_isa_dotprod, qn_isa_i8mm, qn_isa_sve128, qn_isa_sve256,
 	qn_isa_sve512;
 
+/* ---- what a model computes in floats between its products ---- */
+
+/* Positions of a page of a KV cache, and the widest head. */
+#define QN_PAGE 32
+#define QN_MAX_HEAD 512
+
+/* One head of one token, and which positions it sees: first .. end - 1, at least one. */
+struct qn_query {
+	const float *q; /* [d_k] */
+	float *out;     /* [d_out] */
+	long first, end;
+};
+
+/*
+ * out = softmax(scale q K) V for queries of one KV head of one sequence.
+ *
+ * Position p is p % 32 of page pages[p / 32]; page n starts n * page_bytes behind `cache`: keys
+ * [d_k][32], then values [32][d_v], in f16.  With is_bytes they are int8, and [32 f32 scales of
+ * keys] [32 f32 scales of values] stand before them.  d_v is a multiple of 16, d_out <= d_v of them
+ * are wanted; both are at most QN_MAX_HEAD.  softcap c > 0: scores are c tanh(score / c).
+ */
+struct qn_attend {
+	const uint8_t *cache;
+	const int32_t *pages;
+	size_t page_bytes;
+	int is_bytes;
+	long d_k, d_v, d_out;
+	float scale, softcap;
+	const struct qn_query *queries;
+	int n_queries;
+};
+
+enum qn_activation { QN_SILU, QN_GELU, QN_RELU2 }; /* GELU by tanh; the square of ReLU */
+
+enum qn_float_weights { QN_WEIGHTS_F32, QN_WEIGHTS_F16, QN_WEIGHTS_BF16 };
+
+/* Y = W X with float weights, rows of k one after the other. */
+struct qn_float_product {
+	int type; /* enum qn_float_weights */
+	const void *weights;
+	long k, n_tokens;
+	const float *x; /* [n_tokens][x_stride] */
+	long x_stride;
+	float *y; /* [n_tokens][y_stride] */
+	long y_stride;
+};
+
+struct qn_floats {
+	const struct qn_isa *isa;
+
+	void (*attend)(const struct qn_attend *job);
+
+	/*
+	 * y = (x - mean) / sqrt(mean((x - mean)^2) + eps) * weight + bias, with a mean of 0 unless
+	 * is_centred (root mean square norm); weight and bias may be NULL, y may be x.
+	 */
+	void (*norm)(const float *x, long n, int is_centred, float eps, const float *weight,
+		     const float *bias, float *y);
+
+	void (*add)(const float *x, long n, float *y); /* y += x */
+
+	/* y = activation(x) * times; times may be NULL, y may be x. */
+	void (*activate)(int kind, const float *x, const float *times, long n, float *y);
+
+	/* Rows first .. end - 1 for all tokens. */
+	void (*multiply)(const struct qn_float_product *job, long first, long end);
+};
+
+/* Defined as their instruction sets are. */
+extern const struct qn_floats qn_floats_scalar, qn_floats_avx2, qn_floats_avxvnni, qn_floats_avx512bw,
+	qn_floats_avx512, qn_floats_neon, qn_floats_dotprod, qn_floats_i8mm, qn_floats_sve128,
+	qn_floats_sve256, qn_floats_sve512;
+
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */
 	const char *point; /* its parameters, "KU=2 PF=1024 ..." */
@@ -290,6 +363,7 @@ struct qn_choice {
 /* What a registry (generated kernels.c) defines. */
 struct qn_registry {
 	const struct qn_isa *const *isas;
+	const struct qn_floats *const *floats; /* as many; NULL where only kernels are measured */
 	const struct qn_kernel *const *kernels;
 	/* Sorted by format, act, m, k, n_tokens, n_threads, core. */
 	const struct qn_choice *choices;

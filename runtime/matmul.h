@@ -20,6 +20,7 @@ struct quern_engine {
 	uint32_t features;        /* of all its cores, less what QUERN_ISA forbids */
 	uint32_t core;            /* kind of the fastest of them, see cpu.h */
 	const struct qn_isa *isa; /* quantises activations */
+	const struct qn_floats *floats; /* of it; NULL in a library of kernels alone */
 	int n_threads;
 
 	/* Activations of one pass.  Grown when a matrix is packed, never by a multiplication. */

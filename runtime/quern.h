@@ -212,6 +212,154 @@ int quern_gguf_element(const struct quern_gguf *file, const struct quern_value *
 const char *quern_type_name(int type);
 int quern_type_block(int type, long *n_values, long *n_bytes);
 
+/* ---- models ---- */
+
+struct quern_model;
+
+struct quern_model_options {
+	size_t size;
+	void (*progress)(void *arg, double done); /* 0 to 1, now and then while weights are packed */
+	void *progress_arg;
+};
+
+/*
+ * Opens a GGUF file of one of these architectures and packs its weights with all threads: llama (Llama 2
+ * and 3, TinyLlama, Mistral), qwen2, qwen3, phi2, phi3, bitnet, bitnet-25, bitnet-b1.58, gemma2, gemma3.
+ * Matrices may have any type of enum quern_type, mixed in one file; F32, F16 and BF16 ones are
+ * multiplied as they are and stay in the file, which is mapped as long as the model is open.  What the
+ * file has and the library does not support is an error that names it.  options may be NULL.
+ */
+int quern_model_open(struct quern_model **model, struct quern_engine *engine, const char *path,
+		     const struct quern_model_options *options, struct quern_error *err);
+
+/* Contexts of the model must have been closed.  NULL is allowed. */
+void quern_model_close(struct quern_model *model);
+
+struct quern_model_info {
+	const char *arch;
+	long n_vocab, n_embd, n_layers, n_context; /* tokens it was made for */
+	size_t weight_bytes; /* that one token's pass reads, embeddings not counted */
+	size_t cache_bytes;  /* of one token's keys and values in f16 */
+	uint64_t n_macs;     /* products of a token's pass, but for logits and attention */
+};
+
+void quern_model_info(const struct quern_model *model, struct quern_model_info *info);
+
+/* The file, for its keys. */
+const struct quern_gguf *quern_model_file(const struct quern_model *model);
+
+/* ---- contexts: sequences of tokens ---- */
+
+struct quern_context;
+
+struct quern_context_options {
+	size_t size;
+	int n_sequences;  /* that the context holds, numbered from 0; default 1 */
+	long n_context;   /* tokens a sequence can have; default what the model was made for, at
+			     most 4096 */
+	long n_positions; /* tokens that the cache has room for in all; default n_sequences times
+			     n_context */
+	long n_batch;     /* tokens of a pass at most; default 512 */
+	long n_outputs;   /* rows of logits that one quern_feed gives at most; default n_sequences */
+	int cache_type;   /* of keys and values: QUERN_F16 (default) or QUERN_Q8_0 (int8, one scale a
+			     head) */
+};
+
+/* All memory is taken here; feeding allocates nothing.  options may be NULL. */
+int quern_context_open(struct quern_context **context, struct quern_model *model,
+		       const struct quern_context_options *options, struct quern_error *err);
+
+/* NULL is allowed. */
+void quern_context_close(struct quern_context *context);
+
+enum quern_input_logits { QUERN_NO_LOGITS, QUERN_LAST_LOGITS, QUERN_ALL_LOGITS };
+
+struct quern_input {
+	int sequence;
+	const int32_t *ids; /* the next n tokens of the sequence */
+	long n;
+	int logits; /* enum quern_input_logits: behind which of its tokens they are wanted */
+};
+
+/*
+ * Appends tokens to sequences, all in the same passes: prompts, or the next token of each of many
+ * sequences.  After an error all sequences are as they were.  Results do not depend on how tokens
+ * are dealt to calls and passes, beyond rounding.
+ */
+int quern_feed(struct quern_context *context, const struct quern_input *inputs, int n,
+	       struct quern_error *err);
+
+/*
+ * Row i of the logits that the last quern_feed was asked for, [n_vocab], in the order of inputs and
+ * their tokens, until the next one.  NULL when there are fewer.
+ */
+const float *quern_logits(const struct quern_context *context, long i);
+
+/* Tokens of a sequence; -1 when there is no such sequence. */
+long quern_sequence_length(const struct quern_context *context, int sequence);
+
+/* Its tokens, until it changes; NULL when there is no such sequence. */
+const int32_t *quern_sequence_ids(const struct quern_context *context, int sequence);
+
+/*
+ * Keeps what a sequence has in common with the beginning of these n tokens, of which at least one is left to be fed, and
+ * forgets the rest.  Returns how many are kept: feed the others.
+ */
+long quern_sequence_match(struct quern_context *context, int sequence, const int32_t *ids, long n);
+
+/* Forgets all but the first n tokens. */
+void quern_sequence_cut(struct quern_context *context, int sequence, long n);
+
+/*
+ * `to` becomes the first n tokens of `from`, without computing and, until they differ, without taking memory
+ * (a prompt that many answers start from).
+ */
+void quern_sequence_share(struct quern_context *context, int from, int to, long n);
+
+/*
+ * Writes a sequence, tokens, keys and values, to a file, which appears whole or not at all.  It is for the
+ * same model and type of cache.
+ */
+int quern_session_save(const struct quern_context *context, int sequence, const char *path,
+		       struct quern_error *err);
+
+/*
+ * A sequence becomes what the file has and goes on from there exactly as the saved one would have.  After an
+ * error (another model, a damaged file, no room) it is empty.
+ */
+int quern_session_load(struct quern_context *context, int sequence, const char *path,
+		       struct quern_error *err);
+
+/* ---- sampling ---- */
+
+struct quern_sampler;
+
+struct quern_sampler_options {
+	size_t size;
+	float temperature;    /* 0 (default): always the most likely token */
+	long top_k;           /* of the k most likely tokens; 0: of all */
+	float top_p;          /* of the fewest that have this probability together; 0: of all */
+	float min_p;          /* of those at least so likely, compared to the most likely one */
+	float repeat_penalty; /* logits of the last n_repeat tokens are divided by it (multiplied
+				 when negative); 0: are not (Keskar et al., CTRL, 2019) */
+	long n_repeat;        /* default 64 */
+	uint64_t seed;
+};
+
+/* options may be NULL. */
+int quern_sampler_open(struct quern_sampler **sampler, long n_vocab,
+		       const struct quern_sampler_options *options, struct quern_error *err);
+void quern_sampler_close(struct quern_sampler *sampler);
+
+/*
+ * A token for these logits; the same for the same seed and calls.  Of equal ones the first; of logits that are not
+ * numbers none, unless there is nothing else (then 0).
+ */
+int32_t quern_sample(struct quern_sampler *sampler, const float *logits);
+
+/* Tells the sampler of a token that it did not choose (of a prompt). */
+void quern_sampler_note(struct quern_sampler *sampler, int32_t id);
+
 #ifdef __cplusplus
 }
 #endif

@@ -165,10 +165,18 @@ static inline vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 /* a * b + c */
 static inline vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf vf_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+static inline vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf vf_convert(vw a) { return _mm512_cvtepi32_ps(a); }
 static inline vw vf_round(vf a) { return _mm512_cvtps_epi32(a); }
 /* max(a, |b|) */
 static inline vf vf_max_abs(vf a, vf b) { return _mm512_max_ps(a, _mm512_abs_ps(b)); }
+/* a * 2^n where both are normal numbers */
+static inline vf vf_ldexp(vf a, vw n)
+{
+	return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(n, 23)));
+}
+static inline float vf_sum_lanes(vf a) { return _mm512_reduce_add_ps(a); }
 static inline float vf_max_lanes(vf a) { return _mm512_reduce_max_ps(a); }
 /* vf_max_lanes of four */
 static inline void vf_max_lanes4(vf a, vf b, vf c, vf d, float out[4])
@@ -188,6 +196,13 @@ static inline int vf_all_zero(vf a)
 static inline vf vf_half(const uint16_t *p)
 {
 	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+/* bf16 */
+static inline vf vf_brain(const uint16_t *p)
+{
+	const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+
+	return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
 #endif

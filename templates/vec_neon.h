@@ -198,6 +198,8 @@ static inline vf vf_quads(const float *p) { return vld1q_f32(p); }
 static inline void vf_store(float *p, vf a) { vst1q_f32(p, a); }
 static inline vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
+static inline vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
+static inline vf vf_max(vf a, vf b) { return vmaxnmq_f32(a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 static inline vf vf_convert(vw a) { return vcvtq_f32_s32(a); }
 /*
@@ -207,6 +209,11 @@ static inline vf vf_convert(vw a) { return vcvtq_f32_s32(a); }
 #define V_FLOAT_START 0x4b400000
 static inline vf vw_float(vw sum) { return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(0x1.8p23f)); }
 static inline vw vf_round(vf a) { return vcvtnq_s32_f32(a); }
+static inline vf vf_ldexp(vf a, vw n)
+{
+	return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), vshlq_n_s32(n, 23)));
+}
+static inline float vf_sum_lanes(vf a) { return vaddvq_f32(a); }
 static inline vf vf_max_abs(vf a, vf b) { return vmaxnmq_f32(a, vabsq_f32(b)); }
 static inline float vf_max_lanes(vf a) { return vmaxnmvq_f32(a); }
 static inline void vf_max_lanes4(vf a, vf b, vf c, vf d, float out[4])
@@ -217,6 +224,10 @@ static inline int vf_all_zero(vf a) { return vminvq_u32(vceqzq_f32(a)) != 0; }
 static inline vf vf_half(const uint16_t *p)
 {
 	return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+static inline vf vf_brain(const uint16_t *p)
+{
+	return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16));
 }
 
 #endif

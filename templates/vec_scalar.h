@@ -131,8 +131,12 @@ static inline void vf_store(float *p, vf a) { memcpy(p, &a, 16); }
 static inline vf vf_mul(vf a, vf c) { V_EACH(4) a.f[i] *= c.f[i]; return a; }
 static inline vf vf_add(vf a, vf c) { V_EACH(4) a.f[i] += c.f[i]; return a; }
 static inline vf vf_fma(vf a, vf c, vf d) { V_EACH(4) d.f[i] += a.f[i] * c.f[i]; return d; }
+static inline vf vf_div(vf a, vf c) { V_EACH(4) a.f[i] /= c.f[i]; return a; }
+static inline vf vf_max(vf a, vf c) { V_EACH(4) a.f[i] = fmaxf(a.f[i], c.f[i]); return a; }
 static inline vf vf_convert(vw a) { vf r; V_EACH(4) r.f[i] = (float)a.w[i]; return r; }
 static inline vw vf_round(vf a) { vw r; V_EACH(4) r.w[i] = (int32_t)lrintf(a.f[i]); return r; }
+static inline vf vf_ldexp(vf a, vw n) { V_EACH(4) a.f[i] = ldexpf(a.f[i], n.w[i]); return a; }
+static inline float vf_sum_lanes(vf a) { return (a.f[0] + a.f[1]) + (a.f[2] + a.f[3]); }
 static inline vf vf_max_abs(vf a, vf c)
 {
 	V_EACH(4) a.f[i] = fmaxf(a.f[i], fabsf(c.f[i]));
@@ -168,6 +172,17 @@ static inline vf vf_half(const uint16_t *p)
 		x *= 0x1p112f;
 		memcpy(&bits, &x, 4);
 		bits |= special | (uint32_t)(p[i] & 0x8000) << 16;
+		memcpy(&r.f[i], &bits, 4);
+	}
+	return r;
+}
+static inline vf vf_brain(const uint16_t *p)
+{
+	vf r;
+
+	V_EACH(4) {
+		const uint32_t bits = (uint32_t)p[i] << 16;
+
 		memcpy(&r.f[i], &bits, 4);
 	}
 	return r;

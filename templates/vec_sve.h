@@ -157,6 +157,7 @@ static inline vf vf_quads(const float *p) { return svld1rq_f32(V_W, p); }
 static inline void vf_store(float *p, vf a) { svst1_f32(V_W, p, a); }
 static inline vf vf_mul(vf a, vf b) { return svmul_f32_x(V_W, a, b); }
 static inline vf vf_add(vf a, vf b) { return svadd_f32_x(V_W, a, b); }
+static inline vf vf_div(vf a, vf b) { return svdiv_f32_x(V_W, a, b); }
 static inline vf vf_max(vf a, vf b) { return svmaxnm_f32_x(V_W, a, b); }
 static inline vf vf_fma(vf a, vf b, vf c) { return svmla_f32_x(V_W, c, a, b); }
 static inline vf vf_convert(vw a) { return svcvt_f32_s32_x(V_W, a); }
@@ -164,6 +165,11 @@ static inline vf vf_convert(vw a) { return svcvt_f32_s32_x(V_W, a); }
 #define V_FLOAT_START 0x4b400000
 static inline vf vw_float(vw sum) { return svsub_f32_x(V_W, svreinterpret_f32_s32(sum), svdup_n_f32(0x1.8p23f)); }
 static inline vw vf_round(vf a) { return svcvt_s32_f32_x(V_W, svrintn_f32_x(V_W, a)); }
+static inline vf vf_ldexp(vf a, vw n)
+{
+	return svreinterpret_f32_s32(svadd_s32_x(V_W, svreinterpret_s32_f32(a), svlsl_n_s32_x(V_W, n, 23)));
+}
+static inline float vf_sum_lanes(vf a) { return svaddv_f32(V_W, a); }
 static inline vf vf_max_abs(vf a, vf b) { return vf_max(a, svabs_f32_x(V_W, b)); }
 static inline float vf_max_lanes(vf a) { return svmaxnmv_f32(V_W, a); }
 static inline void vf_max_lanes4(vf a, vf b, vf c, vf d, float out[4])
@@ -184,6 +190,10 @@ static inline int vf_all_zero(vf a) { return !svptest_any(V_W, svcmpne_n_f32(V_W
 static inline vf vf_half(const uint16_t *p)
 {
 	return svcvt_f32_f16_x(V_W, svreinterpret_f16_u32(svld1uh_u32(V_W, p)));
+}
+static inline vf vf_brain(const uint16_t *p)
+{
+	return svreinterpret_f32_u32(svlsl_n_u32_x(V_W, svld1uh_u32(V_W, p), 16));
 }
 
 /* What belongs to all rows as lanes of sums: that of the first or second half of them. */

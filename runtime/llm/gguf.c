@@ -76,6 +76,18 @@ void quern_gguf_close(struct quern_gguf *file)
 	free(file);
 }
 
+void qn_gguf_forget(const struct quern_gguf *file, const struct quern_tensor *tensor)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	const uintptr_t first = ((uintptr_t)tensor->data + page - 1) / page * page;
+	const uintptr_t end = ((uintptr_t)tensor->data + tensor->n_bytes) / page * page;
+
+	const uintptr_t map = (uintptr_t)file->map;
+
+	if (map && first < end && first >= map && end <= map + file->map_bytes)
+		madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 /* ---- finding by name ---- */
 
 static const char *name_of(const void *record)

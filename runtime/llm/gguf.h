@@ -47,6 +47,12 @@ struct qn_gguf_chunk {
 int qn_gguf_parse(const void *data, size_t n_bytes, const char *name, struct quern_gguf **file,
 		  struct quern_error *err);
 
+/*
+ * The memory that a tensor's pages of the mapped file take is given back until it is read again; nothing happens when it
+ * is another file's.
+ */
+void qn_gguf_forget(const struct quern_gguf *file, const struct quern_tensor *tensor);
+
 /* Value of a fixed-size type at p, any alignment; sets all of *value but its name. */
 void qn_gguf_load(int type, const uint8_t *p, struct quern_value *value);
 

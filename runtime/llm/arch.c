@@ -1,0 +1,210 @@
+/*
+ * arch.c: what architectures differ in, and the shape that a file's keys give one.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../error.h"
+#include "keys.h"
+#include "model.h"
+
+/* Largest numbers of anything, so that products stay far from overflow. */
+enum { MAX_WIDTH = 1 << 20, MAX_LAYERS = 4096, MAX_HEADS = 4096 };
+
+static const struct qn_arch archs[] = {
+	{.name = "llama", .activation = QN_SILU, .is_gated = 1, .local_of = 1},
+	{.name = "qwen2", .activation = QN_SILU, .is_gated = 1, .local_of = 1, .halves = 1},
+	{.name = "qwen3",
+	 .activation = QN_SILU,
+	 .is_gated = 1,
+	 .local_of = 1,
+	 .halves = 1,
+	 .has_head_norms = 1},
+	{.name = "phi2",
+	 .is_centred = 1,
+	 .is_parallel = 1,
+	 .activation = QN_GELU,
+	 .local_of = 1,
+	 .halves = 1},
+	{.name = "phi3", .activation = QN_SILU, .is_gated = 1, .local_of = 1, .halves = 1},
+	{.name = "bitnet",
+	 .activation = QN_SILU,
+	 .is_gated = 1,
+	 .local_of = 1,
+	 .halves = 1,
+	 .has_sub_norms = 1,
+	 .act = "a8r"},
+	{.name = "bitnet-25",
+	 .activation = QN_RELU2,
+	 .is_gated = 1,
+	 .local_of = 1,
+	 .halves = 1,
+	 .has_sub_norms = 1,
+	 .act = "a8r"},
+	{.name = "bitnet-b1.58",
+	 .activation = QN_RELU2,
+	 .is_gated = 1,
+	 .local_of = 1,
+	 .halves = 1,
+	 .has_sub_norms = 1,
+	 .act = "a8r"},
+	{.name = "gemma2",
+	 .activation = QN_GELU,
+	 .is_gated = 1,
+	 .local_of = 2,
+	 .halves = 1,
+	 .embd_scaled = 1,
+	 .has_post_norms = 1,
+	 .window = 4096,
+	 .attn_softcap = 50,
+	 .logit_softcap = 30,
+	 .plain_layers = 46},
+	{.name = "gemma3",
+	 .activation = QN_GELU,
+	 .is_gated = 1,
+	 .local_of = 6,
+	 .halves = 1,
+	 .embd_scaled = 1,
+	 .has_head_norms = 1,
+	 .has_post_norms = 1,
+	 .local_base = 10000,
+	 .plain_layers = 62},
+};
+
+static int find_arch(struct quern_model *model, struct quern_error *err)
+{
+	struct quern_value value;
+	char known[160] = "";
+
+	if (quern_gguf_find_key(model->file, "general.architecture", &value) ||
+	    value.type != QUERN_STRING)
+		return qn_error_set(err, "key general.architecture is missing; it names the kind "
+					 "of model");
+	for (size_t i = 0; i < sizeof archs / sizeof *archs; i++) {
+		model->arch = &archs[i];
+		if (value.count == strlen(archs[i].name) &&
+		    !memcmp(value.s, archs[i].name, value.count))
+			return 0;
+		snprintf(known + strlen(known), sizeof known - strlen(known), " %s",
+			 archs[i].name);
+	}
+	return qn_error_set(err, "architecture '%.*s' is not supported; these are:%s",
+			    value.count < 32 ? (int)value.count : 32, value.s, known);
+}
+
+static int read_widths(struct quern_model *m, const struct qn_keys *keys, struct quern_error *err)
+{
+	long n_experts = 0;
+
+	m->n_heads = m->n_kv_heads = m->d_k = m->d_v = -1;
+	if (qn_keys_long(keys, "embedding_length", 1, MAX_WIDTH, &m->n_embd, err) ||
+	    qn_keys_long(keys, "block_count", 1, MAX_LAYERS, &m->n_layers, err) ||
+	    qn_keys_long(keys, "feed_forward_length", 1, MAX_WIDTH, &m->n_ff, err) ||
+	    qn_keys_long(keys, "attention.head_count", 1, MAX_HEADS, &m->n_heads, err) ||
+	    qn_keys_long(keys, "context_length", 1, 1L << 30, &m->n_context, err) ||
+	    qn_keys_long(keys, "expert_count", 0, 1L << 30, &n_experts, err))
+		return -1;
+	if (n_experts > 0)
+		return qn_error_set(err, "%s.expert_count is %ld: mixtures of experts are not "
+					 "supported", keys->arch, n_experts);
+	m->n_kv_heads = m->n_heads;
+	m->d_k = m->d_v = m->n_embd / m->n_heads;
+	if (qn_keys_long(keys, "attention.head_count_kv", 1, m->n_heads, &m->n_kv_heads, err) ||
+	    qn_keys_long(keys, "attention.key_length", 2, QN_MAX_HEAD, &m->d_k, err) ||
+	    qn_keys_long(keys, "attention.value_length", 1, QN_MAX_HEAD, &m->d_v, err))
+		return -1;
+	if (m->n_heads % m->n_kv_heads)
+		return qn_error_set(err, "%ld heads cannot share %ld key and value heads evenly",
+				    m->n_heads, m->n_kv_heads);
+	return 0;
+}
+
+static int read_scaling(struct quern_model *m, const struct qn_keys *keys, struct qn_rope *rope,
+			struct quern_error *err)
+{
+	const int is_linear = qn_keys_is(keys, "rope.scaling.type", "linear");
+	const int is_known = is_linear || qn_keys_is(keys, "rope.scaling.type", "none") ||
+			     qn_keys_is(keys, "rope.scaling.type", "llama3") ||
+			     qn_keys_is(keys, "rope.scaling.type", "longrope");
+	double factor = 1;
+
+	if (qn_keys_has(keys, "rope.scaling.type") && !is_known)
+		return qn_error_set(err, "key %s.rope.scaling.type names a way to stretch contexts "
+					 "that is not supported; none, linear, llama3 and longrope "
+					 "are", keys->arch);
+	rope->long_context = m->n_context;
+	rope->magnitude = 1;
+	if (qn_keys_float(keys, "rope.scaling.factor", 1e-3, 1e6, &factor, err) ||
+	    qn_keys_long(keys, "rope.scaling.original_context_length", 1, 1L << 30,
+			 &rope->long_context, err) ||
+	    qn_keys_float(keys, "rope.scaling.attn_factor", 1e-3, 1e3, &rope->magnitude, err))
+		return -1;
+	rope->factor = is_linear ? factor : 1;
+	return 0;
+}
+
+static int read_ropes(struct quern_model *m, const struct qn_keys *keys, struct quern_error *err)
+{
+	struct qn_rope *rope = &m->ropes[0];
+
+	*rope = (struct qn_rope){.n_dims = m->d_k, .halves = m->arch->halves, .base = 10000};
+	if (qn_keys_long(keys, "rope.dimension_count", 2, m->d_k, &rope->n_dims, err) ||
+	    qn_keys_float(keys, "rope.freq_base", 1, 1e12, &rope->base, err) ||
+	    read_scaling(m, keys, rope, err))
+		return -1;
+	if (rope->n_dims % 2)
+		return qn_error_set(err, "%ld dimensions of a head cannot turn in pairs",
+				    rope->n_dims);
+	m->ropes[1] = *rope;
+	if (m->arch->local_base > 0) {
+		m->ropes[1].base = m->arch->local_base;
+		m->ropes[1].factor = m->ropes[1].magnitude = 1;
+		return qn_keys_float(keys, "rope.freq_base_swa", 1, 1e12, &m->ropes[1].base, err);
+	}
+	return 0;
+}
+
+static int read_attention(struct quern_model *m, const struct qn_keys *keys,
+			  struct quern_error *err)
+{
+	const struct qn_arch *arch = m->arch;
+	double attn_softcap = arch->attn_softcap, logit_softcap = arch->logit_softcap;
+
+	m->norm_eps = -1;
+	m->window = (long)arch->window;
+	if (qn_keys_float(keys, arch->is_centred ? "attention.layer_norm_epsilon"
+						 : "attention.layer_norm_rms_epsilon",
+			  0, 1, &m->norm_eps, err) ||
+	    qn_keys_long(keys, "attention.sliding_window", 0, 1L << 30, &m->window, err) ||
+	    qn_keys_float(keys, "attn_logit_softcapping", 0, 1e6, &attn_softcap, err) ||
+	    qn_keys_float(keys, "final_logit_softcapping", 0, 1e6, &logit_softcap, err))
+		return -1;
+	m->attn_softcap = (float)attn_softcap;
+	m->logit_softcap = (float)logit_softcap;
+	m->embd_scale = arch->embd_scaled ? sqrtf((float)m->n_embd) : 1;
+	m->attn_scale = 1 / sqrtf((float)(arch->plain_layers && m->n_layers == arch->plain_layers
+						  ? m->n_embd / m->n_heads
+						  : m->d_k));
+	return 0;
+}
+
+int qn_arch_read(struct quern_model *model, struct quern_error *err)
+{
+	struct qn_keys keys = {.file = model->file};
+
+	if (find_arch(model, err))
+		return -1;
+	keys.arch = model->arch->name;
+	return read_widths(model, &keys, err) || read_ropes(model, &keys, err) ||
+			       read_attention(model, &keys, err)
+		       ? -1
+		       : 0;
+}
+
+int qn_arch_is_local(const struct quern_model *model, long i)
+{
+	const int of = model->arch->local_of;
+
+	return model->window > 0 && (of == 1 || i % of < of - 1);
+}

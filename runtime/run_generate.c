@@ -1,0 +1,231 @@
+/*
+ * run_generate.c: continues a text.  The text goes to standard output as it comes, what it took to
+ * standard error.
+ */
+#include "run_generate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "run_model.h"
+#include "run_options.h"
+
+struct options {
+	struct run_model_options model;
+	struct quern_sampler_options sampler;
+	const char *prompt;
+	long n_tokens;
+	int ignores_end, is_quiet;
+};
+
+struct run {
+	const struct options *options;
+	struct run_model m;
+	struct quern_sampler *sampler;
+	int32_t *prompt;
+	long n_prompt, n_made;
+	double prompt_s, make_s;
+};
+
+/* ---- options ---- */
+
+static int parse_fraction(const char *name, const char *value, float max, float *out)
+{
+	char *end;
+
+	*out = strtof(value, &end);
+	if (end != value && !*end && *out >= 0 && *out <= max)
+		return 0;
+	fprintf(stderr, "quern-run: %s %s: must be a number from 0 to %g\n", name, value,
+		(double)max);
+	return -1;
+}
+
+static int parse_seed(const char *value, uint64_t *seed)
+{
+	char *end;
+
+	*seed = strtoull(value, &end, 10);
+	return *value >= '0' && *value <= '9' && !*end
+		       ? 0
+		       : run_options_complain("--seed %s: must be a whole number", value);
+}
+
+/* -1 after a complaint, 0: not one of these. */
+static int parse_own(const char *name, const char *value, struct options *o)
+{
+	struct quern_sampler_options *s = &o->sampler;
+	int status;
+
+	if (!strcmp(name, "--ignore-end") || !strcmp(name, "--quiet")) {
+		*(name[2] == 'i' ? &o->ignores_end : &o->is_quiet) = 1;
+		return 1;
+	}
+	if (!value)
+		return 0;
+	if (!strcmp(name, "--prompt") || !strcmp(name, "-p")) {
+		o->prompt = value;
+		return 2;
+	}
+	if (!strcmp(name, "--tokens") || !strcmp(name, "-n"))
+		status = run_options_number(name, value, 1L << 30, &o->n_tokens);
+	else if (!strcmp(name, "--temp"))
+		status = parse_fraction(name, value, 100, &s->temperature);
+	else if (!strcmp(name, "--top-k"))
+		status = run_options_number(name, value, 1L << 30, &s->top_k);
+	else if (!strcmp(name, "--top-p"))
+		status = parse_fraction(name, value, 1, &s->top_p);
+	else if (!strcmp(name, "--min-p"))
+		status = parse_fraction(name, value, 1, &s->min_p);
+	else if (!strcmp(name, "--repeat-penalty"))
+		status = parse_fraction(name, value, 100, &s->repeat_penalty);
+	else if (!strcmp(name, "--seed"))
+		status = parse_seed(value, &s->seed);
+	else
+		return 0;
+	return status ? -1 : 2;
+}
+
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	for (int i = 1, n; i < argc; i += n) {
+		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+		n = run_model_option(argv[i], value, &o->model);
+		if (n == 0)
+			n = parse_own(argv[i], value, o);
+		if (n == 0)
+			n = run_options_complain("generate: '%s' is no option or lacks its value, "
+						 "see quern-run --help", argv[i]);
+		if (n < 0)
+			return -1;
+	}
+	return run_model_check("generate", &o->model);
+}
+
+/* ---- the text ---- */
+
+/* Twice: to count, and to keep. */
+static int read_prompt(struct run *r, struct quern_error *err)
+{
+	const char *text = r->options->prompt;
+	const int flags = QUERN_ADD_BOS | QUERN_PARSE_SPECIAL;
+	const size_t n_bytes = strlen(text);
+
+	r->n_prompt = quern_tokenize(r->m.tokenizer, text, n_bytes, flags, NULL, 0, err);
+	if (r->n_prompt < 0)
+		return -1;
+	if (!r->n_prompt)
+		return qn_error_set(err, "the prompt has no tokens, and this model begins with "
+					 "none: --prompt TEXT gives it something to go on from");
+	r->prompt = malloc((size_t)r->n_prompt * sizeof *r->prompt);
+	if (!r->prompt)
+		return qn_error_set(err, "no memory for a prompt of %ld tokens", r->n_prompt);
+	return quern_tokenize(r->m.tokenizer, text, n_bytes, flags, r->prompt, r->n_prompt, err) < 0
+		       ? -1
+		       : 0;
+}
+
+static int feed(struct run *r, const int32_t *ids, long n, struct quern_error *err)
+{
+	const struct quern_input input = {.ids = ids, .n = n, .logits = QUERN_LAST_LOGITS};
+
+	return quern_feed(r->m.context, &input, 1, err);
+}
+
+static int say(struct quern_stream *stream, int32_t id, struct quern_error *err)
+{
+	char piece[1024];
+	const long n = quern_stream_put(stream, id, piece, sizeof piece);
+
+	if (n < 0 || n > (long)sizeof piece)
+		return qn_error_set(err, "token %d has no text that fits", id);
+	fwrite(piece, 1, (size_t)n, stdout);
+	fflush(stdout);
+	return 0;
+}
+
+static int make_text(struct run *r, struct quern_error *err)
+{
+	const struct options *o = r->options;
+	struct quern_stream stream;
+	char rest[4];
+	int32_t id;
+
+	quern_stream_start(&stream, r->m.tokenizer, r->n_prompt <= 1 ? QUERN_AT_START : 0);
+	while (r->n_made < o->n_tokens) {
+		id = quern_sample(r->sampler, quern_logits(r->m.context, 0));
+		if (!o->ignores_end && quern_tokenizer_is_end(r->m.tokenizer, id))
+			break;
+		r->n_made++;
+		if (say(&stream, id, err) || (r->n_made < o->n_tokens && feed(r, &id, 1, err)))
+			return -1;
+	}
+	fwrite(rest, 1, (size_t)quern_stream_end(&stream, rest, sizeof rest), stdout);
+	putchar('\n');
+	return 0;
+}
+
+static void tell_figures(const struct run *r)
+{
+	struct quern_model_info info;
+
+	quern_model_info(r->m.model, &info);
+	fprintf(stderr, "\nload        %9.2f s\n", r->m.load_s);
+	fprintf(stderr, "prompt      %9ld tokens  %9.2f tokens/s\n", r->n_prompt,
+		(double)r->n_prompt / r->prompt_s);
+	if (r->n_made > 1)
+		fprintf(stderr,
+			"generation  %9ld tokens  %9.2f tokens/s  %.1f GB/s of weights\n",
+			r->n_made, (double)(r->n_made - 1) / r->make_s,
+			1e-9 * (double)info.weight_bytes * (double)(r->n_made - 1) / r->make_s);
+}
+
+static int run_all(struct run *r, struct quern_error *err)
+{
+	const struct options *o = r->options;
+	struct quern_model_info info;
+	double start;
+
+	if (run_model_open(&r->m, &o->model, 1, err) || read_prompt(r, err))
+		return -1;
+	quern_model_info(r->m.model, &info);
+	if (quern_sampler_open(&r->sampler, info.n_vocab, &o->sampler, err))
+		return -1;
+	for (long i = 0; i < r->n_prompt; i++)
+		quern_sampler_note(r->sampler, r->prompt[i]);
+	start = run_model_now_s();
+	if (feed(r, r->prompt, r->n_prompt, err))
+		return -1;
+	r->prompt_s = run_model_now_s() - start;
+	start = run_model_now_s();
+	if (make_text(r, err))
+		return -1;
+	r->make_s = run_model_now_s() - start;
+	if (!o->is_quiet)
+		tell_figures(r);
+	return 0;
+}
+
+int run_generate(int argc, char **argv)
+{
+	struct options o = {.prompt = "", .n_tokens = 128, .sampler.size = sizeof o.sampler};
+	struct run r = {.options = &o};
+	struct quern_error err;
+	int status;
+
+	if (parse_options(argc, argv, &o))
+		return 2;
+	status = run_all(&r, &err);
+	if (status) {
+		fflush(stdout);
+		fprintf(stderr, "quern-run: %s\n", err.text);
+	}
+	free(r.prompt);
+	quern_sampler_close(r.sampler);
+	run_model_close(&r.m);
+	return status != 0;
+}

@@ -1,0 +1,242 @@
+/*
+ * test_model.c: models of every architecture beside a forward pass in double precision, and what must
+ * not change their results: how tokens are dealt to passes and sequences, threads, the cache's type.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "llm/random.h"
+#include "quern.h"
+#include "reference_model.h"
+#include "scratch.h"
+
+enum { N_TOKENS = 45, MAX_VOCAB = 4096 };
+
+static char folder[256];
+
+/* Distance of two rows of vectors, of the length of the second. */
+static double distance(const float *a, const double *b, long n)
+{
+	double diff = 0, all = 0;
+
+	for (long i = 0; i < n; i++) {
+		diff += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+		all += b[i] * b[i];
+	}
+	return sqrt(diff / all);
+}
+
+static void make_ids(int32_t *ids, long n, long n_vocab, uint64_t seed)
+{
+	for (long i = 0; i < n; i++)
+		ids[i] = (int32_t)(check_random(&seed) % (uint64_t)n_vocab);
+}
+
+/* ---- one model ---- */
+
+struct subject {
+	const char *arch;
+	const char *type_name;
+	struct quern_engine *engine;
+	struct quern_model *model;
+	long n_vocab;
+	int32_t ids[N_TOKENS];
+	double *expected; /* [N_TOKENS][n_vocab] */
+};
+
+static struct quern_context *open_context(struct subject *s, struct quern_context_options options)
+{
+	struct quern_context *context;
+	struct quern_error err = {.text = ""};
+
+	options.size = sizeof options;
+	options.n_outputs = options.n_outputs ? options.n_outputs : N_TOKENS;
+	if (!CHECK(quern_context_open(&context, s->model, &options, &err) == 0))
+		printf("%s %s: %s\n", s->arch, s->type_name, err.text);
+	return context;
+}
+
+/* All tokens at once or, in pieces, with the logits of all of them; the largest distance. */
+static double compare(struct subject *s, const struct quern_context_options *options, long piece,
+		      int sequence)
+{
+	struct quern_context *context = open_context(s, *options);
+	struct quern_error err = {.text = ""};
+	double worst = 0;
+
+	for (long at = 0; context && at < N_TOKENS; at += piece) {
+		const long n = N_TOKENS - at < piece ? N_TOKENS - at : piece;
+		const struct quern_input input = {sequence, s->ids + at, n, QUERN_ALL_LOGITS};
+
+		if (!CHECK(quern_feed(context, &input, 1, &err) == 0)) {
+			printf("%s: %s\n", s->arch, err.text);
+			break;
+		}
+		for (long t = 0; t < n; t++) {
+			const double d = distance(quern_logits(context, t),
+						  s->expected + (at + t) * s->n_vocab, s->n_vocab);
+
+			if (worst == worst && !(d <= worst))
+				worst = d;
+		}
+		CHECK(quern_logits(context, n) == NULL);
+	}
+	quern_context_close(context);
+	return worst;
+}
+
+/* Several sequences in one feed, one of them begun with what another one shares. */
+static void check_sequences(struct subject *s, double bound)
+{
+	struct quern_context *context =
+		open_context(s, (struct quern_context_options){.n_sequences = 3, .n_batch = 8});
+	struct quern_error err = {.text = ""};
+	const struct quern_input first = {0, s->ids, 37, QUERN_NO_LOGITS};
+	const struct quern_input rest[] = {{0, s->ids + 37, 3, QUERN_LAST_LOGITS},
+					   {1, s->ids + 20, 5, QUERN_LAST_LOGITS},
+					   {2, s->ids + 37, 1, QUERN_LAST_LOGITS},
+					   {1, s->ids + 25, 2, QUERN_ALL_LOGITS}};
+	const int at[] = {39, 24, 37, 25, 26};
+
+	if (!context)
+		return;
+	CHECK(quern_feed(context, &first, 1, &err) == 0);
+	quern_sequence_share(context, 0, 1, 20);
+	quern_sequence_share(context, 0, 2, 40);
+	CHECK(quern_sequence_length(context, 2) == 37);
+	CHECK(quern_feed(context, rest, 4, &err) == 0);
+	for (int i = 0; i < 5; i++) {
+		const double d = distance(quern_logits(context, i),
+					  s->expected + at[i] * s->n_vocab, s->n_vocab);
+
+		if (!CHECK(d <= bound))
+			printf("%s %s: row %d of shared sequences is off by %g\n", s->arch,
+			       s->type_name, i, d);
+	}
+	CHECK(quern_sequence_length(context, 0) == 40);
+	CHECK(quern_sequence_length(context, 1) == 27);
+	quern_sequence_cut(context, 0, 10);
+	CHECK(quern_sequence_length(context, 0) == 10);
+	CHECK(quern_sequence_length(context, 3) == -1);
+	quern_context_close(context);
+}
+
+static void check_ways(struct subject *s, double bound)
+{
+	static const struct {
+		const char *name;
+		long piece, n_batch;
+		int cache_type;
+		double factor; /* of the bound */
+	} ways[] = {
+		{"at once", N_TOKENS, 0, QUERN_F16, 1},
+		{"one by one", 1, 0, QUERN_F16, 1},
+		{"in passes of 7", N_TOKENS, 7, QUERN_F16, 1},
+		{"in pieces of 11", 11, 4, QUERN_F16, 1},
+		{"with an int8 cache", 16, 0, QUERN_Q8_0, 20},
+	};
+
+	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+		const struct quern_context_options options = {.n_batch = ways[i].n_batch,
+							      .cache_type = ways[i].cache_type,
+							      .n_sequences = 2};
+		const double d = compare(s, &options, ways[i].piece, i % 2);
+		const double allowed = fmin(bound * ways[i].factor, fmax(bound, 0.03));
+
+		if (!CHECK(d <= allowed))
+			printf("%s %s %s: logits are off by %g, allowed is %g\n", s->arch,
+			       s->type_name, ways[i].name, d, allowed);
+	}
+	check_sequences(s, bound);
+}
+
+static int make_expected(struct subject *s, const char *path)
+{
+	struct reference *reference = NULL;
+	struct quern_gguf *file = NULL;
+	struct quern_error err = {.text = ""};
+	int status = -1;
+
+	if (quern_gguf_open(&file, path, &err) || reference_open(&reference, file, 0, &err))
+		goto out;
+	s->n_vocab = reference_n_vocab(reference);
+	s->expected = malloc((size_t)(N_TOKENS * s->n_vocab) * sizeof *s->expected);
+	if (!s->expected)
+		abort();
+	make_ids(s->ids, N_TOKENS, s->n_vocab, 7);
+	status = reference_logits(reference, s->ids, N_TOKENS, s->expected);
+out:
+	if (!CHECK(status == 0))
+		printf("%s %s: reference: %s\n", s->arch, s->type_name, err.text);
+	reference_close(reference);
+	quern_gguf_close(file);
+	return status;
+}
+
+static void check_model(const char *path, const char *arch, const char *type_name, double bound)
+{
+	struct subject s = {.arch = arch, .type_name = type_name};
+	struct quern_error err = {.text = ""};
+
+	if (make_expected(&s, path))
+		return;
+	for (int n_threads = 1; n_threads <= 3; n_threads += 2) {
+		const struct quern_options options = {.size = sizeof options,
+						      .n_threads = n_threads};
+
+		if (CHECK(quern_open(&s.engine, &options, &err) == 0)) {
+			if (CHECK(quern_model_open(&s.model, s.engine, path, NULL, &err) == 0))
+				check_ways(&s, bound);
+			else
+				printf("%s %s: %s\n", arch, type_name, err.text);
+			quern_model_close(s.model);
+		}
+		quern_close(s.engine);
+	}
+	free(s.expected);
+}
+
+/* ---- all of them ---- */
+
+/*
+ * Float models are off by what keys and values lose in f16 alone; others by that of rounding activations to int8, 0.5 to
+ * 0.8 % of each product.
+ */
+static void check_archs(void)
+{
+	static const char *const archs[] = {"llama",  "qwen2",     "qwen3",	  "phi2",   "phi3",
+					    "bitnet", "bitnet-b1.58", "gemma2", "gemma3"};
+	static const struct {
+		int type;
+		double bound;
+	} types[] = {{QUERN_F32, 1e-3}, {QUERN_BF16, 1e-3}, {QUERN_Q8_0, 0.03}, {QUERN_Q4_K, 0.03}};
+	char path[300];
+
+	snprintf(path, sizeof path, "%s/tiny.gguf", folder);
+	for (size_t a = 0; a < sizeof archs / sizeof *archs; a++) {
+		for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+			const struct qn_random what = {.arch = archs[a],
+						       .type = types[i].type,
+						       .output_type = -1,
+						       .seed = 1 + a};
+			struct quern_error err = {.text = ""};
+
+			if (CHECK(qn_random_write(path, &what, &err) == 0))
+				check_model(path, archs[a], quern_type_name(types[i].type),
+					    types[i].bound);
+			else
+				printf("%s: %s\n", archs[a], err.text);
+		}
+	}
+	unlink(path);
+}
+
+int main(void)
+{
+	scratch_open(folder, sizeof folder);
+	check_archs();
+	scratch_close(folder);
+	return check_exit();
+}
