@@ -272,6 +272,9 @@ int quern_context_open(struct quern_context **context, struct quern_model *model
 /* NULL is allowed. */
 void quern_context_close(struct quern_context *context);
 
+/* Tokens that a sequence can have. */
+long quern_context_length(const struct quern_context *context);
+
 enum quern_input_logits { QUERN_NO_LOGITS, QUERN_LAST_LOGITS, QUERN_ALL_LOGITS };
 
 struct quern_input {

@@ -4,7 +4,6 @@
  */
 #include "run_generate.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "error.h"
 #include "run_model.h"
 #include "run_options.h"
+#include "run_sampling.h"
 
 struct options {
 	struct run_model_options model;
@@ -26,40 +26,15 @@ struct run {
 	struct run_model m;
 	struct quern_sampler *sampler;
 	int32_t *prompt;
-	long n_prompt, n_made;
+	long n_prompt, n_made, n_fed;
 	double prompt_s, make_s;
 };
 
 /* ---- options ---- */
 
-static int parse_fraction(const char *name, const char *value, float max, float *out)
-{
-	char *end;
-
-	*out = strtof(value, &end);
-	if (end != value && !*end && *out >= 0 && *out <= max)
-		return 0;
-	fprintf(stderr, "quern-run: %s %s: must be a number from 0 to %g\n", name, value,
-		(double)max);
-	return -1;
-}
-
-static int parse_seed(const char *value, uint64_t *seed)
-{
-	char *end;
-
-	*seed = strtoull(value, &end, 10);
-	return *value >= '0' && *value <= '9' && !*end
-		       ? 0
-		       : run_options_complain("--seed %s: must be a whole number", value);
-}
-
-/* -1 after a complaint, 0: not one of these. */
+/* How many words, as run_model_option. */
 static int parse_own(const char *name, const char *value, struct options *o)
 {
-	struct quern_sampler_options *s = &o->sampler;
-	int status;
-
 	if (!strcmp(name, "--ignore-end") || !strcmp(name, "--quiet")) {
 		*(name[2] == 'i' ? &o->ignores_end : &o->is_quiet) = 1;
 		return 1;
@@ -71,22 +46,8 @@ static int parse_own(const char *name, const char *value, struct options *o)
 		return 2;
 	}
 	if (!strcmp(name, "--tokens") || !strcmp(name, "-n"))
-		status = run_options_number(name, value, 1L << 30, &o->n_tokens);
-	else if (!strcmp(name, "--temp"))
-		status = parse_fraction(name, value, 100, &s->temperature);
-	else if (!strcmp(name, "--top-k"))
-		status = run_options_number(name, value, 1L << 30, &s->top_k);
-	else if (!strcmp(name, "--top-p"))
-		status = parse_fraction(name, value, 1, &s->top_p);
-	else if (!strcmp(name, "--min-p"))
-		status = parse_fraction(name, value, 1, &s->min_p);
-	else if (!strcmp(name, "--repeat-penalty"))
-		status = parse_fraction(name, value, 100, &s->repeat_penalty);
-	else if (!strcmp(name, "--seed"))
-		status = parse_seed(value, &s->seed);
-	else
-		return 0;
-	return status ? -1 : 2;
+		return run_options_number(name, value, 1L << 30, &o->n_tokens) ? -1 : 2;
+	return run_sampling_option(name, value, &o->sampler);
 }
 
 static int parse_options(int argc, char **argv, struct options *o)
@@ -161,8 +122,11 @@ static int make_text(struct run *r, struct quern_error *err)
 		if (!o->ignores_end && quern_tokenizer_is_end(r->m.tokenizer, id))
 			break;
 		r->n_made++;
-		if (say(&stream, id, err) || (r->n_made < o->n_tokens && feed(r, &id, 1, err)))
+		if (say(&stream, id, err))
 			return -1;
+		if (r->n_made < o->n_tokens && feed(r, &id, 1, err))
+			return -1;
+		r->n_fed += r->n_made < o->n_tokens;
 	}
 	fwrite(rest, 1, (size_t)quern_stream_end(&stream, rest, sizeof rest), stdout);
 	putchar('\n');
@@ -177,11 +141,11 @@ static void tell_figures(const struct run *r)
 	fprintf(stderr, "\nload        %9.2f s\n", r->m.load_s);
 	fprintf(stderr, "prompt      %9ld tokens  %9.2f tokens/s\n", r->n_prompt,
 		(double)r->n_prompt / r->prompt_s);
-	if (r->n_made > 1)
+	if (r->n_fed)
 		fprintf(stderr,
 			"generation  %9ld tokens  %9.2f tokens/s  %.1f GB/s of weights\n",
-			r->n_made, (double)(r->n_made - 1) / r->make_s,
-			1e-9 * (double)info.weight_bytes * (double)(r->n_made - 1) / r->make_s);
+			r->n_made, (double)r->n_fed / r->make_s,
+			1e-9 * (double)info.weight_bytes * (double)r->n_fed / r->make_s);
 }
 
 static int run_all(struct run *r, struct quern_error *err)

@@ -235,8 +235,9 @@ static void check_archs(void)
 
 int main(void)
 {
-	scratch_open(folder, sizeof folder);
+	if (!CHECK(scratch_open(folder)))
+		return check_exit();
 	check_archs();
-	scratch_close(folder);
+	scratch_remove_tree(folder);
 	return check_exit();
 }

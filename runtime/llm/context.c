@@ -138,6 +138,11 @@ void quern_context_close(struct quern_context *c)
 	free(c);
 }
 
+long quern_context_length(const struct quern_context *c)
+{
+	return c->cache.n_context;
+}
+
 /* ---- feeding ---- */
 
 static int check_input(const struct quern_context *c, const struct quern_input *input,
