@@ -8,6 +8,7 @@
 #include "quern.h"
 #include "run_info.h"
 #include "run_kernels.h"
+#include "run_quantize.h"
 #include "run_random.h"
 #include "run_sweep.h"
 
@@ -47,6 +48,13 @@ static const char usage[] =
 	"      --seed S             the same seed gives the same file (default 1)\n"
 	"      --layers N, --embd N, --heads N, --kv-heads N, --head-dim N, --ff N, --vocab-size N,\n"
 	"      --context N          instead of what the size has\n"
+	"  quern-run quantize [OPTION...] IN.gguf OUT.gguf TYPE   write a model with matrices of a type\n"
+	"      --type T             instead of TYPE as the last word\n"
+	"      --output-type T      of output.weight (default: Q6_K for types below 6 bits)\n"
+	"      --embedding-type T   of token_embd.weight (default: Q4_K for types below 2.5 bits)\n"
+	"      --pure               those two of type T as well\n"
+	"      --requantize         take quantised matrices, too\n"
+	"      --threads N          (default: one per cpu)\n"
 	"  quern-run help | version\n"
 	"\n"
 	"QUERN_ISA=NAME forbids wider instruction sets; QUERN_KERNEL=NAME[,NAME...] forces kernels.\n";
@@ -58,6 +66,7 @@ static const struct command {
 	{"kernels", run_kernels},
 	{"sweep", run_sweep},
 	{"random", run_random},
+	{"quantize", run_quantize},
 };
 
 static int is_help(const char *word)
