@@ -212,6 +212,111 @@ int quern_gguf_element(const struct quern_gguf *file, const struct quern_value *
 const char *quern_type_name(int type);
 int quern_type_block(int type, long *n_values, long *n_bytes);
 
+/* ---- tokenizers ---- */
+
+struct quern_tokenizer;
+
+enum quern_special { QUERN_BOS, QUERN_EOS, QUERN_EOT, QUERN_UNKNOWN, QUERN_PAD, QUERN_NEWLINE };
+
+enum quern_text_flags {
+	QUERN_ADD_BOS = 1,       /* begin and end with the tokens that the model wants there */
+	QUERN_PARSE_SPECIAL = 2, /* "</s>" is the token; without: the four characters */
+	QUERN_SHOW_SPECIAL = 4,  /* control tokens are text as well: "</s>"; without: nothing */
+	QUERN_AT_START = 8,      /* a text starts here, so the space put before it is dropped */
+	QUERN_ADD_REPLY = 16,    /* begin the assistant's message, for the model to go on */
+	QUERN_NO_THINKING = 32   /* with QUERN_ADD_REPLY: where the template can do without */
+};
+
+/*
+ * Reads the tokenizer of a model: SentencePiece by scores ("llama") or byte-level BPE ("gpt2").  It
+ * copies all that it needs, so the file may be closed before it.  It never changes:
+ * threads may share it.
+ *
+ * A BPE vocabulary without tokenizer.ggml.pre, or with "default", is split as Llama 3's when it has
+ * <|begin_of_text|> and <|eot_id|> (BitNet's files are such), as Qwen's for qwen2 and qwen3, else
+ * as GPT-2's; quern_tokenizer_explain says so.  Any other name that is not known is an error.
+ */
+int quern_tokenizer_open(struct quern_tokenizer **tokenizer, const struct quern_gguf *file,
+			 struct quern_error *err);
+
+/* NULL is allowed. */
+void quern_tokenizer_close(struct quern_tokenizer *tokenizer);
+
+/* Kind, size and rule of the tokenizer and where the rule comes from, as one line; returns its length. */
+int quern_tokenizer_explain(const struct quern_tokenizer *tokenizer, char *text, size_t n_bytes);
+
+long quern_tokenizer_n_tokens(const struct quern_tokenizer *tokenizer);
+
+/* The id of a special token (enum quern_special); -1: the model has none. */
+int32_t quern_tokenizer_special(const struct quern_tokenizer *tokenizer, int special);
+
+/* Does the token end what the model says: end of text, of turn, of message? */
+int quern_tokenizer_is_end(const struct quern_tokenizer *tokenizer, int32_t id);
+
+/*
+ * Text to tokens; flags: QUERN_ADD_BOS, QUERN_PARSE_SPECIAL.  Any bytes are text: what is not UTF-8
+ * becomes byte tokens.  Returns how many tokens the text has, also when these are more than
+ * max_ids and only max_ids are written; -1 is an error (memory, 2 GiB of text, a character for which
+ * the vocabulary has no token at all).
+ */
+long quern_tokenize(const struct quern_tokenizer *tokenizer, const char *text, size_t n_bytes,
+		    int flags, int32_t *ids, long max_ids, struct quern_error *err);
+
+/*
+ * The bytes of a token as it stands in a text, which need not be whole characters; flags:
+ * QUERN_SHOW_SPECIAL.  Returns how many there are, also when these are more than n_bytes and
+ * only n_bytes are written (without a '\0'); -1: no such token.
+ */
+long quern_token_text(const struct quern_tokenizer *tokenizer, int32_t id, int flags, char *text,
+		      size_t n_bytes);
+
+/*
+ * Tokens to text, piece by piece and in whole characters.  The fields are private.  flags:
+ * QUERN_SHOW_SPECIAL, QUERN_AT_START.
+ */
+struct quern_stream {
+	const struct quern_tokenizer *tokenizer;
+	int flags;
+	int n_pending;
+	char pending[4]; /* of a character that is not complete */
+};
+
+void quern_stream_start(struct quern_stream *stream, const struct quern_tokenizer *tokenizer,
+			int flags);
+
+/*
+ * Writes what the token adds to the text and returns its bytes (no '\0').  Bytes that belong to no
+ * character become U+FFFD.  When it returns more than n_bytes, nothing was written and the
+ * token is not taken yet; -1: no such token.  Allocates nothing.
+ */
+long quern_stream_put(struct quern_stream *stream, int32_t id, char *text, size_t n_bytes);
+
+/* Writes U+FFFD for the beginning of a character that is left, or nothing; 3 bytes are enough. */
+long quern_stream_end(struct quern_stream *stream, char *text, size_t n_bytes);
+
+struct quern_message {
+	const char *role; /* "system", "user", "assistant" */
+	const char *content;
+};
+
+/*
+ * The family of the model's chat template: "llama2", "llama3", "mistral-v1", "chatml", ...; NULL with
+ * a sentence in *err: the file has none, or one that is not known.
+ */
+const char *quern_chat_family(const struct quern_tokenizer *tokenizer, struct quern_error *err);
+
+/*
+ * Writes messages as the model's chat template has them, with its default system message where it
+ * has one; flags: QUERN_ADD_REPLY, QUERN_NO_THINKING.  The text is to be tokenized with
+ * QUERN_PARSE_SPECIAL, and with QUERN_ADD_BOS unless *has_bos: then it begins with the token itself.
+ * Special tokens that stand in a content are not taken out.
+ * Returns the bytes of the text, also when these are more than n_bytes and only n_bytes are written
+ * (no '\0'); -1 is an error: no template, an unknown one, or messages that it has no form for.
+ */
+long quern_chat_format(const struct quern_tokenizer *tokenizer,
+		       const struct quern_message *messages, int n_messages, int flags, char *text,
+		       size_t n_bytes, int *has_bos, struct quern_error *err);
+
 /* ---- models ---- */
 
 struct quern_model;
