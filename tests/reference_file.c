@@ -177,8 +177,8 @@ const double *reference_file_optional(struct reference_file *file, const char *n
 	for (long i = 0; i < file->n_weights; i++)
 		if (file->weights[i].name == t.name)
 			return file->weights[i].at;
-	file->weights = reference_file_allocate(file->weights, file->n_weights + 1,
-						sizeof(*file->weights));
+	file->weights =
+		reference_file_allocate(file->weights, file->n_weights + 1, sizeof(*file->weights));
 	w = &file->weights[file->n_weights++];
 	w->name = t.name;
 	w->at = read_tensor(&t, m, k);

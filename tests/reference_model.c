@@ -218,8 +218,8 @@ static void attend(struct reference *r, long window)
 		double *y = r->heads.at + head * d;
 
 		for (long t = from; t < n_tokens; t++)
-			r->scores[t] = cap(dot(q, keys + t * r->k.n, d) * r->query_scale,
-					   r->attn_softcap);
+			r->scores[t] =
+				cap(dot(q, keys + t * r->k.n, d) * r->query_scale, r->attn_softcap);
 		softmax(r->scores + from, n_tokens - from);
 		for (long i = 0; i < d; i++)
 			y[i] = 0;
@@ -614,15 +614,15 @@ static void read_rules(struct reference *r)
 	if (!(r->epsilon >= 0))
 		reference_file_complain(file, "no key %s.%s", r->arch->name, epsilon);
 	r->query_scale = 1 / sqrt(query_length(r));
-	r->window = (long)reference_file_number(file, "attention.sliding_window",
-						is_gemma2 ? 4096 : 0);
-	r->period = reference_file_count(file, "attention.sliding_window_pattern",
-					 is_gemma2 ? 2 : 6);
+	r->window =
+		(long)reference_file_number(file, "attention.sliding_window", is_gemma2 ? 4096 : 0);
+	r->period =
+		reference_file_count(file, "attention.sliding_window_pattern", is_gemma2 ? 2 : 6);
 	if (is_gemma(r)) {
-		r->attn_softcap = reference_file_number(file, "attn_logit_softcapping",
-							is_gemma2 ? 50 : 0);
-		r->final_softcap = reference_file_number(file, "final_logit_softcapping",
-							 is_gemma2 ? 30 : 0);
+		r->attn_softcap =
+			reference_file_number(file, "attn_logit_softcapping", is_gemma2 ? 50 : 0);
+		r->final_softcap =
+			reference_file_number(file, "final_logit_softcapping", is_gemma2 ? 30 : 0);
 	}
 	r->activation = r->arch->activation;
 	if (r->activation && reference_file_key(file, "hidden_activation", &value)) {
@@ -664,7 +664,8 @@ int reference_open(struct reference **reference, const struct quern_gguf *file, 
 
 	*reference = NULL;
 	*r = (struct reference){.arch = arch};
-	r->file = (struct reference_file){.gguf = file, .arch = arch ? arch->name : "", .layer = -1};
+	r->file =
+		(struct reference_file){.gguf = file, .arch = arch ? arch->name : "", .layer = -1};
 	if (!arch) {
 		reference_file_complain(&r->file, "general.architecture: not one that is modelled");
 		goto out;

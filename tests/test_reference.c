@@ -387,7 +387,8 @@ static void test_story(void)
 	struct reference *r;
 	char path[1024];
 
-	snprintf(path, sizeof(path), "%s/models/stories260K-f32.gguf", shared ? shared : "../shared");
+	snprintf(path, sizeof(path), "%s/models/stories260K-f32.gguf",
+		 shared ? shared : "../shared");
 	if (access(path, F_OK) != 0)
 		return;
 	if (!CHECK(quern_gguf_open(&file, path, &err) == 0)) {
@@ -426,7 +427,8 @@ static void test_positions(void)
 		CHECK(reference_logits(o.reference, tokens, N_TOKENS, all) == 0);
 		reference_start(o.reference, 777);
 		for (long j = 0; j < N_TOKENS; j++)
-			CHECK(reference_append(o.reference, tokens[j], shifted + j * TINY_VOCAB) == 0);
+			CHECK(reference_append(o.reference, tokens[j], shifted + j * TINY_VOCAB) ==
+			      0);
 		CHECK(distance(all, shifted, N_LOGITS) < 1e-9);
 
 		CHECK(reference_logits(o.reference, tokens, N_TOKENS / 2, shifted) == 0);
@@ -580,7 +582,7 @@ static void test_grouped_queries(void)
 
 static void test_scales(void)
 {
-	static const char *const names[] = {"attn_q", "attn_k", "attn_v", "attn_output",
+	static const char *const names[] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
 					    "ffn_gate", "ffn_up", "ffn_down"};
 	struct tiny a, b;
 

@@ -163,7 +163,8 @@ static inline void tiny_fuse(struct tiny *t, long layer, const char *suffix, con
 
 /* ---- models ---- */
 
-static inline void tiny_linear(struct tiny *t, int parts, long layer, const char *name, long m, long k)
+static inline void tiny_linear(struct tiny *t, int parts, long layer, const char *name, long m,
+			       long k)
 {
 	int is_qkv = strlen(name) == 6; /* attn_q, attn_k, attn_v */
 
@@ -223,6 +224,8 @@ static inline void tiny_shape(struct tiny *t, const char *arch, long n_layers, l
 static inline void tiny_model(struct tiny *t, int parts)
 {
 	int has_layer_norms = (parts & TINY_BIASES) != 0;
+	const char *epsilon = has_layer_norms ? "attention.layer_norm_epsilon"
+					      : "attention.layer_norm_rms_epsilon";
 
 	add_string(&t->plan, "general.architecture", t->arch);
 	add_string(&t->plan, "tokenizer.ggml.model", "none"); /* llama.cpp asks for one */
@@ -236,8 +239,7 @@ static inline void tiny_model(struct tiny *t, int parts)
 	tiny_count(t, "attention.key_length", (uint32_t)t->d_head);
 	tiny_count(t, "attention.value_length", (uint32_t)t->d_head);
 	tiny_count(t, "rope.dimension_count", (uint32_t)t->n_rot);
-	tiny_float(t, has_layer_norms ? "attention.layer_norm_epsilon"
-				      : "attention.layer_norm_rms_epsilon", 1e-5f);
+	tiny_float(t, epsilon, 1e-5f);
 
 	tiny_fill(tiny_add(t, TINY_VOCAB, TINY_EMBD, "token_embd.weight"), 0, 1);
 	for (long layer = 0; layer < t->n_layers; layer++)
