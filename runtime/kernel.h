@@ -313,9 +313,9 @@ struct qn_floats {
 };
 
 /* Defined as their instruction sets are. */
-extern const struct qn_floats qn_floats_scalar, qn_floats_avx2, qn_floats_avxvnni, qn_floats_avx512bw,
-	qn_floats_avx512, qn_floats_neon, qn_floats_dotprod, qn_floats_i8mm, qn_floats_sve128,
-	qn_floats_sve256, qn_floats_sve512;
+extern const struct qn_floats qn_floats_scalar, qn_floats_avx2, qn_floats_avxvnni,
+	qn_floats_avx512bw, qn_floats_avx512, qn_floats_neon, qn_floats_dotprod, qn_floats_i8mm,
+	qn_floats_sve128, qn_floats_sve256, qn_floats_sve512;
 
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */

@@ -323,7 +323,8 @@ struct quern_model;
 
 struct quern_model_options {
 	size_t size;
-	void (*progress)(void *arg, double done); /* 0 to 1, now and then while weights are packed */
+	void (*progress)(void *arg,
+			 double done); /* 0 to 1, now and then while weights are packed */
 	void *progress_arg;
 };
 
@@ -365,8 +366,8 @@ struct quern_context_options {
 	long n_positions; /* tokens that the cache has room for in all; default n_sequences times
 			     n_context */
 	long n_batch;     /* tokens of a pass at most; default 512 */
-	long n_outputs;   /* rows of logits that one quern_feed gives at most; default n_sequences */
-	int cache_type;   /* of keys and values: QUERN_F16 (default) or QUERN_Q8_0 (int8, one scale a
+	long n_outputs; /* rows of logits that one quern_feed gives at most; default n_sequences */
+	int cache_type; /* of keys and values: QUERN_F16 (default) or QUERN_Q8_0 (int8, one scale a
 			     head) */
 };
 

@@ -6,15 +6,51 @@
 #include <string.h>
 
 #include "quern.h"
+#include "run_bench.h"
+#include "run_chat.h"
+#include "run_generate.h"
 #include "run_info.h"
 #include "run_kernels.h"
+#include "run_perplexity.h"
 #include "run_quantize.h"
 #include "run_random.h"
 #include "run_sweep.h"
 
 static const char usage[] =
-	"quern-run " QUERN_VERSION ": low-bit matrix kernels on this machine\n"
+	"quern-run " QUERN_VERSION
+	": low-bit language models, and their matrix kernels, on this machine\n"
 	"\n"
+	"  quern-run generate [OPTION...]   continue a text; it alone is on standard output\n"
+	"      --model FILE.gguf    (-m)\n"
+	"      --prompt TEXT        (-p; default: nothing but the model's first token)\n"
+	"      --tokens N           at most so many (-n; default 128)\n"
+	"      --temp T             0: always the likeliest token (default 0)\n"
+	"      --top-k K, --top-p P, --min-p P, --repeat-penalty R, --repeat-last N, --seed S\n"
+	"      --threads N          (-t; default: all cores, or all of --cpus)\n"
+	"      --cpus LIST, --loose as below\n"
+	"      --context N          tokens of a sequence (-c; default 4096, or what the model has)\n"
+	"      --batch N            tokens of a pass over the weights (-b; default 512)\n"
+	"      --cache T            keys and values as f16 or q8_0 (default f16)\n"
+	"      --ignore-end         go on after the model's end token\n"
+	"      --quiet              no figures on standard error\n"
+	"  quern-run chat [OPTION...]       talk; options of generate (temperature 0.7), and\n"
+	"      --system TEXT        what the model is told first\n"
+	"      --shift              forget the oldest messages when the context is full\n"
+	"  quern-run bench [OPTION...]      how fast it reads and generates, with llama-bench's flags\n"
+	"      --model FILE.gguf, --cpus LIST, --loose, --context N, --batch N, --cache T as above\n"
+	"      --n-prompt N[,N...]  prompts (-p; default 512; 0: none)\n"
+	"      --n-gen N[,N...]     generations (-n; default 128; 0: none)\n"
+	"      --n-depth N[,N...]   behind so many tokens (-d; default 0)\n"
+	"      --n-parallel N[,N...] of so many sequences at once (-np; default 1)\n"
+	"      --threads T[,T...]   (-t)\n"
+	"      --repetitions N      (-r; default 5)\n"
+	"      --output F           md, csv or json (-o; default md)\n"
+	"  quern-run perplexity [OPTION...] how well a model predicts a text\n"
+	"      --file TEXT          (-f)\n"
+	"      --model FILE.gguf, --threads N, --context N (default 512) and so on as above\n"
+	"      --windows N          score so many windows of a context only\n"
+	"      --save-logits FILE   keep the predictions\n"
+	"      --kl FILE            compare with kept ones\n"
 	"  quern-run kernels [OPTION...]    time what the library runs, against the machine's roofs\n"
 	"      --format F[,F...]    formats, or all (default: those that were tuned, else all)\n"
 	"      --shape MxK[,MxK...] shapes (default: those that were tuned, else 4096x4096)\n"
@@ -63,10 +99,9 @@ static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{"kernels", run_kernels},
-	{"sweep", run_sweep},
-	{"random", run_random},
-	{"quantize", run_quantize},
+	{"generate", run_generate},     {"chat", run_chat},         {"bench", run_bench},
+	{"perplexity", run_perplexity}, {"kernels", run_kernels},   {"sweep", run_sweep},
+	{"random", run_random},         {"quantize", run_quantize},
 };
 
 static int is_help(const char *word)

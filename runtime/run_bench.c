@@ -65,8 +65,10 @@ static int parse_list(const char *name, const char *text, long low, long max, st
 
 		if (end == p || n < low || n > max || list->n == MAX_LIST ||
 		    (*end && *end != ',')) {
-			fprintf(stderr, "quern-run: %s %s: must be up to %d numbers from %ld to %ld, "
-					"separated by commas\n", name, text, MAX_LIST, low, max);
+			fprintf(stderr,
+				"quern-run: %s %s: must be up to %d numbers from %ld to %ld, "
+				"separated by commas\n",
+				name, text, MAX_LIST, low, max);
 			return -1;
 		}
 		list->values[list->n++] = n;
@@ -130,7 +132,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			n = run_model_option(argv[i], value, &o->model);
 		if (n == 0)
 			n = run_options_complain("bench: '%s' is no option or lacks its value, "
-						 "see quern-run --help", argv[i]);
+						 "see quern-run --help",
+						 argv[i]);
 		if (n < 0)
 			return -1;
 	}
@@ -142,8 +145,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 static int feed(struct bench *b, long n_sequences, long n, int logits, struct quern_error *err)
 {
 	for (long i = 0; i < n_sequences; i++)
-		b->inputs[i] = (struct quern_input){
-			.sequence = (int)i, .ids = b->ids + i % 7, .n = n, .logits = logits};
+		b->inputs[i] = (struct quern_input){.sequence = (int)i,
+						    .ids = b->ids + i % 7,
+						    .n = n,
+						    .logits = logits};
 	return quern_feed(b->m.context, b->inputs, (int)n_sequences, err);
 }
 
@@ -204,7 +209,8 @@ static double tokens_of(const struct test *t)
 /* Bytes of keys and values that n positions have. */
 static double cache_bytes(const struct bench *b, double n)
 {
-	return n * (double)b->info.cache_bytes * (b->o->model.context.cache_type == QUERN_Q8_0 ? 0.5 : 1);
+	return n * (double)b->info.cache_bytes *
+	       (b->o->model.context.cache_type == QUERN_Q8_0 ? 0.5 : 1);
 }
 
 static void summarize(const struct bench *b, const struct test *t, struct row *row)

@@ -77,7 +77,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			n = parse_own(argv[i], value, o);
 		if (n == 0)
 			n = run_options_complain("chat: '%s' is no option or lacks its value, see "
-						 "quern-run --help", argv[i]);
+						 "quern-run --help",
+						 argv[i]);
 		if (n < 0)
 			return -1;
 	}
@@ -150,12 +151,16 @@ static int fit_conversation(struct chat *c, long n_context, struct quern_error *
 		if (c->n_ids <= room)
 			return 0;
 		if (!c->o->shifts)
-			return qn_error_set(err, "the conversation has %ld tokens, more than %ld of "
-						 "a context of %ld; --shift forgets what is oldest, "
-						 "--context makes room", c->n_ids, room, n_context);
+			return qn_error_set(err,
+					    "the conversation has %ld tokens, more than %ld of "
+					    "a context of %ld; --shift forgets what is oldest, "
+					    "--context makes room",
+					    c->n_ids, room, n_context);
 		if (c->n_messages - c->n_first < 3)
-			return qn_error_set(err, "this message alone has %ld tokens, more than %ld "
-						 "of a context of %ld", c->n_ids, room, n_context);
+			return qn_error_set(err,
+					    "this message alone has %ld tokens, more than %ld "
+					    "of a context of %ld",
+					    c->n_ids, room, n_context);
 		drop_messages(c, c->n_first, 2);
 	}
 }
@@ -199,7 +204,8 @@ static int make_answer(struct chat *c, long n_context, struct answer *a, long *n
 	long n;
 
 	quern_stream_start(&stream, c->m.tokenizer, 0);
-	for (*n_made = 0; !interrupted && (!c->o->n_tokens || *n_made < c->o->n_tokens); ++*n_made) {
+	for (*n_made = 0; !interrupted && (!c->o->n_tokens || *n_made < c->o->n_tokens);
+	     ++*n_made) {
 		const int32_t id = quern_sample(c->sampler, quern_logits(c->m.context, 0));
 
 		if (quern_tokenizer_is_end(c->m.tokenizer, id))
@@ -245,9 +251,11 @@ static int reply(struct chat *c, struct quern_error *err)
 	if (!status)
 		status = add_message(c, "assistant", a.text ? a.text : "", err);
 	if (!c->o->is_quiet && n_made)
-		fprintf(stderr, "[%ld tokens read in %.1f s, %ld said at %.1f a second, %ld of %ld "
-				"in use]\n", c->n_ids - kept, prompt_s, n_made,
-			(double)n_made / make_s, quern_sequence_length(c->m.context, 0), n_context);
+		fprintf(stderr,
+			"[%ld tokens read in %.1f s, %ld said at %.1f a second, %ld of %ld "
+			"in use]\n",
+			c->n_ids - kept, prompt_s, n_made, (double)n_made / make_s,
+			quern_sequence_length(c->m.context, 0), n_context);
 	free(a.text);
 	return status;
 }
@@ -257,7 +265,8 @@ static int reply(struct chat *c, struct quern_error *err)
 static void say_help(void)
 {
 	fputs("/clear begins anew, /help is this, Ctrl-C stops an answer, Ctrl-D ends.  A line that "
-	      "ends in \\ goes on in the next.\n", stderr);
+	      "ends in \\ goes on in the next.\n",
+	      stderr);
 }
 
 static int talk(struct chat *c, struct run_line *line, struct quern_error *err)

@@ -60,7 +60,8 @@ static int parse_options(int argc, char **argv, struct options *o)
 			n = parse_own(argv[i], value, o);
 		if (n == 0)
 			n = run_options_complain("generate: '%s' is no option or lacks its value, "
-						 "see quern-run --help", argv[i]);
+						 "see quern-run --help",
+						 argv[i]);
 		if (n < 0)
 			return -1;
 	}
@@ -142,8 +143,7 @@ static void tell_figures(const struct run *r)
 	fprintf(stderr, "prompt      %9ld tokens  %9.2f tokens/s\n", r->n_prompt,
 		(double)r->n_prompt / r->prompt_s);
 	if (r->n_fed)
-		fprintf(stderr,
-			"generation  %9ld tokens  %9.2f tokens/s  %.1f GB/s of weights\n",
+		fprintf(stderr, "generation  %9ld tokens  %9.2f tokens/s  %.1f GB/s of weights\n",
 			r->n_made, (double)r->n_fed / r->make_s,
 			1e-9 * (double)info.weight_bytes * (double)r->n_fed / r->make_s);
 }

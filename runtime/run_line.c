@@ -66,8 +66,8 @@ static void write_history(const struct run_line *l)
 	FILE *file;
 	int failed = 0;
 
-	if (!l->path || snprintf(temporary, sizeof temporary, "%s.new", l->path) >=
-				(int)sizeof temporary)
+	if (!l->path ||
+	    snprintf(temporary, sizeof temporary, "%s.new", l->path) >= (int)sizeof temporary)
 		return;
 	mask = umask(077);
 	file = fopen(temporary, "w");
@@ -201,8 +201,22 @@ static void draw(const struct run_line *l, const char *prompt)
 
 /* ---- keys ---- */
 
-enum { CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_K = 11, CTRL_L, CTRL_N = 14, CTRL_P = 16,
-       CTRL_U = 21, CTRL_W = 23, ESCAPE = 27, BACKSPACE = 127 };
+enum {
+	CTRL_A = 1,
+	CTRL_B,
+	CTRL_C,
+	CTRL_D,
+	CTRL_E,
+	CTRL_F,
+	CTRL_K = 11,
+	CTRL_L,
+	CTRL_N = 14,
+	CTRL_P = 16,
+	CTRL_U = 21,
+	CTRL_W = 23,
+	ESCAPE = 27,
+	BACKSPACE = 127
+};
 
 /* The next byte, or -1. */
 static int read_byte(void)

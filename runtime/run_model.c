@@ -79,7 +79,8 @@ static void tell_progress(void *arg, double done)
 	if (now - p->start_s < 2 || now - p->told_s < (p->is_terminal ? 0.2 : 5))
 		return;
 	p->told_s = now;
-	fprintf(stderr, p->is_terminal ? "\rpacking weights: %3.0f %%" : "packing weights: %.0f %%\n",
+	fprintf(stderr,
+		p->is_terminal ? "\rpacking weights: %3.0f %%" : "packing weights: %.0f %%\n",
 		100 * done);
 }
 
@@ -107,8 +108,8 @@ static int open_parts(struct run_model *m, const struct run_model_options *o, in
 	m->load_s = run_model_now_s() - progress.start_s;
 	if (status || quern_context_open(&m->context, m->model, &context, err))
 		return -1;
-	return needs_tokenizer && quern_tokenizer_open(&m->tokenizer, quern_model_file(m->model),
-						       err)
+	return needs_tokenizer &&
+			       quern_tokenizer_open(&m->tokenizer, quern_model_file(m->model), err)
 		       ? -1
 		       : 0;
 }

@@ -18,8 +18,8 @@
 #include "run_model.h"
 #include "run_options.h"
 
-enum { PIECE = 128 };  /* tokens fed, and rows of logits, at a time */
-#define RANGE 16.0f    /* of stored log-probabilities */
+enum { PIECE = 128 }; /* tokens fed, and rows of logits, at a time */
+#define RANGE 16.0f   /* of stored log-probabilities */
 
 static const char magic[8] = "QUERNKL";
 
@@ -31,9 +31,9 @@ struct options {
 
 struct score {
 	long n;
-	double nll, nll2;  /* sums of -ln p of the text's tokens, and of their squares */
-	double kl, kl2;    /* of divergences from the stored predictions */
-	long n_same;       /* rows with the same likeliest token */
+	double nll, nll2; /* sums of -ln p of the text's tokens, and of their squares */
+	double kl, kl2;   /* of divergences from the stored predictions */
+	long n_same;      /* rows with the same likeliest token */
 };
 
 struct run {
@@ -64,13 +64,16 @@ static int parse_options(int argc, char **argv, struct options *o)
 			else if (!strcmp(name, "--kl"))
 				o->base = value;
 			else if (!strcmp(name, "--windows"))
-				n = run_options_number(name, value, 1L << 30, &o->n_windows) ? -1 : 2;
+				n = run_options_number(name, value, 1L << 30, &o->n_windows) ? -1
+											     : 2;
 			else
 				n = 0;
 		}
 		if (n == 0)
-			n = run_options_complain("perplexity: '%s' is no option or lacks its value, "
-						 "see quern-run --help", name);
+			n = run_options_complain(
+				"perplexity: '%s' is no option or lacks its value, "
+				"see quern-run --help",
+				name);
 		if (n < 0)
 			return -1;
 	}
@@ -124,7 +127,8 @@ static int read_text(struct run *r, struct quern_error *err)
 		qn_error_set(err, "no memory for %ld tokens", r->n_ids);
 		goto out;
 	}
-	status = quern_tokenize(r->m.tokenizer, text, n_bytes, 0, r->ids, r->n_ids, err) < 0 ? -1 : 0;
+	status = quern_tokenize(r->m.tokenizer, text, n_bytes, 0, r->ids, r->n_ids, err) < 0 ? -1
+											     : 0;
 out:
 	free(text);
 	return status;
@@ -215,9 +219,8 @@ static int score_window(struct run *r, long first, struct quern_error *err)
 		if (quern_feed(r->m.context, &input, 1, err))
 			return -1;
 		for (long t = 0; t < count; t++) {
-			if (at + t >= n / 2 - 1 &&
-			    score_row(r, quern_logits(r->m.context, t), r->ids[first + at + t + 1],
-				      err))
+			if (at + t >= n / 2 - 1 && score_row(r, quern_logits(r->m.context, t),
+							     r->ids[first + at + t + 1], err))
 				return -1;
 		}
 	}
@@ -233,29 +236,34 @@ struct head {
 
 static int open_stored(struct run *r, long n_windows, struct quern_error *err)
 {
-	struct head head = {.n_vocab = r->info.n_vocab, .n_window = r->n_window, .n_windows = n_windows};
+	struct head head = {.n_vocab = r->info.n_vocab,
+			    .n_window = r->n_window,
+			    .n_windows = n_windows};
 	struct head found;
 
 	memcpy(head.magic, magic, sizeof magic);
 	if (r->o->save) {
 		r->save = fopen(r->o->save, "wb");
 		if (!r->save || fwrite(&head, sizeof head, 1, r->save) != 1)
-			return qn_error_set(err, "%s: cannot write: %s", r->o->save, strerror(errno));
+			return qn_error_set(err, "%s: cannot write: %s", r->o->save,
+					    strerror(errno));
 	}
 	if (!r->o->base)
 		return 0;
 	r->base = fopen(r->o->base, "rb");
 	if (!r->base)
 		return qn_error_set(err, "%s: cannot open: %s", r->o->base, strerror(errno));
-	if (fread(&found, sizeof found, 1, r->base) != 1 || memcmp(found.magic, magic, sizeof magic))
+	if (fread(&found, sizeof found, 1, r->base) != 1 ||
+	    memcmp(found.magic, magic, sizeof magic))
 		return qn_error_set(err, "%s: not what --save-logits writes", r->o->base);
 	if (found.n_vocab != head.n_vocab || found.n_window != head.n_window ||
 	    found.n_windows < n_windows)
-		return qn_error_set(err, "%s: has %lld windows of %lld tokens of a vocabulary of "
-					 "%lld; here they are %ld of %ld of %ld", r->o->base,
-				    (long long)found.n_windows, (long long)found.n_window,
-				    (long long)found.n_vocab, n_windows, r->n_window,
-				    r->info.n_vocab);
+		return qn_error_set(err,
+				    "%s: has %lld windows of %lld tokens of a vocabulary of "
+				    "%lld; here they are %ld of %ld of %ld",
+				    r->o->base, (long long)found.n_windows,
+				    (long long)found.n_window, (long long)found.n_vocab, n_windows,
+				    r->n_window, r->info.n_vocab);
 	return 0;
 }
 
@@ -272,7 +280,9 @@ static void tell(const struct run *r, long window, long n_windows)
 {
 	const struct score *s = &r->score;
 
-	fprintf(stderr, isatty(STDERR_FILENO) ? "\r%ld of %ld windows: perplexity %.4f " : "%ld of %ld windows: perplexity %.4f\n",
+	fprintf(stderr,
+		isatty(STDERR_FILENO) ? "\r%ld of %ld windows: perplexity %.4f "
+				      : "%ld of %ld windows: perplexity %.4f\n",
 		window, n_windows, exp(s->nll / (double)s->n));
 }
 
@@ -297,8 +307,10 @@ static int score_all(struct run *r, struct quern_error *err)
 	if (r->o->n_windows && r->o->n_windows < n_windows)
 		n_windows = r->o->n_windows;
 	if (n_windows < 1)
-		return qn_error_set(err, "%s has %ld tokens; at least one window of %ld is needed "
-					 "(--context)", r->o->text, r->n_ids, r->n_window);
+		return qn_error_set(err,
+				    "%s has %ld tokens; at least one window of %ld is needed "
+				    "(--context)",
+				    r->o->text, r->n_ids, r->n_window);
 	r->row = malloc((size_t)r->info.n_vocab * sizeof *r->row);
 	if (!r->row)
 		return qn_error_set(err, "no memory for a row of predictions");
@@ -326,8 +338,10 @@ static int run_all(struct run *r, struct quern_error *err)
 	o.context.n_outputs = PIECE;
 	r->n_window = o.context.n_context;
 	if (r->n_window < 4)
-		return qn_error_set(err, "a context of %ld tokens leaves nothing to score; at "
-					 "least 4 do", r->n_window);
+		return qn_error_set(err,
+				    "a context of %ld tokens leaves nothing to score; at "
+				    "least 4 do",
+				    r->n_window);
 	if (run_model_open(&r->m, &o, 1, err))
 		return -1;
 	quern_model_info(r->m.model, &r->info);

@@ -143,7 +143,7 @@ static void check_ways(struct subject *s, double bound)
 							      .cache_type = ways[i].cache_type,
 							      .n_sequences = 2};
 		const double d = compare(s, &options, ways[i].piece, i % 2);
-		const double allowed = fmin(bound * ways[i].factor, fmax(bound, 0.03));
+		const double allowed = fmin(bound * ways[i].factor, fmax(bound, 0.05));
 
 		if (!CHECK(d <= allowed))
 			printf("%s %s %s: logits are off by %g, allowed is %g\n", s->arch,
@@ -201,33 +201,44 @@ static void check_model(const char *path, const char *arch, const char *type_nam
 /* ---- all of them ---- */
 
 /*
- * Float models are off by what keys and values lose in f16 alone; others by that of rounding activations to int8, 0.5 to
- * 0.8 % of each product.
+ * Float models are off by what keys and values lose in f16; others by that of rounding activations to int8 as well, about
+ * 0.6 % of each product, which nonlinear layers spread: what is checked is the worst of all tokens.
  */
 static void check_archs(void)
 {
-	static const char *const archs[] = {"llama",  "qwen2",     "qwen3",	  "phi2",   "phi3",
-					    "bitnet", "bitnet-b1.58", "gemma2", "gemma3"};
 	static const struct {
-		int type;
-		double bound;
-	} types[] = {{QUERN_F32, 1e-3}, {QUERN_BF16, 1e-3}, {QUERN_Q8_0, 0.03}, {QUERN_Q4_K, 0.03}};
+		const char *arch;
+		int types[3];
+	} models[] = {
+		{"llama", {QUERN_F32, QUERN_Q4_K, QUERN_F16}},
+		{"qwen2", {QUERN_F32, QUERN_Q8_0, -1}},
+		{"qwen3", {QUERN_F32, QUERN_Q4_0, -1}},
+		{"phi2", {QUERN_F32, QUERN_Q6_K, -1}},
+		{"phi3", {QUERN_F32, QUERN_Q5_1, QUERN_BF16}},
+		{"bitnet", {QUERN_F32, QUERN_TQ2_0, -1}},
+		{"bitnet-b1.58", {QUERN_F32, QUERN_I2_S, -1}},
+		{"gemma2", {QUERN_F32, QUERN_Q8_0, -1}},
+		{"gemma3", {QUERN_F32, QUERN_IQ4_NL, -1}},
+	};
 	char path[300];
 
 	snprintf(path, sizeof path, "%s/tiny.gguf", folder);
-	for (size_t a = 0; a < sizeof archs / sizeof *archs; a++) {
-		for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-			const struct qn_random what = {.arch = archs[a],
-						       .type = types[i].type,
+	for (size_t a = 0; a < sizeof models / sizeof *models; a++) {
+		for (int i = 0; i < 3 && models[a].types[i] >= 0; i++) {
+			const int type = models[a].types[i];
+			const struct qn_random what = {.arch = models[a].arch,
+						       .type = type,
 						       .output_type = -1,
 						       .seed = 1 + a};
+			const double bound = type == QUERN_F32                         ? 1e-3
+					     : type == QUERN_F16 || type == QUERN_BF16 ? 3e-3
+										       : 0.05;
 			struct quern_error err = {.text = ""};
 
 			if (CHECK(qn_random_write(path, &what, &err) == 0))
-				check_model(path, archs[a], quern_type_name(types[i].type),
-					    types[i].bound);
+				check_model(path, models[a].arch, quern_type_name(type), bound);
 			else
-				printf("%s: %s\n", archs[a], err.text);
+				printf("%s: %s\n", models[a].arch, err.text);
 		}
 	}
 	unlink(path);

@@ -46,8 +46,11 @@ static void try_model(const char *what, uint64_t seed)
 
 static void make_model(const char *arch, int type)
 {
-	const struct qn_random what = {
-		.arch = arch, .type = type, .output_type = -1, .seed = 1, .n_layers = 1};
+	const struct qn_random what = {.arch = arch,
+				       .type = type,
+				       .output_type = -1,
+				       .seed = 1,
+				       .n_layers = 1};
 	struct quern_error err = {.text = ""};
 
 	if (!CHECK(qn_random_write(path, &what, &err) == 0)) {
@@ -66,8 +69,9 @@ static long file_bytes(void)
 /* One or two words of the head, then as they were. */
 static void mutate_head(int fd, const uint8_t *head, long n, uint64_t seed, const char *arch)
 {
-	static const uint64_t words[] = {0,	   1,	       2,	   255,		65536,
-					 0x7fffffff, 0xffffffff, 1ull << 40, UINT64_MAX, 1ull << 63};
+	static const uint64_t words[] = {0,          1,          2,          255,
+					 65536,      0x7fffffff, 0xffffffff, 1ull << 40,
+					 UINT64_MAX, 1ull << 63};
 	uint64_t state = seed;
 	uint8_t copy[HEAD_BYTES];
 	const int n_hits = 1 + (int)(check_random(&state) % 2);
@@ -127,8 +131,9 @@ static void test_sessions(void)
 	struct quern_error err = {.text = ""};
 	struct quern_model *model;
 	struct quern_context *context;
-	const struct quern_context_options options = {
-		.size = sizeof options, .n_sequences = 2, .n_context = 64};
+	const struct quern_context_options options = {.size = sizeof options,
+						      .n_sequences = 2,
+						      .n_context = 64};
 	const int32_t ids[40] = {1, 5, 9, 2, 6};
 	const struct quern_input first = {.ids = ids, .n = 40};
 	const struct quern_input next[] = {{0, ids, 1, QUERN_LAST_LOGITS},

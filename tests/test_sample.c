@@ -83,8 +83,8 @@ static void test_shares(void)
 	soften(logits, all, 0.5, p);
 	check_shares((struct quern_sampler_options){.temperature = 0.5f, .seed = 3}, logits, p);
 	soften(logits, three, 1, p);
-	check_shares((struct quern_sampler_options){.temperature = 1, .top_k = 3, .seed = 4}, logits,
-		     p);
+	check_shares((struct quern_sampler_options){.temperature = 1, .top_k = 3, .seed = 4},
+		     logits, p);
 	soften(logits, four, 1, p);
 	check_shares((struct quern_sampler_options){.temperature = 1, .top_p = 0.8f, .seed = 5},
 		     logits, p);
@@ -92,19 +92,21 @@ static void test_shares(void)
 		     logits, p);
 	/* Of two that are alike the first goes before. */
 	soften(logits, two, 1, p);
-	check_shares((struct quern_sampler_options){.temperature = 1, .top_k = 2, .seed = 7}, logits,
-		     p);
+	check_shares((struct quern_sampler_options){.temperature = 1, .top_k = 2, .seed = 7},
+		     logits, p);
 	soften(logits, two, 2, p);
-	check_shares((struct quern_sampler_options){
-			     .temperature = 2, .top_k = 3, .top_p = 0.6f, .seed = 8},
+	check_shares((struct quern_sampler_options){.temperature = 2,
+						    .top_k = 3,
+						    .top_p = 0.6f,
+						    .seed = 8},
 		     logits, p);
 }
 
 static void test_penalty(void)
 {
 	const float logits[N] = {-1, 4, 3, 2, -5, -5, -5, -5};
-	struct quern_sampler *s = open_sampler(
-		(struct quern_sampler_options){.repeat_penalty = 2, .n_repeat = 3}, N);
+	struct quern_sampler *s =
+		open_sampler((struct quern_sampler_options){.repeat_penalty = 2, .n_repeat = 3}, N);
 
 	CHECK(quern_sample(s, logits) == 1); /* 4 */
 	CHECK(quern_sample(s, logits) == 2); /* 2 3 2 */
@@ -123,9 +125,12 @@ static void test_refusals(void)
 		struct quern_sampler_options o;
 		const char *says;
 	} bad[] = {
-		{{.temperature = -1}, "temperature -1"}, {{.temperature = NAN}, "temperature"},
-		{{.top_k = -1}, "top-k -1"},		 {{.top_p = 1.5f}, "top-p 1.5"},
-		{{.min_p = NAN}, "min-p"},		 {{.repeat_penalty = -2}, "penalty -2"},
+		{{.temperature = -1}, "temperature -1"},
+		{{.temperature = NAN}, "temperature"},
+		{{.top_k = -1}, "top-k -1"},
+		{{.top_p = 1.5f}, "top-p 1.5"},
+		{{.min_p = NAN}, "min-p"},
+		{{.repeat_penalty = -2}, "penalty -2"},
 		{{.n_repeat = -1}, "-1 tokens"},
 	};
 	struct quern_sampler *s;

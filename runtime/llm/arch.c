@@ -86,8 +86,7 @@ static int find_arch(struct quern_model *model, struct quern_error *err)
 		if (value.count == strlen(archs[i].name) &&
 		    !memcmp(value.s, archs[i].name, value.count))
 			return 0;
-		snprintf(known + strlen(known), sizeof known - strlen(known), " %s",
-			 archs[i].name);
+		snprintf(known + strlen(known), sizeof known - strlen(known), " %s", archs[i].name);
 	}
 	return qn_error_set(err, "architecture '%.*s' is not supported; these are:%s",
 			    value.count < 32 ? (int)value.count : 32, value.s, known);
@@ -106,8 +105,10 @@ static int read_widths(struct quern_model *m, const struct qn_keys *keys, struct
 	    qn_keys_long(keys, "expert_count", 0, 1L << 30, &n_experts, err))
 		return -1;
 	if (n_experts > 0)
-		return qn_error_set(err, "%s.expert_count is %ld: mixtures of experts are not "
-					 "supported", keys->arch, n_experts);
+		return qn_error_set(err,
+				    "%s.expert_count is %ld: mixtures of experts are not "
+				    "supported",
+				    keys->arch, n_experts);
 	m->n_kv_heads = m->n_heads;
 	m->d_k = m->d_v = m->n_embd / m->n_heads;
 	if (qn_keys_long(keys, "attention.head_count_kv", 1, m->n_heads, &m->n_kv_heads, err) ||
@@ -130,9 +131,11 @@ static int read_scaling(struct quern_model *m, const struct qn_keys *keys, struc
 	double factor = 1;
 
 	if (qn_keys_has(keys, "rope.scaling.type") && !is_known)
-		return qn_error_set(err, "key %s.rope.scaling.type names a way to stretch contexts "
-					 "that is not supported; none, linear, llama3 and longrope "
-					 "are", keys->arch);
+		return qn_error_set(err,
+				    "key %s.rope.scaling.type names a way to stretch contexts "
+				    "that is not supported; none, linear, llama3 and longrope "
+				    "are",
+				    keys->arch);
 	rope->long_context = m->n_context;
 	rope->magnitude = 1;
 	if (qn_keys_float(keys, "rope.scaling.factor", 1e-3, 1e6, &factor, err) ||
@@ -173,8 +176,9 @@ static int read_attention(struct quern_model *m, const struct qn_keys *keys,
 
 	m->norm_eps = -1;
 	m->window = (long)arch->window;
-	if (qn_keys_float(keys, arch->is_centred ? "attention.layer_norm_epsilon"
-						 : "attention.layer_norm_rms_epsilon",
+	if (qn_keys_float(keys,
+			  arch->is_centred ? "attention.layer_norm_epsilon"
+					   : "attention.layer_norm_rms_epsilon",
 			  0, 1, &m->norm_eps, err) ||
 	    qn_keys_long(keys, "attention.sliding_window", 0, 1L << 30, &m->window, err) ||
 	    qn_keys_float(keys, "attn_logit_softcapping", 0, 1e6, &attn_softcap, err) ||

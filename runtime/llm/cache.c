@@ -117,12 +117,16 @@ int qn_cache_extend(struct qn_cache *cache, int sequence, const int32_t *ids, lo
 	const int is_shared = last && n > 0 && s->n % QN_PAGE && cache->n_users[*last] > 1;
 
 	if (s->n + n > cache->n_context)
-		return qn_error_set(err, "sequence %d would have %ld tokens; its context has room "
-					 "for %ld", sequence, s->n + n, cache->n_context);
+		return qn_error_set(err,
+				    "sequence %d would have %ld tokens; its context has room "
+				    "for %ld",
+				    sequence, s->n + n, cache->n_context);
 	if (end - first + is_shared > cache->n_free)
-		return qn_error_set(err, "the cache is full: %ld of %ld pages of %d tokens are "
-					 "free, sequence %d needs %ld", cache->n_free,
-				    cache->n_pages, QN_PAGE, sequence, end - first + is_shared);
+		return qn_error_set(err,
+				    "the cache is full: %ld of %ld pages of %d tokens are "
+				    "free, sequence %d needs %ld",
+				    cache->n_free, cache->n_pages, QN_PAGE, sequence,
+				    end - first + is_shared);
 	if (is_shared) {
 		const int32_t own = take_page(cache);
 

@@ -20,7 +20,8 @@ struct qn_sequence {
 struct qn_cache {
 	int is_bytes; /* int8 with a scale for each head's vector; 0: f16 */
 	long d_k, d_v, n_kv_heads, n_layers;
-	size_t head_bytes, page_bytes, layer_bytes; /* of a page's head; a layer's page; all pages */
+	size_t head_bytes, page_bytes,
+		layer_bytes; /* of a page's head; a layer's page; all pages */
 	uint8_t *memory;
 	long n_pages, n_free;
 	int32_t *free_pages, *n_users; /* [n_pages] */

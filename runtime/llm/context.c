@@ -66,7 +66,7 @@ static int set_options(struct quern_context *c, const struct quern_context_optio
 	const long trained = c->model->n_context;
 
 	*n_sequences = o->n_sequences ? o->n_sequences : 1;
-	*n_context = o->n_context	? o->n_context
+	*n_context = o->n_context                ? o->n_context
 		     : trained < DEFAULT_CONTEXT ? trained
 						 : DEFAULT_CONTEXT;
 	*n_positions = o->n_positions ? o->n_positions : *n_context * *n_sequences;
@@ -83,8 +83,10 @@ static int set_options(struct quern_context *c, const struct quern_context_optio
 				    1L << 30);
 	if (c->n_batch < 1 || c->n_batch > 1 << 16 || c->max_outputs < 1 ||
 	    c->max_outputs > 1 << 20)
-		return qn_error_set(err, "%ld tokens a pass and %ld rows of logits: must be 1 to "
-					 "65536, and 1 to 1048576", c->n_batch, c->max_outputs);
+		return qn_error_set(err,
+				    "%ld tokens a pass and %ld rows of logits: must be 1 to "
+				    "65536, and 1 to 1048576",
+				    c->n_batch, c->max_outputs);
 	if (o->cache_type != QUERN_F16 && o->cache_type != QUERN_Q8_0 && o->cache_type != 0)
 		return qn_error_set(err, "a cache of type %d: QUERN_F16 and QUERN_Q8_0 are known",
 				    o->cache_type);
@@ -156,8 +158,10 @@ static int check_input(const struct quern_context *c, const struct quern_input *
 				    input->sequence, input->n);
 	for (long i = 0; i < input->n; i++) {
 		if (input->ids[i] < 0 || input->ids[i] >= c->model->n_vocab)
-			return qn_error_set(err, "token %ld of sequence %d is %d; this model has 0 "
-						 "to %ld", i, input->sequence, input->ids[i],
+			return qn_error_set(err,
+					    "token %ld of sequence %d is %d; this model has 0 "
+					    "to %ld",
+					    i, input->sequence, input->ids[i],
 					    c->model->n_vocab - 1);
 	}
 	*n_outputs += input->logits == QUERN_ALL_LOGITS ? input->n : input->logits != 0;
@@ -198,7 +202,8 @@ int quern_feed(struct quern_context *c, const struct quern_input *inputs, int n,
 				    err)) {
 			while (i-- > 0)
 				qn_cache_cut(&c->cache, inputs[i].sequence,
-					     c->cache.sequences[inputs[i].sequence].n - inputs[i].n);
+					     c->cache.sequences[inputs[i].sequence].n -
+						     inputs[i].n);
 			return -1;
 		}
 	}
@@ -212,12 +217,13 @@ int quern_feed(struct quern_context *c, const struct quern_input *inputs, int n,
 		for (int j = i + 1; j < n; j++)
 			position -= inputs[j].sequence == input->sequence ? inputs[j].n : 0;
 		for (long t = 0; t < input->n; t++)
-			add_token(c, &(struct qn_token){
-					     .id = input->ids[t],
-					     .sequence = input->sequence,
-					     .position = position + t,
-					     .is_wanted = input->logits == QUERN_ALL_LOGITS ||
-							  (input->logits && t == input->n - 1)});
+			add_token(c,
+				  &(struct qn_token){.id = input->ids[t],
+						     .sequence = input->sequence,
+						     .position = position + t,
+						     .is_wanted =
+							     input->logits == QUERN_ALL_LOGITS ||
+							     (input->logits && t == input->n - 1)});
 	}
 	if (c->n_tokens)
 		qn_forward_run(c);
@@ -249,7 +255,8 @@ const int32_t *quern_sequence_ids(const struct quern_context *c, int sequence)
 
 long quern_sequence_match(struct quern_context *c, int sequence, const int32_t *ids, long n)
 {
-	const struct qn_sequence *s = is_sequence(c, sequence) ? &c->cache.sequences[sequence] : NULL;
+	const struct qn_sequence *s =
+		is_sequence(c, sequence) ? &c->cache.sequences[sequence] : NULL;
 	long same = 0;
 
 	while (s && same < s->n && same < n - 1 && s->ids[same] == ids[same])

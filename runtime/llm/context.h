@@ -30,13 +30,13 @@ struct quern_context {
 	long n_tokens;
 	struct qn_run *runs; /* [n_batch] */
 	long n_runs;
-	float *x;    /* [n_batch][n_embd], what layers add to */
-	float *h;    /* [n_batch][n_embd], normalized: what matrices read */
-	float *o;    /* [n_batch][n_embd], what attention and feed-forward add to x */
-	float *qkv;  /* [n_batch][qn_model_qkv_floats], queries, keys, values */
-	float *heads; /* [n_batch][n_heads d_v], what attention gives */
-	float *ff;   /* [n_batch][2 n_ff], gate (if any) and up */
-	float *turns[2]; /* [n_batch][n_dims], cosines, then sines, of each rope */
+	float *x;         /* [n_batch][n_embd], what layers add to */
+	float *h;         /* [n_batch][n_embd], normalized: what matrices read */
+	float *o;         /* [n_batch][n_embd], what attention and feed-forward add to x */
+	float *qkv;       /* [n_batch][qn_model_qkv_floats], queries, keys, values */
+	float *heads;     /* [n_batch][n_heads d_v], what attention gives */
+	float *ff;        /* [n_batch][2 n_ff], gate (if any) and up */
+	float *turns[2];  /* [n_batch][n_dims], cosines, then sines, of each rope */
 	uint8_t *scratch; /* [n_batch] of qn_model_embed_bytes */
 
 	float *logits; /* [max_outputs][n_vocab] */

@@ -99,12 +99,11 @@ static void multiply(struct quern_context *c, const struct qn_linear *linears, i
 			outputs[call.n] = y;
 			strides[call.n++] = y_stride;
 		} else {
-			struct float_job job = {
-				c->engine->floats,
-				{linear->float_type, linear->rows, linear->k, c->n_tokens, x,
-				 x_stride, y, y_stride},
-				linear->m,
-				0};
+			struct float_job job = {c->engine->floats,
+						{linear->float_type, linear->rows, linear->k,
+						 c->n_tokens, x, x_stride, y, y_stride},
+						linear->m,
+						0};
 
 			qn_pool_run(c->engine->pool, multiply_floats, &job);
 		}

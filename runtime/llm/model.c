@@ -75,8 +75,10 @@ static int read_vector(struct loader *loader, const char *name, long n, int is_n
 	if (check_dims(loader, &t, n, 1))
 		return -1;
 	if (t.type != QUERN_F32 && t.type != QUERN_F16 && t.type != QUERN_BF16)
-		return qn_error_set(loader->err, "tensor %s has type %s; F32, F16 and BF16 are "
-						 "supported for it", name, quern_type_name(t.type));
+		return qn_error_set(loader->err,
+				    "tensor %s has type %s; F32, F16 and BF16 are "
+				    "supported for it",
+				    name, quern_type_name(t.type));
 	*out = malloc((size_t)n * sizeof **out);
 	if (!*out)
 		return qn_error_set(loader->err, "no memory for tensor %s", name);
@@ -217,8 +219,8 @@ static int read_attention(struct loader *loader, long i, struct qn_layer *layer)
 	if (arch->has_sub_norms &&
 	    read_layer_norm(loader, i, "attn_sub_norm", n_out, 1, &layer->attn_sub_norm))
 		return -1;
-	if (arch->has_post_norms && read_layer_norm(loader, i, "post_attention_norm", m->n_embd, 1,
-						    &layer->attn_post_norm))
+	if (arch->has_post_norms &&
+	    read_layer_norm(loader, i, "post_attention_norm", m->n_embd, 1, &layer->attn_post_norm))
 		return -1;
 	return read_layer_linear(loader, i, "attn_output", n_out, m->n_embd, 1, &layer->out);
 }
@@ -259,8 +261,10 @@ static int read_embeddings(struct loader *loader)
 	if (!find_tensor(loader, "token_embd.weight", t))
 		return qn_error_set(loader->err, "tensor token_embd.weight is missing");
 	if (t->dims[1] < 1 || t->dims[1] > 1 << 24)
-		return qn_error_set(loader->err, "tensor token_embd.weight has %" PRIu64 " rows; "
-						 "it needs one for each token", t->dims[1]);
+		return qn_error_set(loader->err,
+				    "tensor token_embd.weight has %" PRIu64 " rows; "
+				    "it needs one for each token",
+				    t->dims[1]);
 	m->n_vocab = (long)t->dims[1];
 	return check_dims(loader, t, m->n_embd, m->n_vocab) || check_type(loader, t) ? -1 : 0;
 }
@@ -272,8 +276,7 @@ static int read_output(struct loader *loader)
 	if (read_norm(loader, "output_norm", m->n_embd, 1, &m->output_norm) ||
 	    read_linear(loader, "output", m->n_embd, m->n_vocab, 0, &m->output))
 		return -1;
-	return m->output.m ? 0
-			   : read_matrix(loader, &m->embd, m->n_embd, m->n_vocab, &m->output);
+	return m->output.m ? 0 : read_matrix(loader, &m->embd, m->n_embd, m->n_vocab, &m->output);
 }
 
 static int read_factors(struct loader *loader)
@@ -281,7 +284,7 @@ static int read_factors(struct loader *loader)
 	struct qn_rope *rope = &loader->model->ropes[0];
 	const long n = rope->n_dims / 2;
 
-	if (read_vector(loader, "rope_freqs.weight", n, 0, &rope->short_factors) || 
+	if (read_vector(loader, "rope_freqs.weight", n, 0, &rope->short_factors) ||
 	    (!rope->short_factors &&
 	     read_vector(loader, "rope_factors_short.weight", n, 0, &rope->short_factors)) ||
 	    read_vector(loader, "rope_factors_long.weight", n, 0, &rope->long_factors))
@@ -289,8 +292,10 @@ static int read_factors(struct loader *loader)
 	for (long i = 0; i < n; i++) {
 		if ((rope->short_factors && !(rope->short_factors[i] > 0)) ||
 		    (rope->long_factors && !(rope->long_factors[i] > 0)))
-			return qn_error_set(loader->err, "factor %ld of the frequencies (tensors "
-							 "rope_*) is not above 0", i);
+			return qn_error_set(loader->err,
+					    "factor %ld of the frequencies (tensors "
+					    "rope_*) is not above 0",
+					    i);
 	}
 	if (!loader->model->arch->local_base) {
 		loader->model->ropes[1].short_factors = rope->short_factors;
@@ -433,9 +438,8 @@ static void free_linear(struct qn_linear *linear)
 
 static void free_layer(struct qn_layer *l)
 {
-	struct qn_norm *const norms[] = {&l->attn_norm,     &l->q_norm,
-					 &l->k_norm,	    &l->attn_sub_norm,
-					 &l->attn_post_norm, &l->ffn_norm,
+	struct qn_norm *const norms[] = {&l->attn_norm,     &l->q_norm,         &l->k_norm,
+					 &l->attn_sub_norm, &l->attn_post_norm, &l->ffn_norm,
 					 &l->ffn_sub_norm,  &l->ffn_post_norm};
 
 	free_norms(norms, sizeof norms / sizeof *norms);

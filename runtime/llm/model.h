@@ -29,10 +29,10 @@ struct qn_norm {
 
 /* Turning pairs of a vector by angles that grow with the position (Su et al., "RoFormer", 2021). */
 struct qn_rope {
-	long n_dims;   /* of a head, even; the rest stays */
-	int halves;    /* pairs are (i, i + n_dims / 2); 0: (2 i, 2 i + 1) */
-	double base;   /* of frequencies base^(-2 i / n_dims) */
-	double factor; /* divides positions */
+	long n_dims;                         /* of a head, even; the rest stays */
+	int halves;                          /* pairs are (i, i + n_dims / 2); 0: (2 i, 2 i + 1) */
+	double base;                         /* of frequencies base^(-2 i / n_dims) */
+	double factor;                       /* divides positions */
 	float *short_factors, *long_factors; /* [n_dims / 2] that divide frequencies, or NULL; long
 						ones for contexts above long_context */
 	long long_context;
@@ -53,15 +53,15 @@ struct qn_layer {
 /* What architectures differ in. */
 struct qn_arch {
 	const char *name;
-	int is_centred;   /* LayerNorm; 0: root mean square norm */
-	int is_parallel;  /* attention and feed-forward read the same norm's output */
-	int activation;   /* enum qn_activation */
-	int is_gated;     /* activation(gate) * up */
-	int halves;       /* see qn_rope */
-	int embd_scaled;  /* by sqrt(n_embd) */
-	int local_of;     /* all but the last of so many layers are local; 1: all are */
+	int is_centred;  /* LayerNorm; 0: root mean square norm */
+	int is_parallel; /* attention and feed-forward read the same norm's output */
+	int activation;  /* enum qn_activation */
+	int is_gated;    /* activation(gate) * up */
+	int halves;      /* see qn_rope */
+	int embd_scaled; /* by sqrt(n_embd) */
+	int local_of;    /* all but the last of so many layers are local; 1: all are */
 	int has_head_norms, has_sub_norms, has_post_norms;
-	const char *act;  /* how activations are rounded: BitNet's rule, or NULL */
+	const char *act; /* how activations are rounded: BitNet's rule, or NULL */
 	double window, attn_softcap, logit_softcap, local_base; /* where the file does not say */
 	long plain_layers; /* a model of so many layers scales scores by (n_embd / n_heads)^-1/2 */
 };
@@ -75,10 +75,10 @@ struct quern_model {
 
 	long n_embd, n_layers, n_heads, n_kv_heads, d_k, d_v, n_ff, n_vocab, n_context;
 	double norm_eps;
-	float embd_scale;     /* of token embeddings */
-	float attn_scale;     /* of scores */
+	float embd_scale;                  /* of token embeddings */
+	float attn_scale;                  /* of scores */
 	float attn_softcap, logit_softcap; /* 0: none */
-	long window;          /* positions that a token of a local layer sees; 0: no local layers */
+	long window; /* positions that a token of a local layer sees; 0: no local layers */
 	struct qn_rope ropes[2]; /* of all layers; of local ones */
 
 	struct quern_tensor embd; /* [n_vocab][n_embd] */
@@ -86,7 +86,8 @@ struct quern_model {
 	struct qn_linear output;
 	struct qn_layer *layers; /* [n_layers] */
 	size_t weight_bytes;     /* read for one token, embeddings not counted */
-	uint64_t fingerprint;    /* of the file: its tensors' names, types and shapes, some of their bytes */
+	uint64_t
+		fingerprint; /* of the file: its tensors' names, types and shapes, some of their bytes */
 };
 
 /*

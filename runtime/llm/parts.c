@@ -16,12 +16,14 @@ static int name_part(const char *path, long i, long n, char *name, size_t n_byte
 		     struct quern_error *err)
 {
 	const size_t length = strlen(path);
-	char own[SUFFIX + 12];
+	char own[64];
 
 	snprintf(own, sizeof own, "-%05d-of-%05ld.gguf", 1, n);
 	if (length < SUFFIX || strcmp(path + length - SUFFIX, own) || length >= n_bytes)
-		return qn_error_set(err, "%.150s: the first of %ld files of a model; its name must "
-					 "end in %s", path, n, own);
+		return qn_error_set(err,
+				    "%.150s: the first of %ld files of a model; its name must "
+				    "end in %s",
+				    path, n, own);
 	snprintf(name, n_bytes, "%.*s-%05ld-of-%05ld.gguf", (int)(length - SUFFIX), path, i + 1, n);
 	return 0;
 }

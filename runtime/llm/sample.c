@@ -19,9 +19,10 @@ struct candidate {
 struct quern_sampler {
 	struct quern_sampler_options options;
 	long n_vocab;
-	struct candidate *candidates; /* [n_vocab]: a heap, largest first; at its end what left it */
-	int32_t *recent;              /* [n_repeat], a ring */
-	long n_recent;                /* that were ever noted */
+	struct candidate
+		*candidates; /* [n_vocab]: a heap, largest first; at its end what left it */
+	int32_t *recent;     /* [n_repeat], a ring */
+	long n_recent;       /* that were ever noted */
 	uint64_t state;
 };
 
@@ -30,7 +31,8 @@ struct quern_sampler {
 static int check_options(const struct quern_sampler_options *o, struct quern_error *err)
 {
 	if (!(o->temperature >= 0 && o->temperature <= 1e6f))
-		return qn_error_set(err, "temperature %g: must be 0 (the most likely token) or more",
+		return qn_error_set(err,
+				    "temperature %g: must be 0 (the most likely token) or more",
 				    (double)o->temperature);
 	if (o->top_k < 0)
 		return qn_error_set(err, "top-k %ld: must be 0 (all) or more", o->top_k);
@@ -215,8 +217,8 @@ static int32_t choose_by_chance(struct quern_sampler *s, long n)
 		if (kept == n - left)
 			take_best(heap, &left);
 		weight = weigh(s, &heap[n - 1 - kept], peak);
-		if (kept && (weight < (double)o->min_p ||
-			     (has_top_p && sum >= (double)o->top_p * total)))
+		if (kept &&
+		    (weight < (double)o->min_p || (has_top_p && sum >= (double)o->top_p * total)))
 			break;
 		sum += weight;
 	}

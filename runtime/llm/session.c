@@ -154,13 +154,15 @@ static int check_head(const struct quern_context *c, const struct head *head, co
 	if (head->fingerprint != own.fingerprint)
 		return qn_error_set(err, "%s: a session of another model", path);
 	if (memcmp(head, &own, sizeof own))
-		return qn_error_set(err, "%s: a session of a context with another type of cache; "
-					 "this one's is %s", path,
-				    c->cache.is_bytes ? "q8_0" : "f16");
+		return qn_error_set(err,
+				    "%s: a session of a context with another type of cache; "
+				    "this one's is %s",
+				    path, c->cache.is_bytes ? "q8_0" : "f16");
 	if (head->n < 1 || head->n > (uint64_t)c->cache.n_context)
-		return qn_error_set(err, "%s: a session of %llu tokens; this context has room for "
-					 "%ld", path, (unsigned long long)head->n,
-				    c->cache.n_context);
+		return qn_error_set(err,
+				    "%s: a session of %llu tokens; this context has room for "
+				    "%ld",
+				    path, (unsigned long long)head->n, c->cache.n_context);
 	return 0;
 }
 
@@ -200,8 +202,7 @@ static int read_all(struct quern_context *c, int sequence, struct stream *stream
 	each_page(c, sequence, stream, take_page);
 	sum = stream->sum;
 	take(stream, &stored, sizeof stored);
-	if (stream->failed || stored.a != sum.a || stored.b != sum.b ||
-	    fgetc(stream->file) != EOF)
+	if (stream->failed || stored.a != sum.a || stored.b != sum.b || fgetc(stream->file) != EOF)
 		return qn_error_set(err, "%s: damaged or cut short", path);
 	return 0;
 }
