@@ -135,7 +135,7 @@ static void check_ways(struct subject *s, double bound)
 		{"one by one", 1, 0, QUERN_F16, 1},
 		{"in passes of 7", N_TOKENS, 7, QUERN_F16, 1},
 		{"in pieces of 11", 11, 4, QUERN_F16, 1},
-		{"with an int8 cache", 16, 0, QUERN_Q8_0, 20},
+		{"with an int8 cache", 16, 0, QUERN_Q8_0, 40},
 	};
 
 	for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
