@@ -88,7 +88,10 @@ static void write_keys(struct qn_gguf_write *file, const struct qn_random *what,
 
 	qn_gguf_write_string(file, "general.architecture", s->arch->name);
 	qn_gguf_write_string(file, "general.type", "model");
+	/* Without '-': llama.cpp asks models that are named phi-3 for that one's tokens. */
 	snprintf(name, sizeof(name), "random %s", s->name);
+	for (char *p = name; *p; p++)
+		*p = (char)(*p == '-' ? ' ' : *p);
 	qn_gguf_write_string(file, "general.name", name);
 	qn_gguf_write_file_type(file, what->type);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
