@@ -1,6 +1,6 @@
 /*
- * test_tokenizer.c: small vocabularies made in memory, any bytes as text, streams, long words, and the real
- * vocabularies of the shared folder with the ids that llama.cpp's tests expect.
+ * test_tokenizer.c: small vocabularies made in memory, any bytes as text, streams, and the real vocabularies
+ * of the shared folder with the ids that llama.cpp's tests expect.
  */
 #include "check.h"
 
@@ -328,32 +328,7 @@ static void test_stream(void)
 	quern_tokenizer_close(t);
 }
 
-/* ---- size ---- */
-
-/* In n log n these take parts of a second, in n squared many minutes. */
-static void test_long_words(void)
-{
-	enum { N = 1 << 18 };
-	char *text = malloc(N);
-	int32_t id;
-
-	if (!text)
-		abort();
-	for (int kind = 0; kind < N_FUZZ_KINDS; kind++) {
-		struct quern_tokenizer *t = fuzz_open(kind);
-
-		memset(text, 'a', N);
-		CHECK(quern_tokenize(t, text, N, 0, &id, 1, NULL) == N / 4 + (kind == 1));
-		memset(text, ' ', N);
-		CHECK(quern_tokenize(t, text, N, 0, &id, 1, NULL) > 0);
-		memset(text, '<', N);
-		CHECK(quern_tokenize(t, text, N, QUERN_PARSE_SPECIAL, &id, 1, NULL) > 0);
-		memset(text, '\xe4', N);
-		CHECK(quern_tokenize(t, text, N, 0, &id, 1, NULL) == N + (kind == 1));
-		quern_tokenizer_close(t);
-	}
-	free(text);
-}
+/* ---- any bytes ---- */
 
 /* Random bytes, with what the vocabularies know among them. */
 static void test_any_bytes(int n_rounds)
@@ -539,7 +514,6 @@ int main(void)
 	test_rules();
 	test_around();
 	test_stream();
-	test_long_words();
 	test_any_bytes(20000);
 	test_real_files();
 	return check_exit();
