@@ -144,20 +144,47 @@ static void test_scores(void)
 	}
 }
 
-/* Phi-3 drops white space behind special tokens, but not behind <s>. */
-static void test_strips(void)
+/* Of tokens that begin alike the longest is found, and of those that read alike the first. */
+static void test_longest(void)
 {
 	struct vocabulary v = spm_vocabulary(1);
-	struct plan plan = start_plan();
 	struct quern_tokenizer *t;
 
-	add_string(&plan, "general.architecture", "phi3");
-	add_vocabulary(&plan, &v);
-	t = open_plan(&plan, NULL);
-	if (CHECK(t != NULL))
-		CHECK_IDS(t, "</s>\n \thello<s>\nhello", QUERN_PARSE_SPECIAL,
-			  "2 272 1 259 278 271");
+	add_token(&v, "<a>", 0, CONTROL); /* 282 */
+	add_token(&v, "<a><b>", 0, CONTROL);
+	add_token(&v, "<a><bc>", 0, USER);
+	add_token(&v, "<a", 0, USER);
+	add_token(&v, SPACE SPACE SPACE, 0, USER);
+	t = open_vocabulary(&v);
+	CHECK_IDS(t, "<a><b><a><b", QUERN_PARSE_SPECIAL, "283 282 259 63 101");
+	CHECK_IDS(t, "<a><bc><a", QUERN_PARSE_SPECIAL, "284 285");
+	CHECK_IDS(t, "<a><bc><a>", 0, "284 285 259 65");
+	CHECK_IDS(t, "   ", 0, "280");
 	quern_tokenizer_close(t);
+}
+
+/* Phi-3 drops white space behind special tokens, but not behind <s>; known by two keys. */
+static void test_strips(void)
+{
+	static const char *const keys[][2] = {{"general.architecture", "phi3"},
+					      {"general.name", "Phi 3"},
+					      {"general.name", "Microsoft PHI-3 mini"},
+					      {"general.name", "some-phi3"}};
+
+	for (int i = 0; i < 4; i++) {
+		struct vocabulary v = spm_vocabulary(1);
+		struct plan plan = start_plan();
+		struct quern_tokenizer *t;
+
+		add_string(&plan, keys[i][0], keys[i][1]);
+		add_vocabulary(&plan, &v);
+		t = open_plan(&plan, NULL);
+		if (CHECK(t != NULL))
+			CHECK_IDS(t, "</s>\n \thello<s>\nhello", QUERN_PARSE_SPECIAL,
+				  i == 1 ? "2 259 278 259 12 271 1 259 278 271"
+					 : "2 272 1 259 278 271");
+		quern_tokenizer_close(t);
+	}
 }
 
 /* ---- byte-level BPE ---- */
@@ -509,6 +536,7 @@ int main(void)
 	test_spm();
 	test_unknown();
 	test_scores();
+	test_longest();
 	test_strips();
 	test_bpe();
 	test_rules();
