@@ -257,6 +257,32 @@ static void test_rules(void)
 	}
 }
 
+/* Types that tell nothing: tokens in special roles are control tokens all the same. */
+static void test_untyped(void)
+{
+	struct vocabulary v = bpe_vocabulary("llama-bpe", 1);
+	struct plan plan = start_plan();
+	struct quern_tokenizer *t;
+	char text[16];
+
+	add_token(&v, "<|first|>", 0, NORMAL); /* 272 */
+	add_token(&v, "<|last|>", 0, NORMAL);
+	add_token(&v, "<|eot_id|>", 0, NORMAL);
+	v.n_types = 0;
+	add_vocabulary(&plan, &v);
+	add_u32(&plan, "tokenizer.ggml.bos_token_id", 272);
+	add_u32(&plan, "tokenizer.ggml.eos_token_id", 273);
+	t = open_plan(&plan, NULL);
+	if (!CHECK(t != NULL))
+		return;
+	CHECK_IDS(t, "<|eot_id|>h<|last|>", QUERN_ADD_BOS | QUERN_PARSE_SPECIAL, "272 274 104 273");
+	for (int32_t id = 272; id < 275; id++) {
+		CHECK(quern_token_text(t, id, 0, text, 16) == 0);
+		CHECK(quern_tokenizer_is_end(t, id) == (id > 272));
+	}
+	quern_tokenizer_close(t);
+}
+
 /* What is put around a text: as the keys say, else as the kind of the tokenizer has it. */
 static void test_around(void)
 {
@@ -540,6 +566,7 @@ int main(void)
 	test_strips();
 	test_bpe();
 	test_rules();
+	test_untyped();
 	test_around();
 	test_stream();
 	test_any_bytes(20000);
