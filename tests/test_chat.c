@@ -26,6 +26,9 @@ static const char qwen25_template[] =
 	"{%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\\n' + messages[0]['content'] + "
 	"'<|im_end|>\\n' }}{%- else %}{{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud. "
 	"You are a helpful assistant.<|im_end|>\\n' }}";
+static const char smollm_template[] =
+	"{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are "
+	"SmolLM\\nindeed<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n'}}";
 static const char qwen3_template[] =
 	"{{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}"
 	"{%- set content = message.content.split('</think>')[-1].lstrip('\\n') %}"
@@ -119,6 +122,11 @@ static const struct {
 		 "assistant") " Hi <|im_end|>\n" IM("user") " Who are you? <|im_end|>\n" IM("assistant"),
 	 IM("system") "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n" IM(
 		 "user") "Hello<|im_end|>\n" IM("assistant")},
+	{"chatml", smollm_template, 0,
+	 IM("system") "Be kind<|im_end|>\n" IM("user") "Hello<|im_end|>\n" IM(
+		 "assistant") " Hi <|im_end|>\n" IM("user") " Who are you? <|im_end|>\n" IM("assistant"),
+	 IM("system") "You are SmolLM\nindeed<|im_end|>\n" IM("user") "Hello<|im_end|>\n" IM(
+		 "assistant")},
 	{"chatml", qwen3_template, 0,
 	 IM("system") "Be kind<|im_end|>\n" IM("user") "Hello<|im_end|>\n" IM(
 		 "assistant") " Hi <|im_end|>\n" IM("user") " Who are you? <|im_end|>\n" IM("assistant"),

@@ -1,5 +1,7 @@
 /*
  * test_split.c: words of each rule, as its regular expression has them; the expected ones are derived by hand.
+ *
+ * "test_split words" reads lines "RULE TEXT-AS-HEX" and writes the bytes of each word, for split.sh.
  */
 #include "../runtime/llm/split.h"
 #include "check.h"
@@ -174,8 +176,36 @@ static void test_names(void)
 	CHECK(!qn_split_find("qwen2", 5)->takes_words && !qn_split_find("qwen2", 5)->adds_bos);
 }
 
-int main(void)
+static void answer(void)
 {
+	char line[4096], rule[32], text[2048];
+	int at;
+
+	while (fgets(line, sizeof(line), stdin)) {
+		const struct qn_split *split;
+		size_t n_bytes = 0, n;
+		unsigned byte;
+
+		if (sscanf(line, "%31s %n", rule, &at) != 1)
+			return;
+		split = qn_split_find(rule, strlen(rule));
+		for (const char *p = line + at; sscanf(p, "%2x", &byte) == 1; p += 2)
+			text[n_bytes++] = (char)byte;
+		for (const char *p = text; split && p < text + n_bytes; p += n) {
+			n = qn_split_word(split->rule, p, (size_t)(text + n_bytes - p));
+			printf("%s%zu", p > text ? " " : "", n);
+		}
+		puts("");
+		fflush(stdout);
+	}
+}
+
+int main(int n_args, char **args)
+{
+	if (n_args > 1 && strcmp(args[1], "words") == 0) {
+		answer();
+		return 0;
+	}
 	test_cases();
 	test_names();
 	return check_exit();

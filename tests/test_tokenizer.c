@@ -1,6 +1,6 @@
 /*
- * test_tokenizer.c: small vocabularies made in memory, any bytes as text, streams, long words, and the real
- * vocabularies of the shared folder with the ids that llama.cpp's tests expect.
+ * test_tokenizer.c: small vocabularies made in memory, any bytes as text, streams, and the real vocabularies
+ * of the shared folder with the ids that llama.cpp's tests expect.
  */
 #include "check.h"
 
@@ -144,20 +144,47 @@ static void test_scores(void)
 	}
 }
 
-/* Phi-3 drops white space behind special tokens, but not behind <s>. */
-static void test_strips(void)
+/* Of tokens that begin alike the longest is found, and of those that read alike the first. */
+static void test_longest(void)
 {
 	struct vocabulary v = spm_vocabulary(1);
-	struct plan plan = start_plan();
 	struct quern_tokenizer *t;
 
-	add_string(&plan, "general.architecture", "phi3");
-	add_vocabulary(&plan, &v);
-	t = open_plan(&plan, NULL);
-	if (CHECK(t != NULL))
-		CHECK_IDS(t, "</s>\n \thello<s>\nhello", QUERN_PARSE_SPECIAL,
-			  "2 272 1 259 278 271");
+	add_token(&v, "<a>", 0, CONTROL); /* 282 */
+	add_token(&v, "<a><b>", 0, CONTROL);
+	add_token(&v, "<a><bc>", 0, USER);
+	add_token(&v, "<a", 0, USER);
+	add_token(&v, SPACE SPACE SPACE, 0, USER);
+	t = open_vocabulary(&v);
+	CHECK_IDS(t, "<a><b><a><b", QUERN_PARSE_SPECIAL, "283 282 259 63 101");
+	CHECK_IDS(t, "<a><bc><a", QUERN_PARSE_SPECIAL, "284 285");
+	CHECK_IDS(t, "<a><bc><a>", 0, "284 285 259 65");
+	CHECK_IDS(t, "   ", 0, "280");
 	quern_tokenizer_close(t);
+}
+
+/* Phi-3 drops white space behind special tokens, but not behind <s>; known by two keys. */
+static void test_strips(void)
+{
+	static const char *const keys[][2] = {{"general.architecture", "phi3"},
+					      {"general.name", "Phi 3"},
+					      {"general.name", "Microsoft PHI-3 mini"},
+					      {"general.name", "some-phi3"}};
+
+	for (int i = 0; i < 4; i++) {
+		struct vocabulary v = spm_vocabulary(1);
+		struct plan plan = start_plan();
+		struct quern_tokenizer *t;
+
+		add_string(&plan, keys[i][0], keys[i][1]);
+		add_vocabulary(&plan, &v);
+		t = open_plan(&plan, NULL);
+		if (CHECK(t != NULL))
+			CHECK_IDS(t, "</s>\n \thello<s>\nhello", QUERN_PARSE_SPECIAL,
+				  i == 1 ? "2 259 278 259 12 271 1 259 278 271"
+					 : "2 272 1 259 278 271");
+		quern_tokenizer_close(t);
+	}
 }
 
 /* ---- byte-level BPE ---- */
@@ -228,6 +255,32 @@ static void test_rules(void)
 		CHECK_SAYS(line, cases[i].words);
 		quern_tokenizer_close(t);
 	}
+}
+
+/* Types that tell nothing: tokens in special roles are control tokens all the same. */
+static void test_untyped(void)
+{
+	struct vocabulary v = bpe_vocabulary("llama-bpe", 1);
+	struct plan plan = start_plan();
+	struct quern_tokenizer *t;
+	char text[16];
+
+	add_token(&v, "<|first|>", 0, NORMAL); /* 272 */
+	add_token(&v, "<|last|>", 0, NORMAL);
+	add_token(&v, "<|eot_id|>", 0, NORMAL);
+	v.n_types = 0;
+	add_vocabulary(&plan, &v);
+	add_u32(&plan, "tokenizer.ggml.bos_token_id", 272);
+	add_u32(&plan, "tokenizer.ggml.eos_token_id", 273);
+	t = open_plan(&plan, NULL);
+	if (!CHECK(t != NULL))
+		return;
+	CHECK_IDS(t, "<|eot_id|>h<|last|>", QUERN_ADD_BOS | QUERN_PARSE_SPECIAL, "272 274 104 273");
+	for (int32_t id = 272; id < 275; id++) {
+		CHECK(quern_token_text(t, id, 0, text, 16) == 0);
+		CHECK(quern_tokenizer_is_end(t, id) == (id > 272));
+	}
+	quern_tokenizer_close(t);
 }
 
 /* What is put around a text: as the keys say, else as the kind of the tokenizer has it. */
@@ -328,32 +381,7 @@ static void test_stream(void)
 	quern_tokenizer_close(t);
 }
 
-/* ---- size ---- */
-
-/* In n log n these take parts of a second, in n squared many minutes. */
-static void test_long_words(void)
-{
-	enum { N = 1 << 18 };
-	char *text = malloc(N);
-	int32_t id;
-
-	if (!text)
-		abort();
-	for (int kind = 0; kind < N_FUZZ_KINDS; kind++) {
-		struct quern_tokenizer *t = fuzz_open(kind);
-
-		memset(text, 'a', N);
-		CHECK(quern_tokenize(t, text, N, 0, &id, 1, NULL) == N / 4 + (kind == 1));
-		memset(text, ' ', N);
-		CHECK(quern_tokenize(t, text, N, 0, &id, 1, NULL) > 0);
-		memset(text, '<', N);
-		CHECK(quern_tokenize(t, text, N, QUERN_PARSE_SPECIAL, &id, 1, NULL) > 0);
-		memset(text, '\xe4', N);
-		CHECK(quern_tokenize(t, text, N, 0, &id, 1, NULL) == N + (kind == 1));
-		quern_tokenizer_close(t);
-	}
-	free(text);
-}
+/* ---- any bytes ---- */
 
 /* Random bytes, with what the vocabularies know among them. */
 static void test_any_bytes(int n_rounds)
@@ -534,12 +562,13 @@ int main(void)
 	test_spm();
 	test_unknown();
 	test_scores();
+	test_longest();
 	test_strips();
 	test_bpe();
 	test_rules();
+	test_untyped();
 	test_around();
 	test_stream();
-	test_long_words();
 	test_any_bytes(20000);
 	test_real_files();
 	return check_exit();

@@ -108,14 +108,12 @@ static int put_bytes(struct job *job, const char *text, uint32_t n_bytes)
 	return 0;
 }
 
-/* Merges the pieces of job->merge and puts what they become. */
+/* Merges the pieces of job->merge, at least one, and puts what they become. */
 static int put_merged(struct job *job, const char *text)
 {
 	const struct qn_symbol *symbols;
 	int failed = 0;
 
-	if (job->merge.n_symbols == 0)
-		return 0;
 	if (qn_merge_run(&job->merge, job->t, text))
 		return fail_memory(job);
 	symbols = job->merge.symbols;

@@ -102,6 +102,16 @@ static const struct {
 	       {KEY "eot_token_id", QUERN_EOT, 1},         {KEY "eom_token_id", -1, 1},
 	       {KEY "unknown_token_id", QUERN_UNKNOWN, 0}, {KEY "padding_token_id", QUERN_PAD, 0}};
 
+/* BitNet's files have no types but "normal": what is in the role of a special token and looks it is one. */
+static void mark_control(struct qn_vocab_reader *r, int32_t id)
+{
+	const struct qn_spelling *s = &r->spellings[id];
+
+	if (r->t->tokens[id].type == QN_TOKEN_NORMAL && s->n_bytes > 2 && s->s[0] == '<' &&
+	    s->s[s->n_bytes - 1] == '>')
+		r->t->tokens[id].type = QN_TOKEN_CONTROL;
+}
+
 static int read_ids(struct qn_vocab_reader *r)
 {
 	for (size_t i = 0; i < sizeof(id_keys) / sizeof(id_keys[0]); i++) {
@@ -121,6 +131,8 @@ static int read_ids(struct qn_vocab_reader *r)
 		}
 		if (id >= r->t->n_tokens)
 			id = -1; /* a default that this vocabulary does not have */
+		if (id >= 0)
+			mark_control(r, id);
 		if (id >= 0 && id_keys[i].is_end)
 			r->t->tokens[id].is_end = 1;
 		if (special >= 0)
