@@ -8,6 +8,8 @@
 #include "quern.h"
 #include "run_info.h"
 #include "run_kernels.h"
+#include "run_quantize.h"
+#include "run_random.h"
 #include "run_sweep.h"
 
 static const char usage[] =
@@ -37,9 +39,35 @@ static const char usage[] =
 	"      --out FILE           write the cases there, tab-separated (default: standard output)\n"
 	"      --json               one object a line\n"
 	"  quern-run info [FILE.gguf]       describe a model file, or this machine\n"
+	"  quern-run random [OPTION...] OUT.gguf        write a model of random weights\n"
+	"      --arch A             llama, mistral, phi2, phi3, bitnet, qwen2, qwen3, gemma2, gemma3\n"
+	"      --size S             7b, llama-3.2-1b, tiny, ... (default tiny; --list shows all)\n"
+	"      --type T             of matrices (default Q4_0)\n"
+	"      --output-type T      of embedding and output (default: as --type, of I2_S F16)\n"
+	"      --vocab FILE.gguf    take that file's tokenizer instead of a made-up one\n"
+	"      --seed S             the same seed gives the same file (default 1)\n"
+	"      --layers N, --embd N, --heads N, --kv-heads N, --head-dim N, --ff N, --vocab-size N,\n"
+	"      --context N          instead of what the size has\n"
+	"  quern-run quantize [OPTION...] IN.gguf OUT.gguf TYPE   write a model with matrices of a type\n"
+	"      --type T             instead of TYPE as the last word\n"
+	"      --output-type T      of output.weight (default: Q6_K for types below 6 bits)\n"
+	"      --embedding-type T   of token_embd.weight (default: Q4_K for types below 2.5 bits)\n"
+	"      --pure               those two of type T as well\n"
+	"      --requantize         take quantised matrices, too\n"
+	"      --threads N          (default: one per cpu)\n"
 	"  quern-run help | version\n"
 	"\n"
 	"QUERN_ISA=NAME forbids wider instruction sets; QUERN_KERNEL=NAME[,NAME...] forces kernels.\n";
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"kernels", run_kernels},
+	{"sweep", run_sweep},
+	{"random", run_random},
+	{"quantize", run_quantize},
+};
 
 static int is_help(const char *word)
 {
@@ -49,14 +77,16 @@ static int is_help(const char *word)
 static int run_command(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
+	int is_known = !strcmp(command, "info");
 	struct quern_error err;
 
-	if (!strcmp(command, "kernels"))
-		return run_kernels(argc - 1, argv + 1);
-	if (!strcmp(command, "sweep"))
-		return run_sweep(argc - 1, argv + 1);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (!strcmp(command, commands[i].name) && !(argc == 3 && is_help(argv[2])))
+			return commands[i].run(argc - 1, argv + 1);
+		is_known |= !strcmp(command, commands[i].name);
+	}
 	if (!strcmp(command, "help") || is_help(command) ||
-	    (!strcmp(command, "info") && argc == 3 && is_help(argv[2]))) {
+	    (is_known && argc == 3 && is_help(argv[2]))) {
 		fputs(usage, stdout);
 		return 0;
 	}

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "format.h"
 #include "topology.h"
@@ -129,4 +130,26 @@ int run_options_act(const char *text, int *act)
 {
 	*act = qn_format_find_act(text);
 	return *act < 0 ? run_options_complain("--act %s: must be a8g32 or a8r", text) : 0;
+}
+
+/* Those that weights can be read from and written to. */
+static int is_type_of_weights(int type)
+{
+	return type == QUERN_F32 || type == QUERN_F16 || type == QUERN_BF16 ||
+	       qn_format_of_type(type) >= 0;
+}
+
+int run_options_type(const char *option, const char *text, int *type)
+{
+	for (*type = 0; *type < 64; ++*type) {
+		const char *name = quern_type_name(*type);
+
+		if (name && is_type_of_weights(*type) && !strcasecmp(text, name))
+			return 0;
+	}
+	fprintf(stderr,
+		"quern-run: %s %s: no such type; there are F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K "
+		"Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS TQ1_0 TQ2_0 I2_S Q1_0 Q2_0\n",
+		option, text);
+	return -1;
 }

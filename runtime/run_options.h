@@ -29,4 +29,7 @@ int run_options_loose(const char *cpus, int loose);
 /* An activation format; -1 after a complaint. */
 int run_options_act(const char *text, int *act);
 
+/* A type of weights by GGUF's name, such as Q4_0 or q4_0 (enum quern_type); -1 after a complaint. */
+int run_options_type(const char *option, const char *text, int *type);
+
 #endif
