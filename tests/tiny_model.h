@@ -13,7 +13,7 @@
 #include "check.h"
 #include "gguf_plan.h"
 
-enum { TINY_EMBD = 32, TINY_FF = 48, TINY_HEADS = 4, TINY_VOCAB = 64, TINY_TENSORS = 160 };
+enum { TINY_EMBD = 32, TINY_FF = 48, TINY_HEADS = 4, TINY_VOCAB = 64, TINY_TENSORS = 1000 };
 
 struct tiny_tensor {
 	char name[48];
@@ -166,7 +166,7 @@ static inline void tiny_fuse(struct tiny *t, long layer, const char *suffix, con
 static inline void tiny_linear(struct tiny *t, int parts, long layer, const char *name, long m,
 			       long k)
 {
-	int is_qkv = strlen(name) == 6; /* attn_q, attn_k, attn_v */
+	int is_qkv = strlen(name) == strlen("attn_q") && strncmp(name, "attn_", 5) == 0;
 
 	tiny_matrix(t, m, k, tiny_name(layer, name, "weight"));
 	if ((parts & TINY_BIASES) || ((parts & TINY_QKV_BIAS) && is_qkv))
