@@ -17,9 +17,9 @@ struct quern_engine {
 	struct qn_pool *pool;
 	struct qn_shares *shares;
 	pthread_mutex_t lock;
-	uint32_t features;        /* of all its cores, less what QUERN_ISA forbids */
-	uint32_t core;            /* kind of the fastest of them, see cpu.h */
-	const struct qn_isa *isa; /* quantises activations */
+	uint32_t features;              /* of all its cores, less what QUERN_ISA forbids */
+	uint32_t core;                  /* kind of the fastest of them, see cpu.h */
+	const struct qn_isa *isa;       /* quantises activations */
 	const struct qn_floats *floats; /* of it; NULL in a library of kernels alone */
 	int n_threads;
 

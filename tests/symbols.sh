@@ -6,7 +6,8 @@
 set -u
 CC=${CC:-cc}
 limit=400	# KiB of text with the formats that quern tune takes by default
-limit_all=1280	# with all formats
+limit_llm=160	# of what runs models on top of that
+limit_all=1440	# of all of it, with all formats
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 bad=0
@@ -61,9 +62,13 @@ grep -vE '^(qn|quern)_' "$work/own" >"$work/found"
 	complain "libquern.a defines names that are not its own:" $(cat "$work/found")
 
 tuned='w1g128|wtgr|w2g64|w3g128|w4g32|w8g32'
-text=$(size libquern.a | awk -v tuned="_($tuned)_" \
-	'NR > 1 && ($6 !~ /^kernel_/ || $6 ~ tuned) { n += $1 } END { print int(n / 1024) }')
+llm="^(floats_.*$(cd "${srcdir:-.}/runtime/llm" && printf '|%s' *.c | sed 's/\.c//g'))[.]o"
+text=$(size libquern.a | awk -v tuned="_($tuned)_" -v llm="$llm" \
+	'NR > 1 && $6 !~ llm && ($6 !~ /^kernel_/ || $6 ~ tuned) { n += $1 } END { print int(n / 1024) }')
 [ "$text" -lt "$limit" ] || complain "libquern.a has $text KiB of text for $tuned, the limit is $limit"
+text=$(size libquern.a | awk -v llm="$llm" '$6 ~ llm { n += $1 } END { print int(n / 1024) }')
+[ "$text" -gt 0 ] && [ "$text" -lt "$limit_llm" ] ||
+	complain "libquern.a has $text KiB of text to run models, the limit is $limit_llm"
 text=$(size libquern.so.0 | awk 'NR == 2 { print int($1 / 1024) }')
 [ "$text" -lt "$limit_all" ] ||
 	complain "libquern.so.0 has $text KiB of text, the limit is $limit_all"
