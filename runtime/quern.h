@@ -242,7 +242,10 @@ int quern_tokenizer_open(struct quern_tokenizer **tokenizer, const struct quern_
 /* NULL is allowed. */
 void quern_tokenizer_close(struct quern_tokenizer *tokenizer);
 
-/* Kind, size and rule of the tokenizer and where the rule comes from, as one line; returns its length. */
+/*
+ * Kind, size and rule of the tokenizer and where the rule comes from, as one line; returns its
+ * length.
+ */
 int quern_tokenizer_explain(const struct quern_tokenizer *tokenizer, char *text, size_t n_bytes);
 
 long quern_tokenizer_n_tokens(const struct quern_tokenizer *tokenizer);
@@ -255,9 +258,9 @@ int quern_tokenizer_is_end(const struct quern_tokenizer *tokenizer, int32_t id);
 
 /*
  * Text to tokens; flags: QUERN_ADD_BOS, QUERN_PARSE_SPECIAL.  Any bytes are text: what is not UTF-8
- * becomes byte tokens.  Returns how many tokens the text has, also when these are more than
- * max_ids and only max_ids are written; -1 is an error (memory, 2 GiB of text, a character for which
- * the vocabulary has no token at all).
+ * becomes byte tokens.  Returns how many tokens the text has, also when these are more than max_ids
+ * and only max_ids are written; -1 is an error (memory, 2 GiB of text, a character for which the
+ * vocabulary has no token at all).
  */
 long quern_tokenize(const struct quern_tokenizer *tokenizer, const char *text, size_t n_bytes,
 		    int flags, int32_t *ids, long max_ids, struct quern_error *err);
@@ -300,18 +303,18 @@ struct quern_message {
 };
 
 /*
- * The family of the model's chat template: "llama2", "llama3", "mistral-v1", "chatml", ...; NULL with
- * a sentence in *err: the file has none, or one that is not known.
+ * The family of the model's chat template: "llama2", "llama3", "mistral-v1", "chatml", ...; NULL
+ * with a sentence in *err: the file has none, or one that is not known.
  */
 const char *quern_chat_family(const struct quern_tokenizer *tokenizer, struct quern_error *err);
 
 /*
  * Writes messages as the model's chat template has them, with its default system message where it
  * has one; flags: QUERN_ADD_REPLY, QUERN_NO_THINKING.  The text is to be tokenized with
- * QUERN_PARSE_SPECIAL, and with QUERN_ADD_BOS unless *has_bos: then it begins with the token itself.
- * Special tokens that stand in a content are not taken out.
- * Returns the bytes of the text, also when these are more than n_bytes and only n_bytes are written
- * (no '\0'); -1 is an error: no template, an unknown one, or messages that it has no form for.
+ * QUERN_PARSE_SPECIAL, and with QUERN_ADD_BOS unless *has_bos: then it begins with the token
+ * itself. Special tokens that stand in a content are not taken out. Returns the bytes of the text,
+ * also when these are more than n_bytes and only n_bytes are written (no '\0'); -1 is an error: no
+ * template, an unknown one, or messages that it has no form for.
  */
 long quern_chat_format(const struct quern_tokenizer *tokenizer,
 		       const struct quern_message *messages, int n_messages, int flags, char *text,

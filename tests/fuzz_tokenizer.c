@@ -1,10 +1,12 @@
 /*
  * fuzz_tokenizer.c: any bytes as text for small vocabularies, and small vocabularies with damage.
  *
- * For libFuzzer, and for the tests of tokenizers, which include this file.  -DFUZZ_FILES damages files.
+ * For libFuzzer, and for the tests of tokenizers, which include this file.  -DFUZZ_FILES damages
+ * files.
  *
  *	clang -g -O1 -fsanitize=fuzzer,address,undefined -std=c11 -D_GNU_SOURCE -DFUZZ_TOKENIZER \
- *		tests/fuzz_tokenizer.c runtime/llm/[^g]*.c runtime/llm/gguf*.c runtime/error.c
+ *		tests/fuzz_tokenizer.c runtime/error.c \
+ *		runtime/llm/{unicode*,split,vocab*,merge,tokenizer,stream,chat,gguf*}.c
  */
 #define LLVMFuzzerTestOneInput fuzz_gguf_one
 #include "token_plan.h"
@@ -217,7 +219,10 @@ static inline void fuzz_open_file(const uint8_t *data, size_t n_bytes, unsigned 
 	quern_tokenizer_close(t);
 }
 
-/* The first byte chooses a sound file; then come edits of it, four bytes each: place (2), width, value. */
+/*
+ * The first byte chooses a sound file; then come edits of it, four bytes each: place (2), width,
+ * value.
+ */
 static inline int fuzz_one_file(const uint8_t *data, size_t n_bytes)
 {
 	static uint8_t *sound[3];

@@ -1,8 +1,8 @@
 /*
  * test_chat.c: messages in the form of each family's template.
  *
- * Templates are shortened to what a family is known by; the expected texts are what Jinja makes of the
- * whole ones.
+ * Templates are shortened to what a family is known by; the expected texts are what Jinja makes of
+ * the whole ones.
  */
 #include "check.h"
 

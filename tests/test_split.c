@@ -1,7 +1,9 @@
 /*
- * test_split.c: words of each rule, as its regular expression has them; the expected ones are derived by hand.
+ * test_split.c: words of each rule, as its regular expression has them; the expected ones are
+ * derived by hand.
  *
- * "test_split words" reads lines "RULE TEXT-AS-HEX" and writes the bytes of each word, for split.sh.
+ * "test_split words" reads lines "RULE TEXT-AS-HEX" and writes the bytes of each word, for
+ * split.sh.
  */
 #include "../runtime/llm/split.h"
 #include "check.h"

@@ -1,6 +1,6 @@
 /*
- * test_tokenizer.c: small vocabularies made in memory, any bytes as text, streams, and the real vocabularies
- * of the shared folder with the ids that llama.cpp's tests expect.
+ * test_tokenizer.c: small vocabularies made in memory, any bytes as text, streams, and the real
+ * vocabularies of the shared folder with the ids that llama.cpp's tests expect.
  */
 #include "check.h"
 

@@ -1,6 +1,6 @@
 /*
- * test_tokenizer_damage.c: vocabularies that are wrong in one place are refused with a sentence, and any
- * damage is survived.
+ * test_tokenizer_damage.c: vocabularies that are wrong in one place are refused with a sentence,
+ * and any damage is survived.
  */
 #include "check.h"
 

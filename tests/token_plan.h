@@ -83,7 +83,9 @@ static inline const char *spell_byte(int byte, char text[3])
 
 enum { SPM_BYTES = 3, SPM_WORDS = 3 + 256 };
 
-/* Ids: <unk> <s> </s>, the bytes if with_bytes (else those of 0x0a to 0x0c), words in this order. */
+/*
+ * Ids: <unk> <s> </s>, the bytes if with_bytes (else those of 0x0a to 0x0c), words in this order.
+ */
 static inline struct vocabulary spm_vocabulary(int with_bytes)
 {
 	static const char *const words[] = {
@@ -110,7 +112,10 @@ static inline struct vocabulary spm_vocabulary(int with_bytes)
 	return v;
 }
 
-/* Ids: the bytes (or those of "\n Ahello1", each once), then what the merges make, then special tokens. */
+/*
+ * Ids: the bytes (or those of "\n Ahello1", each once), then what the merges make, then special
+ * tokens.
+ */
 static inline struct vocabulary bpe_vocabulary(const char *pre, int with_bytes)
 {
 	static const char *const merges[] = {"h e",

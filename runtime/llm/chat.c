@@ -1,9 +1,10 @@
 /*
  * chat.c: messages as a model's chat template writes them.
  *
- * Templates are programs in Jinja; they are not run.  Those of the supported models are variations of
- * two forms, headers before each message and [INST] around the user's, so a template is recognised by what
- * must stand in it and the form's record is written out.  What is not recognised is an error.
+ * Templates are programs in Jinja; they are not run.  Those of the supported models are variations
+ * of two forms, headers before each message and [INST] around the user's, so a template is
+ * recognised by what must stand in it and the form's record is written out.  What is not recognised
+ * is an error.
  */
 #include <string.h>
 
@@ -16,7 +17,9 @@ enum system { SYSTEM_OWN, SYSTEM_FIRST, SYSTEM_LAST, SYSTEM_SYS }; /* see struct
 
 struct family {
 	const char *name;
-	/* Headers: before the role, between it and the content, behind that; NULL: the end token. */
+	/*
+	 * Headers: before the role, between it and the content, behind that; NULL: the end token.
+	 */
 	const char *open, *middle, *close;
 	const char *roles[3];
 	/* [INST], when open is NULL: around a user's message, before and behind the answer. */
@@ -151,8 +154,8 @@ static const struct family mistral_v7_tekken = {
 };
 
 /*
- * What a template has and lacks; the first line that fits tells the family.  ' is any quote; behind ~ white
- * space and \n of the template are left out.
+ * What a template has and lacks; the first line that fits tells the family.  ' is any quote; behind
+ * ~ white space and \n of the template are left out.
  */
 static const struct sign {
 	const struct family *family;
@@ -348,8 +351,8 @@ static void close_message(struct writer *w)
 }
 
 /*
- * The system message that a chatml template has for those who give none: a literal between its markers
- * that no quote ends.
+ * The system message that a chatml template has for those who give none: a literal between its
+ * markers that no quote ends.
  */
 static void add_default_system(struct writer *w)
 {

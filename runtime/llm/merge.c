@@ -2,8 +2,8 @@
  * merge.c: joins the pieces of a word until no two of them make a token.
  *
  * All neighbours that make a token stand in a heap; the best is joined, and its two new
- * neighbourhoods are added.  A candidate is out of date when one of its pieces has grown or is gone, which
- * its length tells: pieces never shrink.
+ * neighbourhoods are added.  A candidate is out of date when one of its pieces has grown or is
+ * gone, which its length tells: pieces never shrink.
  */
 #include "merge.h"
 

@@ -20,7 +20,9 @@ struct qn_merge {
 	size_t n_symbols, n_heap, symbol_room, heap_room;
 };
 
-/* Appends a piece to the word; the caller empties the word with n_symbols = 0.  -1: out of memory. */
+/*
+ * Appends a piece to the word; the caller empties the word with n_symbols = 0.  -1: out of memory.
+ */
 int qn_merge_add(struct qn_merge *merge, uint32_t start, uint32_t n_bytes, int32_t id);
 
 /*

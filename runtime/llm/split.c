@@ -1,10 +1,10 @@
 /*
  * split.c: the regular expressions that split text into words, as hand-written matchers.
  *
- * The expressions of all models are variations of one: contractions, letters, numbers, symbols, white
- * space, in this order, the first alternative that matches wins, and each is as long as it can be.
- * So a rule is a record of what varies.  What an expression would find by going back is computed
- * here from the end of a run; every alternative costs the length of what it looks at.
+ * The expressions of all models are variations of one: contractions, letters, numbers, symbols,
+ * white space, in this order, the first alternative that matches wins, and each is as long as it
+ * can be. So a rule is a record of what varies.  What an expression would find by going back is
+ * computed here from the end of a run; every alternative costs the length of what it looks at.
  */
 #include "split.h"
 

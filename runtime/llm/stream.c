@@ -1,9 +1,9 @@
 /*
  * stream.c: tokens to text in whole characters.
  *
- * Bytes go through a window of one character: as soon as it is complete it is written, as soon as it cannot
- * become one U+FFFD is.  Each put runs twice, first without writing, so that a text that has no
- * room leaves the stream as it was.
+ * Bytes go through a window of one character: as soon as it is complete it is written, as soon as
+ * it cannot become one U+FFFD is.  Each put runs twice, first without writing, so that a text that
+ * has no room leaves the stream as it was.
  */
 #include <string.h>
 
@@ -18,7 +18,9 @@ void quern_stream_start(struct quern_stream *stream, const struct quern_tokenize
 		stream->flags &= ~QUERN_AT_START;
 }
 
-/* Takes bytes in and writes what is complete to out, unless that is NULL; returns the bytes of it. */
+/*
+ * Takes bytes in and writes what is complete to out, unless that is NULL; returns the bytes of it.
+ */
 static size_t take(struct quern_stream *stream, const char *bytes, size_t n_bytes, char *out)
 {
 	char *pending = stream->pending;

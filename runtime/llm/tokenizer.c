@@ -1,8 +1,9 @@
 /*
  * tokenizer.c: text to tokens and tokens to text.
  *
- * Special tokens are found first; the text between two of them is one word for SentencePiece, and is
- * split into words for byte-level BPE.  A word begins as its characters (or bytes), which are then merged.
+ * Special tokens are found first; the text between two of them is one word for SentencePiece, and
+ * is split into words for byte-level BPE.  A word begins as its characters (or bytes), which are
+ * then merged.
  */
 #include <limits.h>
 #include <stdio.h>

@@ -30,9 +30,9 @@ extern const size_t qn_unicode_n_ranges;
 enum qn_unicode_class qn_unicode_class(uint32_t code);
 
 /*
- * The character at text, of which n_bytes >= 1 may be read: its length, with the code point in *code.
- * 0: all n_bytes are the beginning of a character.  -k: the first k bytes, 1 to 3, belong to none;
- * together they count as one U+FFFD.
+ * The character at text, of which n_bytes >= 1 may be read: its length, with the code point in
+ * *code. 0: all n_bytes are the beginning of a character.  -k: the first k bytes, 1 to 3, belong to
+ * none; together they count as one U+FFFD.
  */
 int qn_unicode_decode(const char *text, size_t n_bytes, uint32_t *code);
 

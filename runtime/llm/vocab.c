@@ -2,8 +2,8 @@
  * vocab.c: finds tokens by their text, and pairs of tokens that merge.
  *
  * Plain tokens and pairs stand in open-addressing tables.  Tokens that are looked for at every
- * place of a text (control and user-defined ones) stand in the order of their texts: the longest that
- * matches is found by narrowing the range of those that agree so far, byte after byte.
+ * place of a text (control and user-defined ones) stand in the order of their texts: the longest
+ * that matches is found by narrowing the range of those that agree so far, byte after byte.
  */
 #include "vocab.h"
 

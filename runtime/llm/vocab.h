@@ -79,8 +79,8 @@ void qn_vocab_add_pair(struct quern_tokenizer *t, const struct qn_pair *pair);
 int32_t qn_vocab_find(const struct quern_tokenizer *t, const char *text, size_t n_bytes);
 
 /*
- * The longest token that the text of n_bytes >= 1 begins with, of user-defined ones, and of control and
- * unknown ones if with_control; -1: none.
+ * The longest token that the text of n_bytes >= 1 begins with, of user-defined ones, and of control
+ * and unknown ones if with_control; -1: none.
  */
 int32_t qn_vocab_match(const struct quern_tokenizer *t, const char *text, size_t n_bytes,
 		       int with_control);

@@ -1,8 +1,8 @@
 /*
  * vocab_read.c: reads the tokenizer of a GGUF file: its kind, special tokens, and how it is used.
  *
- * Files do not tell all: which tokens end a turn and which drop the white space behind them is known by
- * their names and by the model's, as llama.cpp knows it.
+ * Files do not tell all: which tokens end a turn and which drop the white space behind them is
+ * known by their names and by the model's, as llama.cpp knows it.
  */
 #include "vocab_read.h"
 
@@ -102,7 +102,10 @@ static const struct {
 	       {KEY "eot_token_id", QUERN_EOT, 1},         {KEY "eom_token_id", -1, 1},
 	       {KEY "unknown_token_id", QUERN_UNKNOWN, 0}, {KEY "padding_token_id", QUERN_PAD, 0}};
 
-/* BitNet's files have no types but "normal": what is in the role of a special token and looks it is one. */
+/*
+ * BitNet's files have no types but "normal": what is in the role of a special token and looks it is
+ * one.
+ */
 static void mark_control(struct qn_vocab_reader *r, int32_t id)
 {
 	const struct qn_spelling *s = &r->spellings[id];

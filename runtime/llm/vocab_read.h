@@ -21,7 +21,9 @@ struct qn_vocab_reader {
 	uint32_t n_bytes;              /* of the tokenizer's bytes so far */
 };
 
-/* All return 0, or -1 with a sentence.  Spellings and types come first, texts when types are final. */
+/*
+ * All return 0, or -1 with a sentence.  Spellings and types come first, texts when types are final.
+ */
 int qn_vocab_read_spellings(struct qn_vocab_reader *r);
 int qn_vocab_read_types(struct qn_vocab_reader *r);
 int qn_vocab_read_scores(struct qn_vocab_reader *r);

@@ -1,10 +1,10 @@
 /*
  * vocab_tokens.c: reads tokens, their types and scores, and merges from a GGUF file.
  *
- * A stranger wrote these arrays: their types and lengths, each number and each string in them is checked
- * before it is used.  What is kept are tokens as they stand in text: SentencePiece's U+2581 is a space,
- * the alphabet in which byte-level BPE spells bytes is decoded.  Merges are given by spellings; these are
- * looked up here, once, in a table that is then dropped.
+ * A stranger wrote these arrays: their types and lengths, each number and each string in them is
+ * checked before it is used.  What is kept are tokens as they stand in text: SentencePiece's U+2581
+ * is a space, the alphabet in which byte-level BPE spells bytes is decoded.  Merges are given by
+ * spellings; these are looked up here, once, in a table that is then dropped.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -206,8 +206,9 @@ static int byte_of(const struct qn_spelling *s)
 }
 
 /*
- * The byte that a character of GPT-2's alphabet stands for; -1: none.  Printable bytes of Latin-1 are
- * themselves; the 33 below '!', the 34 from 0x7f to 0xa0 and 0xad are U+0100 and up, in this order.
+ * The byte that a character of GPT-2's alphabet stands for; -1: none.  Printable bytes of Latin-1
+ * are themselves; the 33 below '!', the 34 from 0x7f to 0xa0 and 0xad are U+0100 and up, in this
+ * order.
  */
 static int letter_byte(uint32_t code)
 {
