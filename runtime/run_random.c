@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "llm/random.h"
+#include "llm/random_shape.h"
 #include "run_options.h"
 #include "run_progress.h"
 
@@ -104,7 +105,7 @@ int run_random(int argc, char **argv)
 	int failed;
 
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
-		qn_random_list(stdout);
+		qn_random_shape_list(stdout);
 		return 0;
 	}
 	if (parse_options(argc, argv, &what, &path))

@@ -88,7 +88,10 @@ static void write_keys(struct qn_gguf_write *file, const struct qn_random *what,
 
 	qn_gguf_write_string(file, "general.architecture", s->arch->name);
 	qn_gguf_write_string(file, "general.type", "model");
+	/* Without '-': llama.cpp asks models that are named phi-3 for that one's tokens. */
 	snprintf(name, sizeof(name), "random %s", s->name);
+	for (char *p = name; *p; p++)
+		*p = (char)(*p == '-' ? ' ' : *p);
 	qn_gguf_write_string(file, "general.name", name);
 	qn_gguf_write_file_type(file, what->type);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
@@ -449,6 +452,14 @@ static int open_vocab(struct plan *plan, struct quern_error *err)
 static int make_plan(struct plan *plan, struct quern_error *err)
 {
 	const struct qn_random *what = plan->what;
+	const struct qn_random_shape wanted = {.n_layers = what->n_layers,
+					       .n_embd = what->n_embd,
+					       .n_heads = what->n_heads,
+					       .n_kv_heads = what->n_kv_heads,
+					       .head_dim = what->head_dim,
+					       .n_ff = what->n_ff,
+					       .n_vocab = what->n_vocab,
+					       .n_context = what->n_context};
 	long block;
 
 	plan->output_type = what->output_type >= 0     ? what->output_type
@@ -457,10 +468,10 @@ static int make_plan(struct plan *plan, struct quern_error *err)
 	block = block_of(what->type);
 	if (block_of(plan->output_type) > block)
 		block = block_of(plan->output_type);
-	return qn_random_shape_find(what, block, &plan->shape, err) || open_vocab(plan, err) ||
-			       add_tensors(plan, err)
-		       ? -1
-		       : check_blocks(plan, err);
+	if (qn_random_shape_find(what->arch, what->size, &wanted, block, &plan->shape, err) ||
+	    open_vocab(plan, err) || add_tensors(plan, err))
+		return -1;
+	return check_blocks(plan, err);
 }
 
 static int write_file(struct plan *plan, struct run *run, struct quern_error *err)

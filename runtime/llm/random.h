@@ -8,8 +8,6 @@
 #ifndef QN_RANDOM_H
 #define QN_RANDOM_H
 
-#include <stdio.h>
-
 #include "../quern.h"
 
 struct qn_random {
@@ -38,8 +36,5 @@ struct qn_random {
  * The sizes called tiny have widths that no block divides; types with blocks round them up.
  */
 int qn_random_write(const char *path, const struct qn_random *what, struct quern_error *err);
-
-/* All architectures, sizes and names, one model a line. */
-void qn_random_list(FILE *out);
 
 #endif

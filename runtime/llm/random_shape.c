@@ -86,7 +86,7 @@ static const struct qn_random_shape shapes[] = {
 
 enum { N_SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 
-void qn_random_list(FILE *out)
+void qn_random_shape_list(FILE *out)
 {
 	for (int i = 0; i < N_SHAPES; i++)
 		fprintf(out, "--arch %-12s --size %-9s or --size %s\n", shapes[i].family,
@@ -181,22 +181,22 @@ static void take(long *size, long wanted)
 }
 
 /* What the caller says instead; a width of heads that follows from others follows them. */
-static void take_sizes(const struct qn_random *what, struct qn_random_shape *s)
+static void take_sizes(const struct qn_random_shape *wanted, struct qn_random_shape *s)
 {
 	const int is_one_width = s->n_heads * s->head_dim == s->n_embd;
 
-	take(&s->n_layers, what->n_layers);
-	take(&s->n_embd, what->n_embd);
-	take(&s->n_heads, what->n_heads);
-	take(&s->n_kv_heads, what->n_kv_heads);
-	take(&s->n_ff, what->n_ff);
-	take(&s->n_vocab, what->n_vocab);
-	take(&s->n_context, what->n_context);
-	if (what->n_heads && !what->n_kv_heads && s->n_heads % s->n_kv_heads)
+	take(&s->n_layers, wanted->n_layers);
+	take(&s->n_embd, wanted->n_embd);
+	take(&s->n_heads, wanted->n_heads);
+	take(&s->n_kv_heads, wanted->n_kv_heads);
+	take(&s->n_ff, wanted->n_ff);
+	take(&s->n_vocab, wanted->n_vocab);
+	take(&s->n_context, wanted->n_context);
+	if (wanted->n_heads && !wanted->n_kv_heads && s->n_heads % s->n_kv_heads)
 		s->n_kv_heads = s->n_heads;
 	if (is_one_width && s->n_embd % s->n_heads == 0)
 		s->head_dim = s->n_embd / s->n_heads;
-	take(&s->head_dim, what->head_dim);
+	take(&s->head_dim, wanted->head_dim);
 	if (s->n_rot == 0 || s->n_rot > s->head_dim)
 		s->n_rot = s->head_dim;
 }
@@ -216,17 +216,18 @@ static int check_sizes(const struct qn_random_shape *s, struct quern_error *err)
 	return 0;
 }
 
-int qn_random_shape_find(const struct qn_random *what, long block, struct qn_random_shape *shape,
-			 struct quern_error *err)
+int qn_random_shape_find(const char *arch, const char *size, const struct qn_random_shape *wanted,
+			 long block, struct qn_random_shape *shape, struct quern_error *err)
 {
-	const char *size = what->size ? what->size : "tiny";
-	const struct qn_random_shape *found = find_shape(what->arch, size);
+	const struct qn_random_shape *found;
 
+	size = size ? size : "tiny";
+	found = find_shape(arch, size);
 	if (!found)
-		return refuse_name(what->arch, size, err);
+		return refuse_name(arch, size, err);
 	*shape = *found;
 	if (!strncmp(shape->size, "tiny", 4))
 		widen(shape, block);
-	take_sizes(what, shape);
+	take_sizes(wanted, shape);
 	return check_sizes(shape, err);
 }

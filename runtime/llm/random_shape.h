@@ -4,7 +4,9 @@
 #ifndef QN_RANDOM_SHAPE_H
 #define QN_RANDOM_SHAPE_H
 
-#include "random.h"
+#include <stdio.h>
+
+#include "../quern.h"
 
 /* What sets an architecture apart. */
 enum {
@@ -59,10 +61,14 @@ struct qn_random_shape {
 };
 
 /*
- * The shape that *what asks for, with what it says of sizes; those of tiny models that it leaves open
- * are multiples of `block`.  -1 with a sentence: there is none, or its numbers do not fit each other.
+ * The shape of an architecture (NULL: any) and a size or name (NULL: "tiny"), with those numbers from
+ * n_layers to n_context that `wanted` has; those of tiny models that it leaves 0 are multiples of
+ * `block`.  -1 with a sentence: there is none, or its numbers do not fit each other.
  */
-int qn_random_shape_find(const struct qn_random *what, long block, struct qn_random_shape *shape,
-			 struct quern_error *err);
+int qn_random_shape_find(const char *arch, const char *size, const struct qn_random_shape *wanted,
+			 long block, struct qn_random_shape *shape, struct quern_error *err);
+
+/* All architectures, sizes and names, one model a line. */
+void qn_random_shape_list(FILE *out);
 
 #endif
