@@ -81,6 +81,7 @@ static const char usage[] =
 	"      --type T             of matrices (default Q4_0)\n"
 	"      --output-type T      of embedding and output (default: as --type, of I2_S F16)\n"
 	"      --vocab FILE.gguf    take that file's tokenizer instead of a made-up one\n"
+	"      --chat-template TEXT the file's tokenizer.chat_template\n"
 	"      --seed S             the same seed gives the same file (default 1)\n"
 	"      --layers N, --embd N, --heads N, --kv-heads N, --head-dim N, --ff N, --vocab-size N,\n"
 	"      --context N          instead of what the size has\n"

@@ -165,15 +165,20 @@ static int save_row(struct run *r, const float *logits, float peak, double total
 /* sum p ln(p / q), p the stored probabilities, q these. */
 static int compare_row(struct run *r, const float *logits, double total, struct quern_error *err)
 {
-	double kl = 0;
+	const double step = (double)RANGE / 65535;
+	double kl = 0, sum = 0, log_total;
 	float top;
 	long best = 0, own = 0;
 
 	if (fread(&top, sizeof top, 1, r->base) != 1 ||
 	    fread(r->row, 2, (size_t)r->info.n_vocab, r->base) != (size_t)r->info.n_vocab)
 		return qn_error_set(err, "%s: cut short", r->o->base);
+	/* What was rounded is made to be probabilities again. */
+	for (long i = 0; i < r->info.n_vocab; i++)
+		sum += exp((double)top - (double)r->row[i] * step);
+	log_total = log(sum);
 	for (long i = 0; i < r->info.n_vocab; i++) {
-		const double log_p = (double)top - (double)(r->row[i] * (RANGE / 65535));
+		const double log_p = (double)top - (double)r->row[i] * step - log_total;
 
 		kl += exp(log_p) * (log_p - ((double)logits[i] - total));
 		best = r->row[i] < r->row[best] ? i : best;

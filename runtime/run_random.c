@@ -61,6 +61,8 @@ static int parse_value(const char *name, const char *value, struct qn_random *wh
 		what->size = value;
 	else if (!strcmp(name, "--vocab"))
 		what->vocab = value;
+	else if (!strcmp(name, "--chat-template"))
+		what->chat_template = value;
 	else
 		return 1;
 	return 0;

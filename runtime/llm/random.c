@@ -476,13 +476,16 @@ static int make_plan(struct plan *plan, struct quern_error *err)
 
 static int write_file(struct plan *plan, struct run *run, struct quern_error *err)
 {
+	const char *template = plan->what->chat_template;
 	uint64_t state = plan->what->seed;
 
 	write_keys(run->file, plan->what, &plan->shape);
 	if (plan->vocab)
-		qn_random_vocab_copy(run->file, plan->vocab, plan->shape.n_vocab);
+		qn_random_vocab_copy(run->file, plan->vocab, plan->shape.n_vocab, !template);
 	else
 		qn_random_vocab_write(run->file, plan->shape.arch->vocab, plan->shape.n_vocab);
+	if (template)
+		qn_gguf_write_string(run->file, "tokenizer.chat_template", template);
 	for (int i = 0; i < plan->n_tensors; i++) {
 		const struct quern_tensor described = describe(&plan->tensors[i]);
 

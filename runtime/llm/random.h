@@ -16,6 +16,8 @@ struct qn_random {
 	int type;          /* enum quern_type of matrices */
 	int output_type;   /* of token_embd and output; -1: as type, of I2_S F16 */
 	const char *vocab; /* a GGUF file, whose tokenizer is taken; NULL: a made-up one */
+	const char *
+		chat_template; /* what the file has as its template; NULL: none but that of vocab */
 	uint64_t seed;
 	/* Of the size where they are 0. */
 	long n_layers, n_embd, n_heads, n_kv_heads, head_dim, n_ff, n_vocab, n_context;

@@ -329,12 +329,14 @@ static void copy_padded(struct qn_gguf_write *file, const struct quern_gguf *fro
 	}
 }
 
-void qn_random_vocab_copy(struct qn_gguf_write *file, const struct quern_gguf *from, long n_tokens)
+void qn_random_vocab_copy(struct qn_gguf_write *file, const struct quern_gguf *from, long n_tokens,
+			  int has_template)
 {
 	struct quern_value key;
 
 	for (size_t i = 0; quern_gguf_key(from, i, &key) == 0; i++) {
-		if (strncmp(key.name, "tokenizer.", 10) != 0)
+		if (strncmp(key.name, "tokenizer.", 10) != 0 ||
+		    (!has_template && !strcmp(key.name, "tokenizer.chat_template")))
 			continue;
 		if (is_token_array(&key, "tokenizer.ggml.tokens", QUERN_STRING) ||
 		    is_token_array(&key, "tokenizer.ggml.scores", QUERN_FLOAT32) ||

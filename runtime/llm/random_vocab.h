@@ -18,7 +18,11 @@ enum { QN_RANDOM_VOCAB_LEAST = 300, QN_RANDOM_VOCAB_MOST = 490000 };
 /* Tokens of a file's tokenizer, or -1 when it has none. */
 long qn_random_vocab_count(const struct quern_gguf *from);
 
-/* The keys of that tokenizer, with unused tokens behind its own up to n_tokens. */
-void qn_random_vocab_copy(struct qn_gguf_write *file, const struct quern_gguf *from, long n_tokens);
+/*
+ * The keys of that tokenizer, with unused tokens behind its own up to n_tokens; its chat template only where
+ * has_template.
+ */
+void qn_random_vocab_copy(struct qn_gguf_write *file, const struct quern_gguf *from, long n_tokens,
+			  int has_template);
 
 #endif
