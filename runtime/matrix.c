@@ -196,17 +196,29 @@ static int cut_code(const struct qn_kernel *kernel, struct part *parts)
 	return n;
 }
 
-/* Codes of 32 k -> fields, `units` of them, k_each codes in a field. */
-static void take_fields(const uint8_t *codes, struct part part, int k_each, uint8_t *fields)
+/* Codes of 32 k -> a field each: part of the code, eight at a time. */
+static void take_codes(const uint8_t *codes, struct part part, uint8_t *fields)
 {
-	const unsigned mask = (1u << part.width) - 1;
+	const uint64_t mask = ((1u << part.width) - 1) * 0x0101010101010101u;
 
-	for (int unit = 0; unit < QN_GROUP / k_each; unit++) {
-		unsigned field = 0;
+	for (int i = 0; i < QN_GROUP; i += 8) {
+		uint64_t eight;
 
-		for (int i = 0; i < k_each; i++)
-			field |= (codes[unit * k_each + i] >> part.shift & mask) << i;
-		fields[unit] = (uint8_t)field;
+		memcpy(&eight, codes + i, sizeof eight);
+		eight = eight >> part.shift & mask;
+		memcpy(fields + i, &eight, sizeof eight);
+	}
+}
+
+/* Codes of 32 k -> 8 fields: one bit plane of 4 codes each. */
+static void take_plane(const uint8_t *codes, int shift, uint8_t *fields)
+{
+	for (int i = 0; i < QN_GROUP / 4; i++) {
+		uint32_t four;
+
+		/* Bits 0, 8, 16 and 24 come together in bits 24 to 27, no two products in one bit. */
+		memcpy(&four, codes + 4 * i, sizeof four);
+		fields[i] = (uint8_t)((four >> shift & 0x01010101) * 0x01020408 >> 24 & 15);
 	}
 }
 
@@ -216,7 +228,7 @@ static void take_plane_pairs(const uint8_t *codes, uint8_t *fields)
 	uint8_t planes[2][QN_GROUP / 4];
 
 	for (int plane = 0; plane < 2; plane++)
-		take_fields(codes, (struct part){1, plane}, 4, planes[plane]);
+		take_plane(codes, plane, planes[plane]);
 	for (int i = 0; i < QN_GROUP / 2; i++)
 		fields[i] = planes[i % 4 / 2][i / 4 * 2 + i % 2];
 }
@@ -230,7 +242,19 @@ static void pack_row(const struct qn_layout *layout, const uint8_t *fields, int 
 {
 	const int per_byte = 8 / field_bits, adjacent = layout->adjacent;
 
-	for (int unit = 0; unit < n_fields; unit += per_byte * adjacent) {
+	/* Four lanes at a time: fields stay within their bytes. */
+	for (int unit = 0; unit < n_fields && adjacent == 4; unit += per_byte * 4) {
+		uint32_t lanes = 0, four;
+
+		for (int f = 0; f < per_byte; f++) {
+			memcpy(&four, fields + unit + 4 * f, sizeof four);
+			lanes |= four << f * field_bits;
+		}
+		memcpy(vector, &lanes, sizeof lanes);
+		vector += layout->vector_bytes;
+	}
+	for (int unit = adjacent == 4 ? n_fields : 0; unit < n_fields;
+	     unit += per_byte * adjacent) {
 		for (int lane = 0; lane < adjacent; lane++) {
 			unsigned byte = 0;
 
@@ -263,9 +287,12 @@ static uint8_t *pack_step(const struct quern_matrix *matrix, const struct part *
 
 				if (pairs)
 					take_plane_pairs(codes + (first + r) * code_stride, fields);
+				else if (k_each == 4)
+					take_plane(codes + (first + r) * code_stride,
+						   parts[p].shift, fields);
 				else
-					take_fields(codes + (first + r) * code_stride, parts[p],
-						    k_each, fields);
+					take_codes(codes + (first + r) * code_stride, parts[p],
+						   fields);
 				for (int i = 0; layout->signed_codes && i < QN_GROUP; i++)
 					fields[i] ^= 0x80;
 				pack_row(layout, fields, n_fields, field_bits,

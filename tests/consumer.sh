@@ -28,6 +28,11 @@ $CC -std=c11 -Wall -Wextra -O2 $(pkg-config --cflags quern) -o "$stage/static" \
 	"$source/tests/consumer/consumer.c" "$stage/root$libdir/libquern.a" -lm -pthread
 built='shared static'
 
+# The program of README.
+sed -n '/^    #include <quern.h>/,/^    }/s/^    //p' "$source/README" >"$stage/story.c"
+$CC -std=c11 -Wall -Wextra -O2 $(pkg-config --cflags quern) -o "$stage/story" "$stage/story.c" \
+	$(pkg-config --libs quern)
+
 if command -v cmake >/dev/null; then
 	cmake -S "$source/tests/consumer" -B "$stage/cmake" -DCMAKE_C_COMPILER="$CC" \
 		-DCMAKE_PREFIX_PATH="$stage/root$prefix" >"$stage/cmake.out" 2>&1 &&
@@ -55,6 +60,12 @@ for program in $built; do
 		exit 1
 	}
 done
+
+${RUN-} "$stage/story" "$model" 'One day, she saw a big, red ball. She' >"$stage/run.out"
+grep -q '^ was very happy' "$stage/run.out" || {
+	echo "README's program says: $(cat "$stage/run.out")"
+	exit 1
+}
 
 # Everything goes again, and a staging folder may have any name.
 make -s install DESTDIR="$stage/it's \"o d\"" >"$stage/install.out" 2>&1 || {
