@@ -27,6 +27,13 @@ static const struct qn_isa *const isas[] = {
 	&qn_isa_scalar,
 };
 
+static const struct qn_floats *const floats[] = {
+	&qn_floats_avx512,
+	&qn_floats_dotprod,
+	&qn_floats_neon,
+	&qn_floats_scalar,
+};
+
 static const struct qn_kernel *const kernels[] = {
 	&qn_kernel_dot_w1g128_a8g32_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_w2g16zk_a8r_dotprod_r4g1k4p0n1cr,
@@ -66,6 +73,7 @@ static const struct qn_choice choices[] = {
 
 const struct qn_registry qn_registry = {
 	.isas = isas,
+	.floats = floats,
 	.kernels = kernels,
 	.choices = choices,
 	.n_isas = 4,

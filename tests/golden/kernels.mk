@@ -16,9 +16,13 @@ KERNEL_C = \
 	kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2.c \
 	kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1.c \
 	isa_scalar.c \
+	floats_scalar.c \
 	isa_avx512.c \
+	floats_avx512.c \
 	isa_neon.c \
+	floats_neon.c \
 	isa_dotprod.c \
+	floats_dotprod.c \
 	kernels.c \
 
 KERNEL_FLAGS_kernel_dot_w1g128_a8g32_scalar_r2g1k1p0n1 = -Os
@@ -37,6 +41,10 @@ KERNEL_FLAGS_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4 = -mavx2 -mfma -mf16c -ma
 KERNEL_FLAGS_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2 = -march=armv8-a
 KERNEL_FLAGS_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1 = -march=armv8-a
 KERNEL_FLAGS_isa_scalar = -Os
+KERNEL_FLAGS_floats_scalar = -Os
 KERNEL_FLAGS_isa_avx512 = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mgfni
+KERNEL_FLAGS_floats_avx512 = -mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mgfni
 KERNEL_FLAGS_isa_neon = -march=armv8-a
+KERNEL_FLAGS_floats_neon = -march=armv8-a
 KERNEL_FLAGS_isa_dotprod = -march=armv8.2-a+dotprod
+KERNEL_FLAGS_floats_dotprod = -march=armv8.2-a+dotprod
