@@ -138,6 +138,9 @@ static void check_keys(const struct quern_gguf *file, const struct model *model)
 
 	CHECK(quern_gguf_find_key(file, "general.architecture", &key) == 0);
 	CHECK(key.count == strlen(model->name) && !memcmp(key.s, model->name, key.count));
+	/* llama.cpp wants tokens of models that are named phi-3 which others do not have. */
+	CHECK(quern_gguf_find_key(file, "general.name", &key) == 0);
+	CHECK(!memmem(key.s, key.count, "phi-3", 5) && !memmem(key.s, key.count, "phi3", 4));
 	for (const char *p = model->keys;
 	     sscanf(p, " %63[^=]=%lf%n", suffix, &number, &n_chars) == 2; p += n_chars) {
 		snprintf(name, sizeof(name), "%s.%s", model->name, suffix);

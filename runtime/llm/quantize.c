@@ -396,6 +396,7 @@ static int quantize_tensor(struct run *run, struct qn_quantize_tensor *result,
 	n_batch = n_fitting < 1 ? 1 : n_fitting < run->m ? n_fitting : run->m;
 	failed = alloc_room(run, n_batch, err) || write_batches(run, n_batch, result, err);
 	free_room(run);
+	run->tensor = NULL;
 	return failed ? -1 : 0;
 }
 
