@@ -24,27 +24,37 @@ includes() {
 	done
 }
 
-# Where a quoted header of a file is found: beside it, at the top, or in the folders the build adds.
-find_header() {
-	for place in "$(dirname "$1")" . gen runtime tests; do
-		if [ -f "$place/$2" ]; then
-			(cd "$(dirname "$place/$2")" && printf '%s/%s' "$(pwd -P)" "$(basename "$2")") |
-				sed "s|^$(pwd -P)/||"
-			return
-		fi
-	done
-	echo "missing/$2"
+# "FILE HEADER" -> "FILE PATH": quoted headers are found beside a file, at the top, or in the folders that the build adds.
+find gen templates runtime tuner tests obj -name '*.h' 2>/dev/null >"$work/headers"
+find_headers() {
+	awk '
+		function plain(path) {
+			gsub("/\\./", "/", path)
+			while (sub("[^/]+/\\.\\./", "", path))
+				;
+			sub("^\\./", "", path)
+			return path
+		}
+		FILENAME != "-" { known[$1] = 1; next }
+		{
+			folder = $1
+			sub("/[^/]*$", "/", folder)
+			n = split(folder "|./|gen/|runtime/|tests/", places, "|")
+			found = "missing/" $2
+			for (i = n; i > 0; i--)
+				if (plain(places[i] $2) in known)
+					found = plain(places[i] $2)
+			print $1, found
+		}' "$work/headers" -
 }
 
 # only WHAT PATTERN FILE...: each quoted header of the files, as a path, has to match the pattern.
 only() {
 	what=$1 pattern=$2
 	shift 2
-	includes '"' "$@" | while read -r file header; do
-		path=$(find_header "$file" "$header")
-		echo "$path" | grep -qxE "$pattern" || echo "$file includes $path: $what"
-		echo "$file $path" >>"$work/edges"
-	done >"$work/found"
+	includes '"' "$@" | find_headers >"$work/pairs"
+	cat "$work/pairs" >>"$work/edges"
+	grep -vxE "[^ ]* $pattern" "$work/pairs" | sed "s|\([^ ]*\) \(.*\)|\1 includes \2: $what|" >"$work/found"
 	[ ! -s "$work/found" ] || complain "$(cat "$work/found")"
 }
 
