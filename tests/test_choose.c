@@ -100,7 +100,7 @@ static void test_ladder(void)
 		{QN_W4G32, 11008, 4096, 1, 1, 0, QN_A8G32, 0, 0},
 		{QN_W4G32, 0, 0, 1, 0, 4, QN_A8R, 0, 0},
 	};
-	struct qn_registry registry = {isas, kernels, choices, 2, 5, 6, "test"};
+	struct qn_registry registry = {isas, NULL, kernels, choices, 2, 5, 6, "test"};
 	const uint32_t all = QN_AVX512;
 	struct qn_case what = {QN_W4G32, 4096, 4096, 1, 1, QN_A8G32, 0, 0};
 	struct qn_chosen chosen;
@@ -182,7 +182,7 @@ static void test_default_tokens(void)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		struct qn_registry registry = {isas, kernels, narrow_one, 2, 3, 2, "test"};
+		struct qn_registry registry = {isas, NULL, kernels, narrow_one, 2, 3, 2, "test"};
 		const struct qn_case what = {QN_W4G32, 4096,     4096, cases[i].n_tokens,
 					     1,        QN_A8G32, 0,    0};
 		struct qn_chosen chosen;
@@ -234,7 +234,7 @@ static void test_cores(void)
 		{4096, 4096, 0, &wide4a, QN_RUNG_EXACT, LITTLE},
 		{11008, 4000, 0, &wide4b, QN_RUNG_NEAR, 0},
 	};
-	const struct qn_registry registry = {isas, kernels, choices, 2, 3, 6, "test"};
+	const struct qn_registry registry = {isas, NULL, kernels, choices, 2, 3, 6, "test"};
 	struct qn_chosen chosen;
 	struct quern_error err;
 
