@@ -552,7 +552,7 @@ static struct folder_file *list_files(lua_State *lua, size_t n)
 
 static int write_body(lua_State *lua)
 {
-	static const char *const owned[] = {"kernel_*.c", "isa_*.c", NULL};
+	static const char *const owned[] = {"kernel_*.c", "isa_*.c", "floats_*.c", NULL};
 	struct write_call *args = lua_touserdata(lua, 1);
 	struct folder_file *files;
 	struct gen_error err;
