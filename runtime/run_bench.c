@@ -91,9 +91,11 @@ static int parse_output(const char *value, enum output *output)
 	return run_options_complain("--output %s: must be md, csv or json", value);
 }
 
-/* How many words, as run_model_option. */
-static int parse_own(const char *name, const char *value, struct options *o)
+/* A run_model_own_fn. */
+static int parse_own(const char *name, const char *value, void *arg)
 {
+	struct options *o = arg;
+
 	static const struct {
 		const char *word, *letter;
 		size_t list;
@@ -120,24 +122,6 @@ static int parse_own(const char *name, const char *value, struct options *o)
 	if (!strcmp(name, "--output") || !strcmp(name, "-o"))
 		return parse_output(value, &o->output) ? -1 : 2;
 	return 0;
-}
-
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	for (int i = 1, n; i < argc; i += n) {
-		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-
-		n = parse_own(argv[i], value, o);
-		if (n == 0)
-			n = run_model_option(argv[i], value, &o->model);
-		if (n == 0)
-			n = run_options_complain("bench: '%s' is no option or lacks its value, "
-						 "see quern-run --help",
-						 argv[i]);
-		if (n < 0)
-			return -1;
-	}
-	return run_model_check("bench", &o->model);
 }
 
 /* ---- tests ---- */
@@ -405,7 +389,7 @@ int run_bench(int argc, char **argv)
 	struct quern_error err;
 	int status = 0;
 
-	if (parse_options(argc, argv, &o))
+	if (run_model_parse("bench", argc, argv, &o.model, parse_own, &o))
 		return 2;
 	if (!o.threads.n)
 		o.threads = (struct list){{0}, 1};

@@ -50,8 +50,10 @@ static void interrupt(int signal)
 
 /* ---- options ---- */
 
-static int parse_own(const char *name, const char *value, struct options *o)
+static int parse_own(const char *name, const char *value, void *arg)
 {
+	struct options *o = arg;
+
 	if (!strcmp(name, "--shift") || !strcmp(name, "--quiet")) {
 		*(name[2] == 's' ? &o->shifts : &o->is_quiet) = 1;
 		return 1;
@@ -65,24 +67,6 @@ static int parse_own(const char *name, const char *value, struct options *o)
 	if (!strcmp(name, "--tokens") || !strcmp(name, "-n"))
 		return run_options_number(name, value, 1L << 30, &o->n_tokens) ? -1 : 2;
 	return run_sampling_option(name, value, &o->sampler);
-}
-
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	for (int i = 1, n; i < argc; i += n) {
-		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-
-		n = run_model_option(argv[i], value, &o->model);
-		if (n == 0)
-			n = parse_own(argv[i], value, o);
-		if (n == 0)
-			n = run_options_complain("chat: '%s' is no option or lacks its value, see "
-						 "quern-run --help",
-						 argv[i]);
-		if (n < 0)
-			return -1;
-	}
-	return run_model_check("chat", &o->model);
 }
 
 /* ---- messages ---- */
@@ -332,7 +316,7 @@ int run_chat(int argc, char **argv)
 	struct quern_error err = {.text = "no memory for a conversation"};
 	int status;
 
-	if (parse_options(argc, argv, &o)) {
+	if (run_model_parse("chat", argc, argv, &o.model, parse_own, &o)) {
 		free(c);
 		return 2;
 	}

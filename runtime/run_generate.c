@@ -32,9 +32,11 @@ struct run {
 
 /* ---- options ---- */
 
-/* How many words, as run_model_option. */
-static int parse_own(const char *name, const char *value, struct options *o)
+/* A run_model_own_fn. */
+static int parse_own(const char *name, const char *value, void *arg)
 {
+	struct options *o = arg;
+
 	if (!strcmp(name, "--ignore-end") || !strcmp(name, "--quiet")) {
 		*(name[2] == 'i' ? &o->ignores_end : &o->is_quiet) = 1;
 		return 1;
@@ -48,24 +50,6 @@ static int parse_own(const char *name, const char *value, struct options *o)
 	if (!strcmp(name, "--tokens") || !strcmp(name, "-n"))
 		return run_options_number(name, value, 1L << 30, &o->n_tokens) ? -1 : 2;
 	return run_sampling_option(name, value, &o->sampler);
-}
-
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	for (int i = 1, n; i < argc; i += n) {
-		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
-
-		n = run_model_option(argv[i], value, &o->model);
-		if (n == 0)
-			n = parse_own(argv[i], value, o);
-		if (n == 0)
-			n = run_options_complain("generate: '%s' is no option or lacks its value, "
-						 "see quern-run --help",
-						 argv[i]);
-		if (n < 0)
-			return -1;
-	}
-	return run_model_check("generate", &o->model);
 }
 
 /* ---- the text ---- */
@@ -181,7 +165,7 @@ int run_generate(int argc, char **argv)
 	struct quern_error err;
 	int status;
 
-	if (parse_options(argc, argv, &o))
+	if (run_model_parse("generate", argc, argv, &o.model, parse_own, &o))
 		return 2;
 	status = run_all(&r, &err);
 	if (status) {

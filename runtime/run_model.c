@@ -26,7 +26,8 @@ static int is_either(const char *name, const char *word, const char *letter)
 	return !strcmp(name, word) || !strcmp(name, letter);
 }
 
-int run_model_option(const char *name, const char *value, struct run_model_options *o)
+/* As a run_model_own_fn. */
+static int take_option(const char *name, const char *value, struct run_model_options *o)
 {
 	int status = 0;
 
@@ -57,8 +58,24 @@ int run_model_option(const char *name, const char *value, struct run_model_optio
 	return status ? -1 : 2;
 }
 
-int run_model_check(const char *command, const struct run_model_options *o)
+int run_model_parse(const char *command, int argc, char **argv, struct run_model_options *o,
+		    run_model_own_fn *own, void *arg)
 {
+	for (int i = 1, n; i < argc; i += n) {
+		const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+		n = own(argv[i], value, arg);
+		if (n == 0)
+			n = take_option(argv[i], value, o);
+		if (n == 0) {
+			fprintf(stderr,
+				"quern-run: %s: '%s' is no option or lacks its value, see quern-run --help\n",
+				command, argv[i]);
+			n = -1;
+		}
+		if (n < 0)
+			return -1;
+	}
 	if (!o->path)
 		return run_options_complain("%s needs --model FILE.gguf", command);
 	return run_options_loose(o->cpus, o->loose);

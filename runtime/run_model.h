@@ -22,15 +22,15 @@ struct run_model {
 	double load_s;
 };
 
-/*
- * Takes an option that all these commands have: --model -m, --threads -t, --cpus, --loose, --context
- * -c, --batch -b, --cache.  Returns how many words that were (1 or 2), 0 for another option, or -1 after a
- * complaint.  value may be NULL.
- */
-int run_model_option(const char *name, const char *value, struct run_model_options *o);
+/* Takes an option: how many words that were (1 or 2), 0 for another option, -1 after a complaint.  value may be NULL. */
+typedef int run_model_own_fn(const char *name, const char *value, void *arg);
 
-/* What is wrong with them together: -1 after a complaint. */
-int run_model_check(const char *command, const struct run_model_options *o);
+/*
+ * Reads the words of a command: its own options, then those that all these commands have: --model -m, --threads -t,
+ * --cpus, --loose, --context -c, --batch -b, --cache.  -1 after a complaint.
+ */
+int run_model_parse(const char *command, int argc, char **argv, struct run_model_options *o,
+		    run_model_own_fn *own, void *arg);
 
 /*
  * Opens all of it, telling of progress on standard error when it takes longer than two seconds.

@@ -49,37 +49,31 @@ struct run {
 
 /* ---- options ---- */
 
+/* A run_model_own_fn. */
+static int parse_own(const char *name, const char *value, void *arg)
+{
+	struct options *o = arg;
+
+	if (!value)
+		return 0;
+	if (!strcmp(name, "--windows"))
+		return run_options_number(name, value, 1L << 30, &o->n_windows) ? -1 : 2;
+	if (!strcmp(name, "--file") || !strcmp(name, "-f"))
+		o->text = value;
+	else if (!strcmp(name, "--save-logits"))
+		o->save = value;
+	else if (!strcmp(name, "--kl"))
+		o->base = value;
+	else
+		return 0;
+	return 2;
+}
+
 static int parse_options(int argc, char **argv, struct options *o)
 {
-	for (int i = 1, n; i < argc; i += n) {
-		const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-
-		n = run_model_option(name, value, &o->model);
-		if (n == 0 && value) {
-			n = 2;
-			if (!strcmp(name, "--file") || !strcmp(name, "-f"))
-				o->text = value;
-			else if (!strcmp(name, "--save-logits"))
-				o->save = value;
-			else if (!strcmp(name, "--kl"))
-				o->base = value;
-			else if (!strcmp(name, "--windows"))
-				n = run_options_number(name, value, 1L << 30, &o->n_windows) ? -1
-											     : 2;
-			else
-				n = 0;
-		}
-		if (n == 0)
-			n = run_options_complain(
-				"perplexity: '%s' is no option or lacks its value, "
-				"see quern-run --help",
-				name);
-		if (n < 0)
-			return -1;
-	}
-	if (!o->text)
-		return run_options_complain("%s needs --file TEXT", "perplexity");
-	return run_model_check("perplexity", &o->model);
+	if (run_model_parse("perplexity", argc, argv, &o->model, parse_own, o))
+		return -1;
+	return o->text ? 0 : run_options_complain("%s needs --file TEXT", "perplexity");
 }
 
 /* ---- the text ---- */
