@@ -167,14 +167,15 @@ static int compare_row(struct run *r, const float *logits, double total, struct 
 	if (fread(&top, sizeof top, 1, r->base) != 1 ||
 	    fread(r->row, 2, (size_t)r->info.n_vocab, r->base) != (size_t)r->info.n_vocab)
 		return qn_error_set(err, "%s: cut short", r->o->base);
-	/* What was rounded is made to be probabilities again. */
+	/* What was rounded is made to be probabilities again; those at the end of the range are none. */
 	for (long i = 0; i < r->info.n_vocab; i++)
-		sum += exp((double)top - (double)r->row[i] * step);
+		sum += r->row[i] < UINT16_MAX ? exp((double)top - (double)r->row[i] * step) : 0;
 	log_total = log(sum);
 	for (long i = 0; i < r->info.n_vocab; i++) {
 		const double log_p = (double)top - (double)r->row[i] * step - log_total;
 
-		kl += exp(log_p) * (log_p - ((double)logits[i] - total));
+		if (r->row[i] < UINT16_MAX)
+			kl += exp(log_p) * (log_p - ((double)logits[i] - total));
 		best = r->row[i] < r->row[best] ? i : best;
 		own = logits[i] > logits[own] ? i : own;
 	}
