@@ -260,8 +260,7 @@ static int check_weights(const struct quern_weights *w, struct quern_error *err)
 	long n_values, n_bytes;
 	int format;
 
-	if (!type ||
-	    (lossless < 0 && w->type != QUERN_F32 && w->type != QUERN_F16 && w->type != QUERN_BF16))
+	if (!type || (lossless < 0 && !qn_format_is_float(w->type)))
 		return qn_error_set(
 			err,
 			"weights of type %s (%d) cannot be packed: F32, F16, BF16, Q1_0, Q2_0, "

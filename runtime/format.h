@@ -72,6 +72,12 @@ void qn_format_decode(int format, const struct qn_row *row, long k, float *x);
 /* Format that holds a GGUF type without loss, or -1 (floats, unknown and unsupported types). */
 int qn_format_of_type(int type);
 
+/* Is it F32, F16 or BF16? */
+int qn_format_is_float(int type);
+
+/* The row behind n_values values, one block with one float scale of each kind (a GGUF block of any type). */
+void qn_format_skip_block(int format, long n_values, struct qn_row *row);
+
 /*
  * Row `index` of a tensor of m rows and k columns of a GGUF type -> canonical row of its lossless
  * format (quantised types), or -> floats (F32, F16, BF16).  k is a multiple of the type's block;

@@ -271,11 +271,29 @@ static void read_i2_s(const uint8_t *p, long m, long k, long index, const struct
 	}
 }
 
+int qn_format_is_float(int type)
+{
+	return type == QUERN_F32 || type == QUERN_F16 || type == QUERN_BF16;
+}
+
+void qn_format_skip_block(int format, long n_values, struct qn_row *row)
+{
+	const struct qn_format *f = &qn_formats[format];
+
+	row->codes += n_values;
+	row->scales++;
+	if (f->has_min)
+		row->mins++;
+	if (f->super)
+		row->sub_scales += f->super / f->group;
+	if (f->super && f->has_min)
+		row->sub_mins += f->super / f->group;
+}
+
 void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
 			const struct qn_row *row)
 {
 	const struct source *source = find_source(type);
-	const struct qn_format *f;
 	const uint8_t *p = tensor;
 	struct qn_row at = *row;
 	long n_values, n_bytes;
@@ -285,21 +303,12 @@ void qn_format_read_row(int type, const void *tensor, long m, long k, long index
 		read_i2_s(p, m, k, index, row);
 		return;
 	}
-	f = &qn_formats[source->format];
 	quern_type_block(type, &n_values, &n_bytes);
 	assert(k % n_values == 0);
 	p += index * (k / n_values) * n_bytes;
-	/* A block has one float scale, whatever its type. */
 	for (long b = 0; b < k / n_values; b++, p += n_bytes) {
 		source->read(p, &at);
-		at.codes += n_values;
-		at.scales++;
-		if (f->has_min)
-			at.mins++;
-		if (f->super)
-			at.sub_scales += f->super / f->group;
-		if (f->super && f->has_min)
-			at.sub_mins += f->super / f->group;
+		qn_format_skip_block(source->format, n_values, &at);
 	}
 }
 

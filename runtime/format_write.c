@@ -265,27 +265,17 @@ static const struct target *find_target(int type)
 void qn_format_write_row(int type, const struct qn_row *row, long k, void *blocks)
 {
 	const struct target *target = find_target(type);
-	const struct qn_format *f;
 	struct qn_row at = *row;
 	uint8_t *p = blocks;
 	long n_values = 128, n_bytes = 32;
 
 	assert(target);
-	f = &qn_formats[qn_format_of_type(type)];
 	if (type != QUERN_I2_S)
 		quern_type_block(type, &n_values, &n_bytes);
 	assert(k % n_values == 0);
-	/* A block has one float scale, whatever its type. */
 	for (long b = 0; b < k / n_values; b++, p += n_bytes) {
 		target->write(&at, p);
-		at.codes += n_values;
-		at.scales++;
-		if (f->has_min)
-			at.mins++;
-		if (f->super)
-			at.sub_scales += f->super / f->group;
-		if (f->super && f->has_min)
-			at.sub_mins += f->super / f->group;
+		qn_format_skip_block(qn_format_of_type(type), n_values, &at);
 	}
 }
 

@@ -135,8 +135,7 @@ int run_options_act(const char *text, int *act)
 /* Those that weights can be read from and written to. */
 static int is_type_of_weights(int type)
 {
-	return type == QUERN_F32 || type == QUERN_F16 || type == QUERN_BF16 ||
-	       qn_format_of_type(type) >= 0;
+	return qn_format_is_float(type) || qn_format_of_type(type) >= 0;
 }
 
 int run_options_type(const char *option, const char *text, int *type)

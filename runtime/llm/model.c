@@ -53,8 +53,7 @@ static int check_dims(const struct loader *loader, const struct quern_tensor *t,
 /* Are there values of a type that can be read? */
 static int check_type(const struct loader *loader, const struct quern_tensor *t)
 {
-	if (t->type == QUERN_F32 || t->type == QUERN_F16 || t->type == QUERN_BF16 ||
-	    qn_format_of_type(t->type) >= 0)
+	if (qn_format_is_float(t->type) || qn_format_of_type(t->type) >= 0)
 		return 0;
 	return qn_error_set(loader->err, "tensor %s has type %s, which is not supported", t->name,
 			    quern_type_name(t->type));
@@ -74,7 +73,7 @@ static int read_vector(struct loader *loader, const char *name, long n, int is_n
 		return is_needed ? qn_error_set(loader->err, "tensor %s is missing", name) : 0;
 	if (check_dims(loader, &t, n, 1))
 		return -1;
-	if (t.type != QUERN_F32 && t.type != QUERN_F16 && t.type != QUERN_BF16)
+	if (!qn_format_is_float(t.type))
 		return qn_error_set(loader->err,
 				    "tensor %s has type %s; F32, F16 and BF16 are "
 				    "supported for it",
@@ -135,7 +134,7 @@ static int read_matrix(struct loader *loader, const struct quern_tensor *t, long
 	*linear = (struct qn_linear){.m = m, .k = k, .scale = 1, .rows = t->data};
 	if (check_dims(loader, t, k, m) || check_type(loader, t))
 		return -1;
-	if (t->type == QUERN_F32 || t->type == QUERN_F16 || t->type == QUERN_BF16) {
+	if (qn_format_is_float(t->type)) {
 		linear->float_type = t->type == QUERN_F32   ? QN_WEIGHTS_F32
 				     : t->type == QUERN_F16 ? QN_WEIGHTS_F16
 							    : QN_WEIGHTS_BF16;

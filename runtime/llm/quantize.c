@@ -71,11 +71,6 @@ static int is_matrix(const struct quern_tensor *tensor)
 	       !strstr(tensor->name, "norm");
 }
 
-static int is_float(int type)
-{
-	return type == QUERN_F32 || type == QUERN_F16 || type == QUERN_BF16;
-}
-
 /* The type that was asked for. */
 static int choose_type(const struct run *run, const struct quern_tensor *tensor)
 {
@@ -133,7 +128,7 @@ static int check_source(const struct run *run, const struct qn_quantize_tensor *
 {
 	const int type = result->from->type;
 
-	if (result->is_copied || is_float(type))
+	if (result->is_copied || qn_format_is_float(type))
 		return 0;
 	if (qn_format_of_type(type) < 0)
 		return qn_error_set(err, "%.120s: tensor '%.63s': %s cannot be read",
@@ -158,7 +153,7 @@ static void read_row(const struct run *run, struct worker *worker, long index)
 	for (long i = 0; i < run->k / k; i++) {
 		const long row = index * (run->k / k) + i;
 
-		if (is_float(tensor->type)) {
+		if (qn_format_is_float(tensor->type)) {
 			qn_format_read_floats(tensor->type, tensor->data, k, row,
 					      worker->x + i * k);
 			continue;
@@ -172,7 +167,7 @@ static void read_row(const struct run *run, struct worker *worker, long index)
 /* Encodes the row in worker->x; what it is afterwards is in worker->decoded. */
 static void write_row(const struct run *run, struct worker *worker, uint8_t *blocks)
 {
-	if (is_float(run->type)) {
+	if (qn_format_is_float(run->type)) {
 		qn_format_write_floats(run->type, worker->x, run->k, blocks);
 		qn_format_read_floats(run->type, blocks, run->k, 0, worker->decoded);
 		return;
