@@ -13,61 +13,33 @@
 enum { MAX_WIDTH = 1 << 20, MAX_LAYERS = 4096, MAX_HEADS = 4096 };
 
 static const struct qn_arch archs[] = {
-	{.name = "llama", .activation = QN_SILU, .is_gated = 1, .local_of = 1},
-	{.name = "qwen2", .activation = QN_SILU, .is_gated = 1, .local_of = 1, .halves = 1},
-	{.name = "qwen3",
-	 .activation = QN_SILU,
-	 .is_gated = 1,
-	 .local_of = 1,
-	 .halves = 1,
-	 .has_head_norms = 1},
+	{.name = "llama", .turns_neighbours = 1},
+	{.name = "qwen2"},
+	{.name = "qwen3", .has_head_norms = 1},
 	{.name = "phi2",
 	 .is_centred = 1,
 	 .is_parallel = 1,
-	 .activation = QN_GELU,
-	 .local_of = 1,
-	 .halves = 1},
-	{.name = "phi3", .activation = QN_SILU, .is_gated = 1, .local_of = 1, .halves = 1},
-	{.name = "bitnet",
-	 .activation = QN_SILU,
-	 .is_gated = 1,
-	 .local_of = 1,
-	 .halves = 1,
-	 .has_sub_norms = 1,
-	 .act = "a8r"},
-	{.name = "bitnet-25",
-	 .activation = QN_RELU2,
-	 .is_gated = 1,
-	 .local_of = 1,
-	 .halves = 1,
-	 .has_sub_norms = 1,
-	 .act = "a8r"},
-	{.name = "bitnet-b1.58",
-	 .activation = QN_RELU2,
-	 .is_gated = 1,
-	 .local_of = 1,
-	 .halves = 1,
-	 .has_sub_norms = 1,
-	 .act = "a8r"},
+	 .has_no_gate = 1,
+	 .activation = QN_GELU},
+	{.name = "phi3"},
+	{.name = "bitnet", .has_sub_norms = 1, .act = "a8r"},
+	{.name = "bitnet-25", .activation = QN_RELU2, .has_sub_norms = 1, .act = "a8r"},
+	{.name = "bitnet-b1.58", .activation = QN_RELU2, .has_sub_norms = 1, .act = "a8r"},
 	{.name = "gemma2",
 	 .activation = QN_GELU,
-	 .is_gated = 1,
-	 .local_of = 2,
-	 .halves = 1,
 	 .embd_scaled = 1,
 	 .has_post_norms = 1,
+	 .global_each = 2,
 	 .window = 4096,
 	 .attn_softcap = 50,
 	 .logit_softcap = 30,
 	 .plain_layers = 46},
 	{.name = "gemma3",
 	 .activation = QN_GELU,
-	 .is_gated = 1,
-	 .local_of = 6,
-	 .halves = 1,
 	 .embd_scaled = 1,
 	 .has_head_norms = 1,
 	 .has_post_norms = 1,
+	 .global_each = 6,
 	 .local_base = 10000,
 	 .plain_layers = 62},
 };
@@ -151,7 +123,9 @@ static int read_ropes(struct quern_model *m, const struct qn_keys *keys, struct 
 {
 	struct qn_rope *rope = &m->ropes[0];
 
-	*rope = (struct qn_rope){.n_dims = m->d_k, .halves = m->arch->halves, .base = 10000};
+	*rope = (struct qn_rope){.n_dims = m->d_k,
+				 .halves = !m->arch->turns_neighbours,
+				 .base = 10000};
 	if (qn_keys_long(keys, "rope.dimension_count", 2, m->d_k, &rope->n_dims, err) ||
 	    qn_keys_float(keys, "rope.freq_base", 1, 1e12, &rope->base, err) ||
 	    read_scaling(m, keys, rope, err))
@@ -159,13 +133,14 @@ static int read_ropes(struct quern_model *m, const struct qn_keys *keys, struct 
 	if (rope->n_dims % 2)
 		return qn_error_set(err, "%ld dimensions of a head cannot turn in pairs",
 				    rope->n_dims);
+	m->n_ropes = 1;
+	if (m->arch->local_base == 0)
+		return 0;
+	m->n_ropes = 2;
 	m->ropes[1] = *rope;
-	if (m->arch->local_base > 0) {
-		m->ropes[1].base = m->arch->local_base;
-		m->ropes[1].factor = m->ropes[1].magnitude = 1;
-		return qn_keys_float(keys, "rope.freq_base_swa", 1, 1e12, &m->ropes[1].base, err);
-	}
-	return 0;
+	m->ropes[1].base = m->arch->local_base;
+	m->ropes[1].factor = m->ropes[1].magnitude = 1;
+	return qn_keys_float(keys, "rope.freq_base_swa", 1, 1e12, &m->ropes[1].base, err);
 }
 
 static int read_attention(struct quern_model *m, const struct qn_keys *keys,
@@ -208,7 +183,7 @@ int qn_arch_read(struct quern_model *model, struct quern_error *err)
 
 int qn_arch_is_local(const struct quern_model *model, long i)
 {
-	const int of = model->arch->local_of;
+	const int each = model->arch->global_each;
 
-	return model->window > 0 && (of == 1 || i % of < of - 1);
+	return model->window > 0 && (!each || i % each < each - 1);
 }

@@ -42,12 +42,10 @@ static void finish_heads(const struct job *job, const struct qn_norm *norm, cons
 {
 	const struct quern_context *c = job->context;
 	const struct quern_model *model = c->model;
-	const struct qn_rope *rope = &model->ropes[job->layer->is_local];
+	const struct qn_rope *rope = &model->ropes[job->layer->rope];
 
 	for (long h = 0; h < n; h++, heads += model->d_k) {
-		if (norm->weight)
-			c->engine->floats->norm(heads, model->d_k, 0, (float)model->norm_eps,
-						norm->weight, norm->bias, heads);
+		qn_context_norm(c, norm, heads, model->d_k, heads);
 		turn_head(rope, turn, heads);
 	}
 }
@@ -57,8 +55,8 @@ static void store_token(const struct job *job, long t)
 	const struct quern_context *c = job->context;
 	const struct quern_model *m = c->model;
 	const struct qn_token *token = &c->tokens[t];
-	const int is_local = job->layer->is_local;
-	const float *turn = c->turns[is_local] + t * m->ropes[is_local].n_dims;
+	const int rope = job->layer->rope;
+	const float *turn = c->turns[rope] + t * m->ropes[rope].n_dims;
 	float *q = c->qkv + t * qn_model_qkv_floats(m), *k = q + m->n_heads * m->d_k;
 
 	finish_heads(job, &job->layer->q_norm, turn, q, m->n_heads);

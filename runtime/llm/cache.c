@@ -172,7 +172,7 @@ void qn_cache_share(struct qn_cache *cache, int from, int to, long n)
 
 /* ---- writing ---- */
 
-/* The same in a page's terms: element i of a vector stands at i * stride behind p. */
+/* Element i of a vector stands i * stride behind p. */
 static void store_halves(const float *x, long n, uint16_t *p, long stride)
 {
 	for (long i = 0; i < n; i++)

@@ -36,7 +36,7 @@ static size_t place_vectors(struct quern_context *c, uint8_t *memory)
 	c->qkv = carve(memory, &at, n * (size_t)qn_model_qkv_floats(m) * f);
 	c->heads = carve(memory, &at, n * (size_t)(m->n_heads * m->d_v) * f);
 	c->ff = carve(memory, &at, n * 2 * (size_t)m->n_ff * f);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < m->n_ropes; i++) {
 		c->turns[i] = carve(memory, &at, n * (size_t)m->ropes[i].n_dims * f);
 		c->frequencies[i] = carve(memory, &at, (size_t)m->ropes[i].n_dims * sizeof(double));
 	}
@@ -118,7 +118,7 @@ int quern_context_open(struct quern_context **out, struct quern_model *model,
 		goto failed;
 	}
 	place_vectors(c, c->memory);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < model->n_ropes; i++)
 		set_frequencies(&model->ropes[i], n_context, c->frequencies[i]);
 	if (qn_cache_open(&c->cache, model, o.cache_type == QUERN_Q8_0, n_sequences, n_context,
 			  n_positions, err))

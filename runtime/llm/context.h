@@ -59,4 +59,14 @@ void qn_attention_run(struct quern_context *context, long layer);
 typedef void qn_token_fn(struct quern_context *context, long token, const void *arg);
 void qn_context_each(struct quern_context *context, qn_token_fn *fn, const void *arg);
 
+/* y = norm(x), n floats; a model without this norm leaves y as it is.  y may be x. */
+static inline void qn_context_norm(const struct quern_context *context, const struct qn_norm *norm,
+				   const float *x, long n, float *y)
+{
+	if (norm->weight)
+		context->engine->floats->norm(x, n, context->model->arch->is_centred,
+					      (float)context->model->norm_eps, norm->weight,
+					      norm->bias, y);
+}
+
 #endif

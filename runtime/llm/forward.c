@@ -132,12 +132,10 @@ static void norm_token(struct quern_context *c, long t, const void *arg)
 {
 	const struct norm *a = arg;
 
-	c->engine->floats->norm(a->x + t * a->n, a->n, c->model->arch->is_centred,
-				(float)c->model->norm_eps, a->norm->weight, a->norm->bias,
-				a->y + t * a->n);
+	qn_context_norm(c, a->norm, a->x + t * a->n, a->n, a->y + t * a->n);
 }
 
-/* y = norm(x), rows of n; a model without this norm leaves y as it is. */
+/* The same for rows of all tokens. */
 static void normalize(struct quern_context *c, const struct qn_norm *norm, const float *x, float *y,
 		      long n)
 {
@@ -153,13 +151,10 @@ static void activate_token(struct quern_context *c, long t, const void *arg)
 	const struct quern_model *m = c->model;
 	const struct qn_layer *layer = arg;
 	float *gate = c->ff + t * 2 * m->n_ff;
-	const struct qn_norm *norm = &layer->ffn_sub_norm;
 
 	c->engine->floats->activate(m->arch->activation, gate,
-				    m->arch->is_gated ? gate + m->n_ff : NULL, m->n_ff, gate);
-	if (norm->weight)
-		c->engine->floats->norm(gate, m->n_ff, m->arch->is_centred, (float)m->norm_eps,
-					norm->weight, norm->bias, gate);
+				    m->arch->has_no_gate ? NULL : gate + m->n_ff, m->n_ff, gate);
+	qn_context_norm(c, &layer->ffn_sub_norm, gate, m->n_ff, gate);
 }
 
 static void add_token(struct quern_context *c, long t, const void *arg)
@@ -178,11 +173,11 @@ static void embed_token(struct quern_context *c, long t, const void *arg)
 	(void)arg;
 	qn_model_embed(m, token->id, c->scratch + (size_t)t * qn_model_embed_bytes(m),
 		       c->x + t * m->n_embd);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < m->n_ropes; i++) {
 		const long n = m->ropes[i].n_dims / 2;
 		float *turn = c->turns[i] + t * 2 * n;
 
-		for (long d = 0; d < n && c->frequencies[i]; d++) {
+		for (long d = 0; d < n; d++) {
 			const double angle = (double)token->position * c->frequencies[i][d];
 
 			turn[d] = (float)(cos(angle) * m->ropes[i].magnitude);

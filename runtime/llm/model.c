@@ -233,12 +233,12 @@ static int read_feed_forward(struct loader *loader, long i, struct qn_layer *lay
 	if (!arch->is_parallel &&
 	    read_layer_norm(loader, i, "ffn_norm", m->n_embd, 1, &layer->ffn_norm))
 		return -1;
-	if (arch->is_gated &&
+	if (!arch->has_no_gate &&
 	    read_layer_linear(loader, i, "ffn_gate", m->n_embd, m->n_ff, 0, &up[0]))
 		return -1;
 	layer->n_up = up[0].m ? 2 : 1;
 	if (read_layer_linear(loader, i, "ffn_up", m->n_embd,
-			      arch->is_gated && !up[0].m ? 2 * m->n_ff : m->n_ff, 1,
+			      !arch->has_no_gate && !up[0].m ? 2 * m->n_ff : m->n_ff, 1,
 			      &up[layer->n_up - 1]))
 		return -1;
 	if (arch->has_sub_norms &&
@@ -296,10 +296,6 @@ static int read_factors(struct loader *loader)
 					    "rope_*) is not above 0",
 					    i);
 	}
-	if (!loader->model->arch->local_base) {
-		loader->model->ropes[1].short_factors = rope->short_factors;
-		loader->model->ropes[1].long_factors = rope->long_factors;
-	}
 	return 0;
 }
 
@@ -354,6 +350,7 @@ static int load(struct loader *loader)
 		return -1;
 	for (long i = 0; i < m->n_layers; i++) {
 		m->layers[i].is_local = qn_arch_is_local(m, i);
+		m->layers[i].rope = m->layers[i].is_local && m->n_ropes > 1;
 		if (read_attention(loader, i, &m->layers[i]) ||
 		    read_feed_forward(loader, i, &m->layers[i]))
 			return -1;
@@ -393,7 +390,7 @@ int quern_model_open(struct quern_model **out, struct quern_engine *engine, cons
 
 static uint64_t count_macs(const struct quern_model *m)
 {
-	const long n_heads = m->n_heads * m->d_v, n_up = m->arch->is_gated ? 2 : 1;
+	const long n_heads = m->n_heads * m->d_v, n_up = m->arch->has_no_gate ? 1 : 2;
 	const long each = qn_model_qkv_floats(m) + n_heads + (n_up + 1) * m->n_ff;
 
 	return (uint64_t)(m->n_layers * m->n_embd) * (uint64_t)each;

@@ -47,22 +47,24 @@ struct qn_layer {
 	struct qn_linear up[2]; /* one that gives gate (if any) and up, or gate and up */
 	struct qn_linear down;
 	int n_qkv, n_up;
-	int is_local; /* sees model->window positions and turns by ropes[1] */
+	int is_local; /* sees model->window positions */
+	int rope;     /* number of the one that it turns by */
 };
 
-/* What architectures differ in. */
+/* What an architecture has that most have not. */
 struct qn_arch {
 	const char *name;
-	int is_centred;  /* LayerNorm; 0: root mean square norm */
-	int is_parallel; /* attention and feed-forward read the same norm's output */
-	int activation;  /* enum qn_activation */
-	int is_gated;    /* activation(gate) * up */
-	int halves;      /* see qn_rope */
-	int embd_scaled; /* by sqrt(n_embd) */
-	int local_of;    /* all but the last of so many layers are local; 1: all are */
+	int is_centred;       /* LayerNorm; 0: root mean square norm */
+	int is_parallel;      /* attention and feed-forward read the same norm's output */
+	int has_no_gate;      /* activation(up); 0: activation(gate) * up */
+	int activation;       /* enum qn_activation */
+	int turns_neighbours; /* pairs of a turn are (2 i, 2 i + 1), see qn_rope */
+	int embd_scaled;      /* by sqrt(n_embd) */
 	int has_head_norms, has_sub_norms, has_post_norms;
+	int global_each; /* where there is a window: each such layer sees all; 0: none does */
 	const char *act; /* how activations are rounded: BitNet's rule, or NULL */
-	double window, attn_softcap, logit_softcap, local_base; /* where the file does not say */
+	double window, attn_softcap, logit_softcap; /* where the file does not say */
+	double local_base; /* of turns of local layers, 0: as of all layers */
 	long plain_layers; /* a model of so many layers scales scores by (n_embd / n_heads)^-1/2 */
 };
 
@@ -79,7 +81,8 @@ struct quern_model {
 	float attn_scale;                  /* of scores */
 	float attn_softcap, logit_softcap; /* 0: none */
 	long window; /* positions that a token of a local layer sees; 0: no local layers */
-	struct qn_rope ropes[2]; /* of all layers; of local ones */
+	struct qn_rope ropes[2]; /* of all layers; of local ones where these have another */
+	int n_ropes;
 
 	struct quern_tensor embd; /* [n_vocab][n_embd] */
 	struct qn_norm output_norm;
