@@ -326,9 +326,9 @@ struct quern_model;
 
 struct quern_model_options {
 	size_t size;
-	void (*progress)(void *arg,
-			 double done); /* 0 to 1, now and then while weights are packed */
-	void *progress_arg;
+	/* Called after each matrix when not NULL; anything but 0 gives the model up. */
+	int (*progress)(void *context, uint64_t n_done, uint64_t n_bytes);
+	void *context;
 };
 
 /*

@@ -15,6 +15,7 @@
 
 #include "error.h"
 #include "roof.h"
+#include "run_clock.h"
 #include "run_model.h"
 #include "run_options.h"
 #include "topology.h"
@@ -144,14 +145,14 @@ static int run_once(struct bench *b, const struct test *t, double *s, struct que
 		quern_sequence_cut(b->m.context, (int)i, 0);
 	if (t->depth && feed(b, t->n_sequences, t->depth, QUERN_NO_LOGITS, err))
 		return -1;
-	start = run_model_now_s();
+	start = run_clock_s();
 	if (t->n_prompt && feed(b, t->n_sequences, t->n_prompt, QUERN_LAST_LOGITS, err))
 		return -1;
 	for (long i = 0; i < t->n_generation; i++) {
 		if (feed(b, t->n_sequences, 1, QUERN_LAST_LOGITS, err))
 			return -1;
 	}
-	*s = run_model_now_s() - start;
+	*s = run_clock_s() - start;
 	return 0;
 }
 

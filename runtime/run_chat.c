@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "run_clock.h"
 #include "run_line.h"
 #include "run_model.h"
 #include "run_options.h"
@@ -113,15 +114,8 @@ static int write_conversation(struct chat *c, struct quern_error *err)
 	quern_chat_format(c->m.tokenizer, c->messages, c->n_messages, flags, c->text, (size_t)n,
 			  &has_bos, err);
 	how = QUERN_PARSE_SPECIAL | (has_bos ? 0 : QUERN_ADD_BOS);
-	c->n_ids = quern_tokenize(c->m.tokenizer, c->text, (size_t)n, how, NULL, 0, err);
-	if (c->n_ids < 0)
-		return -1;
-	c->ids = malloc((size_t)c->n_ids * sizeof *c->ids + 1);
-	if (!c->ids)
-		return qn_error_set(err, "no memory for %ld tokens", c->n_ids);
-	return quern_tokenize(c->m.tokenizer, c->text, (size_t)n, how, c->ids, c->n_ids, err) < 0
-		       ? -1
-		       : 0;
+	c->n_ids = run_model_tokenize(&c->m, c->text, (size_t)n, how, &c->ids, err);
+	return c->n_ids < 0 ? -1 : 0;
 }
 
 /* The same so that there is room for an answer; what is oldest goes first, if that is allowed. */
@@ -172,13 +166,6 @@ static int add_piece(struct answer *a, const char *piece, long n)
 	return 0;
 }
 
-static int feed(struct chat *c, const int32_t *ids, long n, struct quern_error *err)
-{
-	const struct quern_input input = {.ids = ids, .n = n, .logits = QUERN_LAST_LOGITS};
-
-	return quern_feed(c->m.context, &input, 1, err);
-}
-
 /* Tokens until the model ends, somebody interrupts, or there is no more room. */
 static int make_answer(struct chat *c, long n_context, struct answer *a, long *n_made,
 		       struct quern_error *err)
@@ -203,7 +190,7 @@ static int make_answer(struct chat *c, long n_context, struct answer *a, long *n
 			fputs(" [the context is full]", stderr);
 			break;
 		}
-		if (feed(c, &id, 1, err))
+		if (run_model_feed(&c->m, &id, 1, err))
 			return -1;
 	}
 	n = quern_stream_end(&stream, piece, sizeof piece);
@@ -223,13 +210,13 @@ static int reply(struct chat *c, struct quern_error *err)
 		return -1;
 	interrupted = 0;
 	kept = quern_sequence_match(c->m.context, 0, c->ids, c->n_ids);
-	start = run_model_now_s();
-	if (feed(c, c->ids + kept, c->n_ids - kept, err))
+	start = run_clock_s();
+	if (run_model_feed(&c->m, c->ids + kept, c->n_ids - kept, err))
 		return -1;
-	prompt_s = run_model_now_s() - start;
-	start = run_model_now_s();
+	prompt_s = run_clock_s() - start;
+	start = run_clock_s();
 	status = make_answer(c, n_context, &a, &n_made, err);
-	make_s = run_model_now_s() - start;
+	make_s = run_clock_s() - start;
 	putchar('\n');
 	fflush(stdout);
 	if (!status)

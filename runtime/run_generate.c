@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "run_clock.h"
 #include "run_model.h"
 #include "run_options.h"
 #include "run_sampling.h"
@@ -54,32 +55,16 @@ static int parse_own(const char *name, const char *value, void *arg)
 
 /* ---- the text ---- */
 
-/* Twice: to count, and to keep. */
 static int read_prompt(struct run *r, struct quern_error *err)
 {
 	const char *text = r->options->prompt;
-	const int flags = QUERN_ADD_BOS | QUERN_PARSE_SPECIAL;
-	const size_t n_bytes = strlen(text);
 
-	r->n_prompt = quern_tokenize(r->m.tokenizer, text, n_bytes, flags, NULL, 0, err);
-	if (r->n_prompt < 0)
-		return -1;
+	r->n_prompt = run_model_tokenize(&r->m, text, strlen(text),
+					 QUERN_ADD_BOS | QUERN_PARSE_SPECIAL, &r->prompt, err);
 	if (!r->n_prompt)
 		return qn_error_set(err, "the prompt has no tokens, and this model begins with "
 					 "none: --prompt TEXT gives it something to go on from");
-	r->prompt = malloc((size_t)r->n_prompt * sizeof *r->prompt);
-	if (!r->prompt)
-		return qn_error_set(err, "no memory for a prompt of %ld tokens", r->n_prompt);
-	return quern_tokenize(r->m.tokenizer, text, n_bytes, flags, r->prompt, r->n_prompt, err) < 0
-		       ? -1
-		       : 0;
-}
-
-static int feed(struct run *r, const int32_t *ids, long n, struct quern_error *err)
-{
-	const struct quern_input input = {.ids = ids, .n = n, .logits = QUERN_LAST_LOGITS};
-
-	return quern_feed(r->m.context, &input, 1, err);
+	return r->n_prompt < 0 ? -1 : 0;
 }
 
 static int say(struct quern_stream *stream, int32_t id, struct quern_error *err)
@@ -109,7 +94,7 @@ static int make_text(struct run *r, struct quern_error *err)
 		r->n_made++;
 		if (say(&stream, id, err))
 			return -1;
-		if (r->n_made < o->n_tokens && feed(r, &id, 1, err))
+		if (r->n_made < o->n_tokens && run_model_feed(&r->m, &id, 1, err))
 			return -1;
 		r->n_fed += r->n_made < o->n_tokens;
 	}
@@ -145,14 +130,14 @@ static int run_all(struct run *r, struct quern_error *err)
 		return -1;
 	for (long i = 0; i < r->n_prompt; i++)
 		quern_sampler_note(r->sampler, r->prompt[i]);
-	start = run_model_now_s();
-	if (feed(r, r->prompt, r->n_prompt, err))
+	start = run_clock_s();
+	if (run_model_feed(&r->m, r->prompt, r->n_prompt, err))
 		return -1;
-	r->prompt_s = run_model_now_s() - start;
-	start = run_model_now_s();
+	r->prompt_s = run_clock_s() - start;
+	start = run_clock_s();
 	if (make_text(r, err))
 		return -1;
-	r->make_s = run_model_now_s() - start;
+	r->make_s = run_clock_s() - start;
 	if (!o->is_quiet)
 		tell_figures(r);
 	return 0;

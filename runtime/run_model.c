@@ -4,20 +4,14 @@
 #include "run_model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "error.h"
+#include "run_clock.h"
 #include "run_options.h"
+#include "run_progress.h"
 #include "topology.h"
-
-double run_model_now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* ---- options ---- */
 
@@ -83,59 +77,39 @@ int run_model_parse(const char *command, int argc, char **argv, struct run_model
 
 /* ---- opening ---- */
 
-struct progress {
-	double start_s, told_s;
-	int is_terminal;
-};
-
-static void tell_progress(void *arg, double done)
+static int open_model(struct run_model *m, const char *path, struct quern_error *err)
 {
-	struct progress *p = arg;
-	const double now = run_model_now_s();
-
-	if (now - p->start_s < 2 || now - p->told_s < (p->is_terminal ? 0.2 : 5))
-		return;
-	p->told_s = now;
-	fprintf(stderr,
-		p->is_terminal ? "\rpacking weights: %3.0f %%" : "packing weights: %.0f %%\n",
-		100 * done);
-}
-
-static int open_parts(struct run_model *m, const struct run_model_options *o, int needs_tokenizer,
-		      struct quern_error *err)
-{
-	const struct quern_options options = {.size = sizeof options,
-					      .n_threads = (int)o->n_threads,
-					      .cpus = o->cpus,
-					      .loose = o->loose};
-	struct progress progress = {.start_s = run_model_now_s(),
-				    .is_terminal = isatty(STDERR_FILENO)};
+	struct run_progress progress;
 	const struct quern_model_options how = {.size = sizeof how,
-						.progress = tell_progress,
-						.progress_arg = &progress};
-	struct quern_context_options context = o->context;
+						.progress = run_progress_show,
+						.context = &progress};
 	int status;
 
-	context.size = sizeof context;
-	if (quern_open(&m->engine, &options, err))
-		return -1;
-	status = quern_model_open(&m->model, m->engine, o->path, &how, err);
-	if (progress.told_s > 0 && progress.is_terminal)
-		fputs("\r\033[K", stderr);
-	m->load_s = run_model_now_s() - progress.start_s;
-	if (status || quern_context_open(&m->context, m->model, &context, err))
-		return -1;
-	return needs_tokenizer &&
-			       quern_tokenizer_open(&m->tokenizer, quern_model_file(m->model), err)
-		       ? -1
-		       : 0;
+	run_progress_start(&progress, path);
+	status = quern_model_open(&m->model, m->engine, path, &how, err);
+	run_progress_hide(&progress);
+	m->load_s = run_clock_s() - progress.start;
+	return status;
 }
 
 int run_model_open(struct run_model *m, const struct run_model_options *o, int needs_tokenizer,
 		   struct quern_error *err)
 {
+	const struct quern_options options = {.size = sizeof options,
+					      .n_threads = (int)o->n_threads,
+					      .cpus = o->cpus,
+					      .loose = o->loose};
+	struct quern_context_options context = o->context;
+
 	*m = (struct run_model){0};
-	return open_parts(m, o, needs_tokenizer, err);
+	context.size = sizeof context;
+	if (quern_open(&m->engine, &options, err) || open_model(m, o->path, err) ||
+	    quern_context_open(&m->context, m->model, &context, err))
+		return -1;
+	return needs_tokenizer &&
+			       quern_tokenizer_open(&m->tokenizer, quern_model_file(m->model), err)
+		       ? -1
+		       : 0;
 }
 
 void run_model_close(struct run_model *m)
@@ -144,4 +118,26 @@ void run_model_close(struct run_model *m)
 	quern_context_close(m->context);
 	quern_model_close(m->model);
 	quern_close(m->engine);
+}
+
+/* ---- tokens ---- */
+
+long run_model_tokenize(const struct run_model *m, const char *text, size_t n_bytes, int flags,
+			int32_t **ids, struct quern_error *err)
+{
+	const long n = quern_tokenize(m->tokenizer, text, n_bytes, flags, NULL, 0, err);
+
+	*ids = n < 0 ? NULL : malloc((size_t)n * sizeof **ids + 1);
+	if (n < 0)
+		return -1;
+	if (!*ids)
+		return qn_error_set(err, "no memory for %ld tokens", n);
+	return quern_tokenize(m->tokenizer, text, n_bytes, flags, *ids, n, err);
+}
+
+int run_model_feed(struct run_model *m, const int32_t *ids, long n, struct quern_error *err)
+{
+	const struct quern_input input = {.ids = ids, .n = n, .logits = QUERN_LAST_LOGITS};
+
+	return quern_feed(m->context, &input, 1, err);
 }

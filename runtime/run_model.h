@@ -40,7 +40,11 @@ int run_model_open(struct run_model *m, const struct run_model_options *o, int n
 		   struct quern_error *err);
 void run_model_close(struct run_model *m);
 
-/* Seconds of a clock that only goes forward. */
-double run_model_now_s(void);
+/* Tokens of a text into *ids, which the caller frees, also after an error; their number, or -1. */
+long run_model_tokenize(const struct run_model *m, const char *text, size_t n_bytes, int flags,
+			int32_t **ids, struct quern_error *err);
+
+/* The next tokens of sequence 0; logits are wanted behind the last. */
+int run_model_feed(struct run_model *m, const int32_t *ids, long n, struct quern_error *err);
 
 #endif

@@ -44,6 +44,17 @@ int run_options_number(const char *option, const char *value, long max, long *nu
 	return -1;
 }
 
+int run_options_seed(const char *text, uint64_t *seed)
+{
+	char *end;
+
+	errno = 0;
+	*seed = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno)
+		return run_options_complain("--seed %s: must be a number from 0 to 2^64 - 1", text);
+	return 0;
+}
+
 /* Each is timed once. */
 static void add_format(int *formats, int *n_formats, int format)
 {

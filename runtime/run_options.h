@@ -13,6 +13,9 @@ long run_options_take_number(const char **text, long max);
 /* The same for an option's whole value; -1 after a complaint. */
 int run_options_number(const char *option, const char *value, long max, long *number);
 
+/* The value of --seed; -1 after a complaint. */
+int run_options_seed(const char *text, uint64_t *seed);
+
 /* Formats separated by commas, or "all", each taken once; -1 after a complaint. */
 int run_options_formats(const char *text, int formats[QN_N_FORMATS], int *n_formats);
 

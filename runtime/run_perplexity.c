@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "run_clock.h"
 #include "run_model.h"
 #include "run_options.h"
 
@@ -109,23 +110,12 @@ static int read_text(struct run *r, struct quern_error *err)
 {
 	size_t n_bytes;
 	char *text = read_file(r->o->text, &n_bytes, err);
-	int status = -1;
 
 	if (!text)
 		return -1;
-	r->n_ids = quern_tokenize(r->m.tokenizer, text, n_bytes, 0, NULL, 0, err);
-	if (r->n_ids < 0)
-		goto out;
-	r->ids = malloc((size_t)r->n_ids * sizeof *r->ids + 1);
-	if (!r->ids) {
-		qn_error_set(err, "no memory for %ld tokens", r->n_ids);
-		goto out;
-	}
-	status = quern_tokenize(r->m.tokenizer, text, n_bytes, 0, r->ids, r->n_ids, err) < 0 ? -1
-											     : 0;
-out:
+	r->n_ids = run_model_tokenize(&r->m, text, n_bytes, 0, &r->ids, err);
 	free(text);
-	return status;
+	return r->n_ids < 0 ? -1 : 0;
 }
 
 /* ---- scoring ---- */
@@ -302,7 +292,7 @@ static void print_result(const struct run *r)
 static int score_all(struct run *r, struct quern_error *err)
 {
 	long n_windows = r->n_ids / r->n_window;
-	double told = run_model_now_s();
+	double told = run_clock_s();
 
 	if (r->o->n_windows && r->o->n_windows < n_windows)
 		n_windows = r->o->n_windows;
@@ -319,8 +309,8 @@ static int score_all(struct run *r, struct quern_error *err)
 	for (long i = 0; i < n_windows; i++) {
 		if (score_window(r, i * r->n_window, err))
 			return -1;
-		if (run_model_now_s() - told > 2) {
-			told = run_model_now_s();
+		if (run_clock_s() - told > 2) {
+			told = run_clock_s();
 			tell(r, i + 1, n_windows);
 		}
 	}

@@ -1,12 +1,13 @@
 /*
- * run_progress.c: the progress line of quern-run's commands that write files.
+ * run_progress.c: the progress line of quern-run's commands that read or write whole models.
  */
 #include "run_progress.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "run_clock.h"
 
 static volatile sig_atomic_t is_stopped;
 
@@ -16,15 +17,7 @@ static void note_signal(int number)
 	is_stopped = 1;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-void run_progress_start(struct run_progress *p, const char *what)
+void run_progress_catch(void)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 	struct sigaction action = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND}, old;
@@ -34,14 +27,18 @@ void run_progress_start(struct run_progress *p, const char *what)
 		if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaction(signals[i], &action, NULL);
 	}
+}
+
+void run_progress_start(struct run_progress *p, const char *what)
+{
 	*p = (struct run_progress){.what = what, .is_terminal = isatty(STDERR_FILENO)};
-	p->start = p->told = now();
+	p->start = p->told = run_clock_s();
 }
 
 int run_progress_show(void *context, uint64_t n_done, uint64_t n_bytes)
 {
 	struct run_progress *p = context;
-	const double t = now(), seconds = t - p->start;
+	const double t = run_clock_s(), seconds = t - p->start;
 
 	if (seconds < 2 || t - p->told < (p->is_terminal ? 0.2 : 5))
 		return is_stopped;

@@ -12,7 +12,9 @@ struct run_progress {
 	double start, told; /* seconds */
 };
 
-/* From now on SIGINT, SIGTERM and SIGHUP are only noted. */
+/* From now on the first SIGINT, SIGTERM or SIGHUP is only noted, for commands that have something to clean up. */
+void run_progress_catch(void);
+
 void run_progress_start(struct run_progress *progress, const char *what);
 
 /*

@@ -143,6 +143,7 @@ int run_quantize(int argc, char **argv)
 
 	if (parse_options(argc, argv, &o))
 		return 2;
+	run_progress_catch();
 	run_progress_start(&report.progress, o.to);
 	o.how.progress = show_progress;
 	o.how.tell = print_tensor;

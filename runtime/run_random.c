@@ -3,10 +3,8 @@
  */
 #include "run_random.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "llm/random.h"
@@ -30,17 +28,6 @@ static const struct number {
 	{"--context", offsetof(struct qn_random, n_context), 1 << 24},
 };
 
-static int parse_seed(const char *text, uint64_t *seed)
-{
-	char *end;
-
-	errno = 0;
-	*seed = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || errno)
-		return run_options_complain("--seed %s: must be a number from 0 to 2^64 - 1", text);
-	return 0;
-}
-
 /* An option with a value; 1 when there is no such option. */
 static int parse_value(const char *name, const char *value, struct qn_random *what)
 {
@@ -54,7 +41,7 @@ static int parse_value(const char *name, const char *value, struct qn_random *wh
 	if (!strcmp(name, "--output-type"))
 		return run_options_type(name, value, &what->output_type);
 	if (!strcmp(name, "--seed"))
-		return parse_seed(value, &what->seed);
+		return run_options_seed(value, &what->seed);
 	if (!strcmp(name, "--arch"))
 		what->arch = value;
 	else if (!strcmp(name, "--size"))
@@ -112,6 +99,7 @@ int run_random(int argc, char **argv)
 	}
 	if (parse_options(argc, argv, &what, &path))
 		return 2;
+	run_progress_catch();
 	run_progress_start(&progress, path);
 	what.progress = run_progress_show;
 	what.context = &progress;

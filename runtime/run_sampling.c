@@ -22,16 +22,6 @@ static int parse_float(const char *name, const char *value, float max, float *ou
 	return -1;
 }
 
-static int parse_seed(const char *value, uint64_t *seed)
-{
-	char *end;
-
-	*seed = strtoull(value, &end, 10);
-	return *value >= '0' && *value <= '9' && !*end
-		       ? 2
-		       : run_options_complain("--seed %s: must be a whole number", value);
-}
-
 int run_sampling_option(const char *name, const char *value, struct quern_sampler_options *o)
 {
 	const struct {
@@ -52,5 +42,7 @@ int run_sampling_option(const char *name, const char *value, struct quern_sample
 		return run_options_number(name, value, 1L << 30, &o->top_k) ? -1 : 2;
 	if (!strcmp(name, "--repeat-last"))
 		return run_options_number(name, value, 1 << 20, &o->n_repeat) ? -1 : 2;
-	return strcmp(name, "--seed") ? 0 : parse_seed(value, &o->seed);
+	if (!strcmp(name, "--seed"))
+		return run_options_seed(value, &o->seed) ? -1 : 2;
+	return 0;
 }

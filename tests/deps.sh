@@ -25,7 +25,7 @@ includes() {
 }
 
 # "FILE HEADER" -> "FILE PATH": quoted headers are found beside a file, at the top, or in the folders that the build adds.
-find gen templates runtime tuner tests obj -name '*.h' 2>/dev/null >"$work/headers"
+find gen templates runtime tuner tests -name '*.h' >"$work/headers"
 find_headers() {
 	awk '
 		function plain(path) {

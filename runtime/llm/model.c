@@ -99,12 +99,14 @@ static int read_norm(struct loader *loader, const char *name, long n, int is_nee
 
 /* ---- matrices ---- */
 
-static void note_progress(struct loader *loader, const struct quern_tensor *t)
+static int note_progress(struct loader *loader, const struct quern_tensor *t)
 {
+	const struct quern_model_options *o = loader->options;
+
 	loader->n_bytes += t->n_bytes;
-	if (loader->options->progress)
-		loader->options->progress(loader->options->progress_arg,
-					  (double)loader->n_bytes / (double)loader->n_all_bytes);
+	if (o->progress && o->progress(o->context, loader->n_bytes, loader->n_all_bytes))
+		return qn_error_set(loader->err, "stopped");
+	return 0;
 }
 
 static int pack(struct loader *loader, const struct quern_tensor *t, struct qn_linear *linear)
@@ -142,8 +144,7 @@ static int read_matrix(struct loader *loader, const struct quern_tensor *t, long
 	} else if (pack(loader, t, linear)) {
 		return -1;
 	}
-	note_progress(loader, t);
-	return 0;
+	return note_progress(loader, t);
 }
 
 /* <name>.weight with its bias and scale.  is_needed: it must be there. */
