@@ -6,6 +6,7 @@
 #ifndef TESTS_CHECK_H
 #define TESTS_CHECK_H
 
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,21 @@ static inline uint64_t check_random(uint64_t *state)
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return z ^ z >> 31;
+}
+
+/* From 0 to n - 1. */
+static inline unsigned check_below(uint64_t *state, unsigned n)
+{
+	return (unsigned)(check_random(state) % n);
+}
+
+/* A normal distribution by Box and Muller. */
+static inline float check_normal(uint64_t *state)
+{
+	const double u = ((double)(check_random(state) >> 11) + 0.5) * 0x1p-53;
+	const double v = (double)(check_random(state) >> 11) * 0x1p-53;
+
+	return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
 }
 
 /* From -1 to 1. */

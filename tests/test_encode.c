@@ -12,24 +12,10 @@
 
 static uint64_t seed = 1;
 
-static unsigned next_below(unsigned n)
-{
-	return (unsigned)(check_random(&seed) % n);
-}
-
-/* A normal distribution by Box and Muller. */
-static float next_normal(void)
-{
-	const double u = ((double)(check_random(&seed) >> 11) + 0.5) * 0x1p-53;
-	const double v = (double)(check_random(&seed) >> 11) * 0x1p-53;
-
-	return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
-}
-
 static uint8_t ternary_byte(void)
 {
-	return (uint8_t)(next_below(3) | next_below(3) << 2 | next_below(3) << 4 |
-			 next_below(3) << 6);
+	return (uint8_t)(check_below(&seed, 3) | check_below(&seed, 3) << 2 |
+			 check_below(&seed, 3) << 4 | check_below(&seed, 3) << 6);
 }
 
 enum { N_BLOCKS = 3 };
@@ -43,8 +29,9 @@ static void make_blocks(const struct gguf_decoder *t, struct room *room, uint8_t
 		int n_odd = 0;
 
 		for (int i = 0; i < N_BLOCKS * t->n_bytes; i++)
-			blocks[i] = i % t->n_bytes < t->n_ternary ? ternary_byte()
-								  : (uint8_t)next_below(256);
+			blocks[i] = i % t->n_bytes < t->n_ternary
+					    ? ternary_byte()
+					    : (uint8_t)check_below(&seed, 256);
 		room_clear(room, t->format);
 		qn_format_read_row(t->type, blocks, 1, k, 0, &room->row);
 		for (long i = 0; i < qn_format_n_scales(t->format, k); i++) {
@@ -160,7 +147,7 @@ static void test_floats(void)
 
 		for (int n = 0; n < 4; n++) {
 			for (int i = 0; i < ROOM_MAX_K; i++)
-				x[i] = 0.02f * next_normal();
+				x[i] = 0.02f * check_normal(&seed);
 			check_floats(&gguf_decoders[t], x, ROOM_MAX_K, &error, &square);
 		}
 		if (!CHECK(error < bound_of(gguf_decoders[t].type) * square))
@@ -189,8 +176,9 @@ static void test_ternary_weights(void)
 		const float scale = 0.03125f * (float)(1 + n);
 
 		for (int i = 0; i < 512; i++)
-			x[i] = scale *
-			       (float)((int)next_below(40) < n ? 1 - 2 * (int)next_below(2) : 0);
+			x[i] = scale * (float)((int)check_below(&seed, 40) < n
+						       ? 1 - 2 * (int)check_below(&seed, 2)
+						       : 0);
 		for (int t = 0; t < 2; t++) {
 			room_clear(&room, QN_WTG256);
 			qn_format_write_encode(types[t], x, 512, &room.row);
@@ -212,7 +200,7 @@ static void test_best_ternary(void)
 		double found = 0;
 
 		for (int i = 0; i < 256; i++)
-			x[i] = n % 2 ? next_normal() : check_float(&seed);
+			x[i] = n % 2 ? check_normal(&seed) : check_float(&seed);
 		room_clear(&room, QN_WTG256);
 		qn_format_write_encode(QUERN_TQ2_0, x, 256, &room.row);
 		qn_format_decode(QN_WTG256, &room.row, 256, decoded);
@@ -239,7 +227,7 @@ static void test_i2_s(void)
 	float x[M * K], decoded[K];
 
 	for (int i = 0; i < M * K; i++)
-		x[i] = scale * (float)((int)next_below(3) - 1);
+		x[i] = scale * (float)((int)check_below(&seed, 3) - 1);
 	room_clear(&room, QN_WTGR);
 	room.scales[0] = scale;
 	qn_format_write_encode(QUERN_I2_S, x, M * K, &room.row);
@@ -269,7 +257,7 @@ static void test_float_types(void)
 	for (int t = 0; t < 3; t++) {
 		for (int n = 0; n < 100; n++) {
 			for (size_t i = 0; i < sizeof(again); i++)
-				data[i] = (uint8_t)next_below(256);
+				data[i] = (uint8_t)check_below(&seed, 256);
 			qn_format_read_floats(types[t], data, 100, 0, x);
 			for (int i = 0; i < 100; i++) { /* NaN need not keep its payload */
 				if (isnan(x[i]))

@@ -12,20 +12,6 @@
 
 static uint64_t seed = 1;
 
-static unsigned next_below(unsigned n)
-{
-	return (unsigned)(check_random(&seed) % n);
-}
-
-/* A normal distribution by Box and Muller. */
-static float next_normal(void)
-{
-	const double u = ((double)(check_random(&seed) >> 11) + 0.5) * 0x1p-53;
-	const double v = (double)(check_random(&seed) >> 11) * 0x1p-53;
-
-	return (float)(sqrt(-2 * log(u)) * cos(6.283185307179586 * v));
-}
-
 /* ---- half floats ---- */
 
 static void test_half(void)
@@ -179,17 +165,17 @@ static void test_decode(void)
 
 			room_clear(&room, id);
 			for (long i = 0; i < k; i++)
-				room.codes[i] = (uint8_t)next_below((unsigned)f->n_codes);
+				room.codes[i] = (uint8_t)check_below(&seed, (unsigned)f->n_codes);
 			for (long i = 0; i < k; i++)
 				x[i] = 42;
 			x[k] = 42;
 			for (long i = 0; i < qn_format_n_scales(id, k); i++) {
-				room.scales[i] = next_normal();
-				room.mins[i] = next_normal();
+				room.scales[i] = check_normal(&seed);
+				room.mins[i] = check_normal(&seed);
 			}
 			for (long i = 0; i < qn_format_n_subs(id, k); i++) {
-				room.sub_scales[i] = (int8_t)((int)next_below(256) - 128);
-				room.sub_mins[i] = (uint8_t)next_below(256);
+				room.sub_scales[i] = (int8_t)((int)check_below(&seed, 256) - 128);
+				room.sub_mins[i] = (uint8_t)check_below(&seed, 256);
 			}
 			qn_format_decode(id, &room.row, k, x);
 			for (long i = 0; i < k; i++)
@@ -262,7 +248,7 @@ static double measure_error(int format, float mean, float deviation)
 
 	for (int r = 0; r < 16; r++) {
 		for (int i = 0; i < ROOM_MAX_K; i++)
-			x[i] = mean + deviation * next_normal();
+			x[i] = mean + deviation * check_normal(&seed);
 		room_clear(&room, format);
 		qn_format_encode(format, x, ROOM_MAX_K, &room.row);
 		room_check_legal(&room, format, ROOM_MAX_K);
@@ -308,7 +294,7 @@ static void test_encode_lengths(void)
 	static float x[ROOM_MAX_K], back[ROOM_MAX_K];
 
 	for (int i = 0; i < ROOM_MAX_K; i++)
-		x[i] = next_normal();
+		x[i] = check_normal(&seed);
 	for (int id = 0; id < QN_N_FORMATS; id++) {
 		const struct qn_format *f = &qn_formats[id];
 		const long share = f->super ? f->super : f->group ? f->group : 1;
@@ -348,7 +334,7 @@ static void test_encode_scales(void)
 		const int n = mean.group ? mean.group : 512;
 
 		for (int i = 0; i < 512; i++)
-			x[i] = next_normal();
+			x[i] = check_normal(&seed);
 		for (int i = 0; i < n; i++) {
 			sum += fabs((double)x[i]);
 			peak = fabsf(x[i]) > fabsf(peak) ? x[i] : peak;
@@ -384,7 +370,7 @@ static void test_encode_again(void)
 		if (mean.bits == 0)
 			continue;
 		for (int i = 0; i < ROOM_MAX_K; i++)
-			x[i] = next_normal();
+			x[i] = check_normal(&seed);
 		room_clear(&room, id);
 		qn_format_encode(id, x, ROOM_MAX_K, &room.row);
 		qn_format_decode(id, &room.row, ROOM_MAX_K, once);
@@ -413,11 +399,11 @@ static void test_encode_extremes(void)
 		for (int n = 0; n < 3 * N_ODD + 20; n++) {
 			for (int i = 0; i < K; i++) {
 				const float value =
-					n < 3 * N_ODD ? odd[n / 3] : odd[next_below(N_ODD)];
+					n < 3 * N_ODD ? odd[n / 3] : odd[check_below(&seed, N_ODD)];
 				const int ordinary = n < 3 * N_ODD && ((n % 3 == 1 && i % 3 == 0) ||
 								       (n % 3 == 2 && i != 77));
 
-				x[i] = ordinary ? next_normal() : value;
+				x[i] = ordinary ? check_normal(&seed) : value;
 			}
 			room_clear(&room, id);
 			qn_format_encode(id, x, K, &room.row);
@@ -443,7 +429,7 @@ static void test_encode_nan(void)
 		if (!mean.min && !mean.codebook && !mean.two_levels)
 			continue;
 		for (int i = 0; i < 512; i++)
-			x[i] = next_normal();
+			x[i] = check_normal(&seed);
 		room_clear(&with_nan, id);
 		room_clear(&with_zero, id);
 		x[300] = NAN;

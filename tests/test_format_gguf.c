@@ -12,11 +12,6 @@
 
 static uint64_t seed = 1;
 
-static unsigned next_below(unsigned n)
-{
-	return (unsigned)(check_random(&seed) % n);
-}
-
 static int same(float a, float b)
 {
 	return a == b || (isnan(a) && isnan(b));
@@ -24,8 +19,8 @@ static int same(float a, float b)
 
 static uint8_t ternary_byte(void)
 {
-	return (uint8_t)(next_below(3) | next_below(3) << 2 | next_below(3) << 4 |
-			 next_below(3) << 6);
+	return (uint8_t)(check_below(&seed, 3) | check_below(&seed, 3) << 2 |
+			 check_below(&seed, 3) << 4 | check_below(&seed, 3) << 6);
 }
 
 /* Four rows of three blocks, in memory that ends with the last one. */
@@ -40,7 +35,7 @@ static void check_type(const struct gguf_decoder *t)
 
 	for (size_t i = 0; i < n_bytes; i++)
 		blocks[i] = (int)i % t->n_bytes < t->n_ternary ? ternary_byte()
-							       : (uint8_t)next_below(256);
+							       : (uint8_t)check_below(&seed, 256);
 	for (int r = M - 1; r >= 0; r--) {
 		const uint8_t *row = blocks + r * N_BLOCKS * t->n_bytes;
 		int n_wrong = 0;
@@ -165,7 +160,7 @@ static void test_floats(void)
 	float x[K + 1];
 
 	for (int i = 0; i < 4 * M * K; i++)
-		tensor[i] = (uint8_t)next_below(256);
+		tensor[i] = (uint8_t)check_below(&seed, 256);
 	for (int r = 0; r < M; r++) {
 		x[K] = 42;
 		qn_format_read_floats(QUERN_F32, tensor, K, r, x);
