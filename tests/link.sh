@@ -183,17 +183,15 @@ nothing_left gone
 
 # ---- the device dies: its server is killed, also with a boot_id that changes ----
 
-# kill_server NAME LOSSES BOOT_ID: until so many losses are told, for a server may be about to end or another to begin.
+# kill_server NAME LOSSES BOOT_ID TUNER: whatever server there is, until so many losses are told: one that was about to end
+# is no loss, and the next begins only after a loss is told.
 kill_server() {
-	for _ in 1 2 3 4 5; do
+	while [ "$(grep -c "^$1 was lost" "$dir/$1/out")" -lt "$2" ] && kill -0 "$4" 2>/dev/null; do
 		[ -z "$3" ] || sed -i "s/boot_id=[^ ]*/boot_id=$3/" "$dir/$1"/device/run-*/serve-*/server 2>/dev/null
 		for pid in $(keeper "$1"); do
 			kill -9 "$pid" 2>/dev/null
 		done
-		for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-			[ "$(grep -c "^$1 was lost" "$dir/$1/out")" -lt "$2" ] || return 0
-			sleep 0.05
-		done
+		sleep 0.05
 	done
 }
 
@@ -202,7 +200,7 @@ device dies
 tuner=$!
 for n in 20 60; do
 	wait_known dies $n $tuner || break
-	kill_server dies $((n / 40 + 1)) "$([ $n = 20 ] || echo another)"
+	kill_server dies $((n / 40 + 1)) "$([ $n = 20 ] || echo another)" $tuner
 done
 wait $tuner || fail "dies: exit $?: $(last_words dies)"
 grep -q '^dies was lost: the server was killed; ' "$dir/dies/out" || fail 'dies: the kill is not told of'
