@@ -340,6 +340,14 @@ int config_set_threads(struct config *config, const char *text, struct gen_error
 	return add_list(config, NULL, THREADS, "--threads", text, err);
 }
 
+int config_set_tokens(struct config *config, const char *text, struct gen_error *err)
+{
+	config->tokens.n = 0;
+	free(config->tokens.list);
+	config->tokens.list = NULL;
+	return add_list(config, NULL, TOKENS, "--tokens", text, err);
+}
+
 int config_set_cores(struct config *config, const char *text, struct gen_error *err)
 {
 	free_names(&config->cores);

@@ -45,6 +45,7 @@ void config_free(struct config *config);
 int config_set_formats(struct config *config, struct gen *gen, const char *text,
 		       struct gen_error *err);
 int config_set_threads(struct config *config, const char *text, struct gen_error *err);
+int config_set_tokens(struct config *config, const char *text, struct gen_error *err);
 int config_set_cores(struct config *config, const char *text, struct gen_error *err);
 int config_set_shapes(struct config *config, const char *text, struct gen_error *err);
 

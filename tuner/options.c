@@ -27,7 +27,9 @@ static const char usage[] =
 	"      --cores LIST      classes of cores, such as cortex-x3,cortex-a510; fastest; all (all)\n"
 	"  -f, --formats LIST    such as w4g32,w8g32\n"
 	"  -s, --shapes LIST     MxK, such as 4096x4096,11008x4096\n"
-	"  -m, --model FILE      shapes and types of this GGUF file's matrices\n"
+	"  -n, --tokens LIST     tokens at a time, such as 1,8,128\n"
+	"  -m, --model FILE      shapes and types of this GGUF file's matrices; without a config file\n"
+	"                        and --tokens for 1, 8 and 128 tokens\n"
 	"  -d, --device NAME     a device of tuner/devices, or a file (local)\n"
 	"      --at WHERE        the device's {at}: user@host for ssh, a serial number for adb\n"
 	"  -o, --output FILE     results file (results/CPU.yaml)\n"
@@ -171,6 +173,7 @@ static const struct option long_options[] = {
 	{"sustained", required_argument, NULL, SUSTAINED},
 	{"formats", required_argument, NULL, 'f'},
 	{"shapes", required_argument, NULL, 's'},
+	{"tokens", required_argument, NULL, 'n'},
 	{"model", required_argument, NULL, 'm'},
 	{"device", required_argument, NULL, 'd'},
 	{"at", required_argument, NULL, AT}, /* of the device */
@@ -280,6 +283,7 @@ static int set_option(struct options *options, int option, char **argv)
 		return 0;
 	case 'f': options->formats = optarg; return 0;
 	case 's': options->shapes = optarg; return 0;
+	case 'n': options->tokens = optarg; return 0;
 	case 'm': options->model = optarg; return 0;
 	case 'd': options->device = optarg; return 0;
 	case AT: options->at = optarg; return 0;
@@ -337,7 +341,7 @@ int options_read(struct options *options, int argc, char **argv)
 	options->jobs = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	opterr = 0;
 	optind = 1;
-	while ((option = getopt_long(argc, argv, ":b:t:f:s:m:d:o:w:j:e:h", long_options, NULL)) !=
+	while ((option = getopt_long(argc, argv, ":b:t:f:s:n:m:d:o:w:j:e:h", long_options, NULL)) !=
 	       -1) {
 		if (option == 'h') {
 			fputs(usage, stdout);

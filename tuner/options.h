@@ -10,7 +10,8 @@
 
 /* Words are those of argv; NULL: not given. */
 struct options {
-	const char *config, *formats, *threads, *shapes, *model, *device, *at, *output, *work;
+	const char *config, *formats, *threads, *shapes, *tokens, *model, *device, *at, *output,
+		*work;
 	const char *cores;
 	double sustained_s; /* below 0: as the device file says */
 	char budget[32];

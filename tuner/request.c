@@ -10,6 +10,8 @@ int request_config(const struct options *options, const char *home, struct gen *
 {
 	char *path = options->config ? fail_text("%s", options->config)
 				     : fail_text("%s/tuner/configs/default.yaml", home);
+	/* A model reads prompts and may serve several at once: a layout that is best for one token alone is not for it. */
+	const int is_whole_model = options->model && !options->config;
 	int status = config_read(config, gen, path, err);
 
 	free(path);
@@ -17,6 +19,8 @@ int request_config(const struct options *options, const char *home, struct gen *
 		return -1;
 	if ((options->formats && config_set_formats(config, gen, options->formats, err) < 0) ||
 	    (options->threads && config_set_threads(config, options->threads, err) < 0) ||
+	    ((options->tokens || is_whole_model) &&
+	     config_set_tokens(config, options->tokens ? options->tokens : "1,8,128", err) < 0) ||
 	    (options->cores && config_set_cores(config, options->cores, err) < 0) ||
 	    (options->shapes && config_set_shapes(config, options->shapes, err) < 0)) {
 		*is_misused = 1;
