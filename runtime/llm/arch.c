@@ -93,20 +93,57 @@ static int read_widths(struct quern_model *m, const struct qn_keys *keys, struct
 	return 0;
 }
 
+/* How contexts are stretched, "" where keys do not say; NULL: in a way that is not known. */
+static const char *find_scaling(const struct qn_keys *keys)
+{
+	static const char *const known[] = {"none", "linear", "llama3", "longrope", "yarn"};
+
+	if (!qn_keys_has(keys, "rope.scaling.type"))
+		return "";
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		if (qn_keys_is(keys, "rope.scaling.type", known[i]))
+			return known[i];
+	}
+	return NULL;
+}
+
+/*
+ * YaRN (Peng et al., 2023): pairs that turn more than beta_fast times within the original context keep their
+ * frequencies, those that turn less than beta_slow times are slowed down by the factor.
+ */
+static int read_yarn(const struct qn_keys *keys, struct qn_rope *rope, struct quern_error *err)
+{
+	const double n = (double)rope->n_dims, circle = 2 * acos(-1.0);
+	const double original = (double)rope->long_context, each = n / (2 * log(rope->base));
+	double fast = 32, slow = 1;
+
+	if (qn_keys_float(keys, "rope.scaling.yarn_beta_fast", 1e-3, 1e6, &fast, err) ||
+	    qn_keys_float(keys, "rope.scaling.yarn_beta_slow", 1e-3, 1e6, &slow, err))
+		return -1;
+	if (!(rope->base > 1 && rope->factor >= 1))
+		return qn_error_set(err,
+				    "yarn needs %s.rope.scaling.factor from 1 and a base of "
+				    "frequencies above 1",
+				    keys->arch);
+	/* original * base^(-2 i / n) = circle * beta, solved for i */
+	rope->ramp_low = fmax(0, floor(each * log(original / (fast * circle))));
+	rope->ramp_high = fmin(n - 1, ceil(each * log(original / (slow * circle))));
+	rope->ramp_high = fmax(rope->ramp_high, rope->ramp_low + 0.001);
+	rope->magnitude *= 1 + 0.1 * log(rope->factor);
+	return 0;
+}
+
 static int read_scaling(struct quern_model *m, const struct qn_keys *keys, struct qn_rope *rope,
 			struct quern_error *err)
 {
-	const int is_linear = qn_keys_is(keys, "rope.scaling.type", "linear");
-	const int is_known = is_linear || qn_keys_is(keys, "rope.scaling.type", "none") ||
-			     qn_keys_is(keys, "rope.scaling.type", "llama3") ||
-			     qn_keys_is(keys, "rope.scaling.type", "longrope");
+	const char *how = find_scaling(keys);
 	double factor = 1;
 
-	if (qn_keys_has(keys, "rope.scaling.type") && !is_known)
+	if (!how)
 		return qn_error_set(err,
 				    "key %s.rope.scaling.type names a way to stretch contexts "
-				    "that is not supported; none, linear, llama3 and longrope "
-				    "are",
+				    "that is not supported; none, linear, llama3, longrope and "
+				    "yarn are",
 				    keys->arch);
 	rope->long_context = m->n_context;
 	rope->magnitude = 1;
@@ -115,8 +152,8 @@ static int read_scaling(struct quern_model *m, const struct qn_keys *keys, struc
 			 &rope->long_context, err) ||
 	    qn_keys_float(keys, "rope.scaling.attn_factor", 1e-3, 1e3, &rope->magnitude, err))
 		return -1;
-	rope->factor = is_linear ? factor : 1;
-	return 0;
+	rope->factor = strcmp(how, "linear") && strcmp(how, "yarn") ? 1 : factor;
+	return strcmp(how, "yarn") ? 0 : read_yarn(keys, rope, err);
 }
 
 static int read_ropes(struct quern_model *m, const struct qn_keys *keys, struct quern_error *err)
@@ -140,7 +177,29 @@ static int read_ropes(struct quern_model *m, const struct qn_keys *keys, struct 
 	m->ropes[1] = *rope;
 	m->ropes[1].base = m->arch->local_base;
 	m->ropes[1].factor = m->ropes[1].magnitude = 1;
+	m->ropes[1].ramp_high = 0;
 	return qn_keys_float(keys, "rope.freq_base_swa", 1, 1e12, &m->ropes[1].base, err);
+}
+
+/* An architecture whose models differ in it says so in a key. */
+static int read_activation(struct quern_model *m, const struct qn_keys *keys,
+			   struct quern_error *err)
+{
+	m->activation = m->arch->activation;
+	if (!qn_keys_has(keys, "hidden_activation"))
+		return 0;
+	if (qn_keys_is(keys, "hidden_activation", "silu"))
+		m->activation = QN_SILU;
+	else if (qn_keys_is(keys, "hidden_activation", "relu2"))
+		m->activation = QN_RELU2;
+	else if (qn_keys_is(keys, "hidden_activation", "gelu_pytorch_tanh"))
+		m->activation = QN_GELU;
+	else
+		return qn_error_set(err,
+				    "key %s.hidden_activation names none that is supported; silu, "
+				    "relu2 and gelu_pytorch_tanh are",
+				    keys->arch);
+	return 0;
 }
 
 static int read_attention(struct quern_model *m, const struct qn_keys *keys,
@@ -176,7 +235,8 @@ int qn_arch_read(struct quern_model *model, struct quern_error *err)
 		return -1;
 	keys.arch = model->arch->name;
 	return read_widths(model, &keys, err) || read_ropes(model, &keys, err) ||
-			       read_attention(model, &keys, err)
+			       read_attention(model, &keys, err) ||
+			       read_activation(model, &keys, err)
 		       ? -1
 		       : 0;
 }

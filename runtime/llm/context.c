@@ -54,9 +54,16 @@ static void set_frequencies(const struct qn_rope *rope, long n_context, double *
 				       ? rope->long_factors
 				       : rope->short_factors;
 
-	for (long i = 0; i < n; i++)
-		frequencies[i] = pow(rope->base, -2.0 * (double)i / (double)rope->n_dims) /
-				 (rope->factor * (factors ? (double)factors[i] : 1));
+	for (long i = 0; i < n; i++) {
+		const double plain = pow(rope->base, -2.0 * (double)i / (double)rope->n_dims);
+		const double part = rope->ramp_high > 0 ? ((double)i - rope->ramp_low) /
+								  (rope->ramp_high - rope->ramp_low)
+							: 1;
+		const double slowed = fmin(1, fmax(0, part));
+
+		frequencies[i] = plain * (1 - slowed + slowed / rope->factor) /
+				 (factors ? (double)factors[i] : 1);
+	}
 }
 
 static int set_options(struct quern_context *c, const struct quern_context_options *o,

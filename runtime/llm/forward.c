@@ -152,7 +152,7 @@ static void activate_token(struct quern_context *c, long t, const void *arg)
 	const struct qn_layer *layer = arg;
 	float *gate = c->ff + t * 2 * m->n_ff;
 
-	c->engine->floats->activate(m->arch->activation, gate,
+	c->engine->floats->activate(m->activation, gate,
 				    m->arch->has_no_gate ? NULL : gate + m->n_ff, m->n_ff, gate);
 	qn_context_norm(c, &layer->ffn_sub_norm, gate, m->n_ff, gate);
 }

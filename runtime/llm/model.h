@@ -36,7 +36,9 @@ struct qn_rope {
 	float *short_factors, *long_factors; /* [n_dims / 2] that divide frequencies, or NULL; long
 						ones for contexts above long_context */
 	long long_context;
-	double magnitude; /* what turned vectors are multiplied with */
+	double ramp_low, ramp_high; /* 0, 0: the factor holds for all pairs; else for those from
+				       ramp_high on, not for those to ramp_low, in parts between */
+	double magnitude;           /* what turned vectors are multiplied with */
 };
 
 struct qn_layer {
@@ -57,7 +59,7 @@ struct qn_arch {
 	int is_centred;       /* LayerNorm; 0: root mean square norm */
 	int is_parallel;      /* attention and feed-forward read the same norm's output */
 	int has_no_gate;      /* activation(up); 0: activation(gate) * up */
-	int activation;       /* enum qn_activation */
+	int activation;       /* enum qn_activation, where the file does not say */
 	int turns_neighbours; /* pairs of a turn are (2 i, 2 i + 1), see qn_rope */
 	int embd_scaled;      /* by sqrt(n_embd) */
 	int has_head_norms, has_sub_norms, has_post_norms;
@@ -77,6 +79,7 @@ struct quern_model {
 
 	long n_embd, n_layers, n_heads, n_kv_heads, d_k, d_v, n_ff, n_vocab, n_context;
 	double norm_eps;
+	int activation;                    /* enum qn_activation */
 	float embd_scale;                  /* of token embeddings */
 	float attn_scale;                  /* of scores */
 	float attn_softcap, logit_softcap; /* 0: none */
