@@ -98,10 +98,11 @@ enum {
  * A panel is panel_rows rows and all of K; one of a format with one scale a row starts with
  * [panel_rows f32 scales].  K is cut into blocks: of one weight group, of 256 weights when scales
  * have two levels, but at least of 32; of 160 with QN_TRITS.  A block is its scales, then its codes.
- * Scales are [panel_rows f16 scales] and, with minima, [panel_rows f16 minima]; two levels add, for
- * every group, [panel_rows bytes] of sub-scales and, with minima, [panel_rows bytes] of sub-minima,
- * or both in [panel_rows bytes], the sub-scale in the low nibble.  Codes are, for every 32 k, for
- * every vector of rows, for every part of the code, the part's vectors.
+ * Scales are [panel_rows f16 scales] and, with minima, [panel_rows f16 minima].  Codes are, for every 32 k, for
+ * every vector of rows, for every part of the code, the part's vectors.  With two levels what belongs to the groups
+ * of the 32 k stands in front of them, so that memory is read in order: for every group [panel_rows bytes] of
+ * sub-scales and, with minima, [panel_rows bytes] of sub-minima, or both in [panel_rows bytes], the sub-scale in the low
+ * nibble.
  *
  * A byte of a vector holds 8/width fields of `width` bits, lowest field first.  With
  * QN_CODES a field is (part of) one code, and the parts are the powers of two of its bits, high to
@@ -119,9 +120,9 @@ enum {
  *
  * With QN_ROWS, for codes of two bits and panels of four vectors of rows, four rows share a byte: codes are, for every
  * 32 k, 8 vectors.  Byte i of vector j holds the codes at k = 4 j + i % 4 of row i / 4 of each of the four vectors, the first
- * in the lowest bits; the top bit is flipped.  Instead of the bytes of every group there are all sub-scales of a
- * block, then all sub-minima: for every 64 k, for every two vectors of rows, a vector whose byte i belongs to the
- * 16 k from 16 (i % 4) on of row i / 4, of the first vector of rows in the low nibble, of the second in the high one.
+ * in the lowest bits; the top bit is flipped.  Instead of the bytes of every group there are, behind the f16 scales, all
+ * sub-scales of a block, then all sub-minima: for every 64 k, for every two vectors of rows, a vector whose byte i belongs to
+ * the 16 k from 16 (i % 4) on of row i / 4, of the first vector of rows in the low nibble, of the second in the high one.
  */
 enum qn_order { QN_CODES, QN_PLANES, QN_TRITS, QN_PLANE_PAIRS, QN_ROWS };
 

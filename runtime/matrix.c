@@ -394,7 +394,17 @@ static uint8_t *pack_scales(const struct qn_kernel *kernel, const struct qn_rows
 		return pack_row_subs(&kernel->layout, rows->sub_mins + b * n_groups, rows->n_subs,
 				     n_groups, out);
 	}
-	for (long g = b * n_groups; g < (b + 1) * n_groups; g++) {
+	return out;
+}
+
+/* Sub-scales and sub-minima of the groups of 32 k from k on; returns the end of what it wrote. */
+static uint8_t *pack_subs(const struct qn_kernel *kernel, const struct qn_rows *rows, long k,
+			  uint8_t *out)
+{
+	const struct qn_format *format = &qn_formats[kernel->format];
+	const int n_rows = kernel->layout.panel_rows;
+
+	for (long g = k / format->group; g < (k + QN_GROUP) / format->group; g++) {
 		const int8_t *sub_scales = rows->sub_scales + g;
 		const uint8_t *sub_mins = rows->sub_mins + g;
 
@@ -435,6 +445,8 @@ void qn_matrix_pack_panel(const struct quern_matrix *matrix, const struct qn_row
 		for (long k = b * each; k < (b + 1) * each; k += QN_GROUP) {
 			const uint8_t *codes = rows->codes + k;
 
+			if (format->super && kernel->layout.order != QN_ROWS)
+				panel = pack_subs(kernel, rows, k, panel);
 			panel = kernel->layout.order == QN_ROWS
 					? pack_rows(&kernel->layout, codes, rows->k, panel)
 					: pack_step(matrix, parts, n_parts, codes, rows->k, panel);

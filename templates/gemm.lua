@@ -130,9 +130,13 @@ function gemm.vars(point, format, isa, act)
   vars.long_span = span > 32                      -- a scale for more than one group of 32 k
   vars.min_floats = vars.panel_rows * (kc // span)   -- scales, which minima stand behind
   vars.steps = vars.block // 32                   -- groups of 32 k in a block
-  vars.head = format.head_bytes * vars.panel_rows -- its scales
+  -- Its scales, but for the bytes of two levels in front of every 32 k of codes.
+  vars.head = (vars.by_rows and format.head_bytes or format.super > 0 and (format.has_min and 4 or 2) or format.head_bytes)
+    * vars.panel_rows
+  vars.sub_step = vars.by_rows and 0 or format.sub_bytes * format.halves * vars.panel_rows
   vars.row_head = format.group == 0 and 4 * vars.panel_rows or 0
-  vars.block_bytes = vars.head + (vars.trits and 1 or vars.steps) * point.RV * vars.vector_bytes
+  vars.step_bytes = point.RV * vars.vector_bytes + vars.sub_step
+  vars.block_bytes = vars.head + (vars.trits and 1 or vars.steps) * vars.step_bytes
   vars.mmla = isa.mmla or false
   vars.direct = format.bits == 8 and not isa.mmla -- packed codes are bytes already
   vars.byte_area = vars.direct and 0 or vars.panel_rows * kc

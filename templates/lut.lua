@@ -129,7 +129,7 @@ function lut.vars(point, format, isa, act)
     rounded = point.ADDS > 0, act_top = 127,
     prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, start_k = 0, scaled_sums = false,
     prepare = point.ADDS > 0 and "qn_rounded_tables_" .. isa.name or ("qn_tables%d_%s"):format(point.ADJ, isa.name),
-    step_k = 32, side = false, sub = format.sub, unrolls = point.ADJ == 2, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false,
+    step_k = 32, side = false, sub = format.sub, unrolls = point.ADJ == 2, lanes = isa.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false,
   }
   return point.ADJ == 2 and side_by_side(vars, point, format, isa, act) or vars
 end
