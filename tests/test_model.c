@@ -244,11 +244,106 @@ static void check_archs(void)
 	unlink(path);
 }
 
+/* ---- threads for prompts ---- */
+
+enum { N_PROMPT = 40 };
+
+/* Logits of every token, read as a prompt of 40 and then one by one: [N_TOKENS][n_vocab], or NULL. */
+static float *run_lanes(const char *path, int n_threads, int n_prompt_threads, long *n_vocab)
+{
+	const struct quern_options options = {.size = sizeof options,
+					      .n_threads = n_threads,
+					      .n_prompt_threads = n_prompt_threads};
+	struct subject s = {.arch = "llama", .type_name = "lanes"};
+	struct quern_context *context;
+	struct quern_model_info info;
+	struct quern_error err = {.text = ""};
+	float *logits = NULL;
+
+	if (!CHECK(!quern_open(&s.engine, &options, &err)) ||
+	    !CHECK(!quern_model_open(&s.model, s.engine, path, NULL, &err)))
+		return NULL;
+	quern_model_info(s.model, &info);
+	*n_vocab = info.n_vocab;
+	make_ids(s.ids, N_TOKENS, info.n_vocab, 7);
+	context = open_context(&s, (struct quern_context_options){0});
+	logits = malloc((size_t)(N_TOKENS * info.n_vocab) * sizeof *logits);
+	if (!context || !logits)
+		abort();
+	for (long at = 0, n; at < N_TOKENS; at += n) {
+		n = at ? 1 : N_PROMPT;
+		CHECK(!quern_feed(context,
+				  &(struct quern_input){0, s.ids + at, n, QUERN_ALL_LOGITS}, 1,
+				  &err));
+		memcpy(logits + at * info.n_vocab, quern_logits(context, 0),
+		       (size_t)(n * info.n_vocab) * sizeof *logits);
+	}
+	quern_context_close(context);
+	quern_model_close(s.model);
+	quern_close(s.engine);
+	return logits;
+}
+
+/* The kernel that a small matrix gets, for all threads: another one may round sums its way. */
+static void force_kernel(int type)
+{
+	static const char zeros[18 * 16 * 8];
+	const struct quern_weights w = {.size = sizeof w,
+					.type = type,
+					.m = 16,
+					.k = 256,
+					.data = zeros};
+	struct quern_engine *engine;
+	struct quern_matrix *matrix;
+	struct quern_matrix_info info;
+
+	if (!CHECK(!quern_open(&engine, NULL, NULL)) ||
+	    !CHECK(!quern_pack(engine, &matrix, &w, NULL)))
+		return;
+	quern_matrix_info(matrix, &info);
+	setenv("QUERN_KERNEL", info.kernel, 1);
+	quern_free(matrix);
+	quern_close(engine);
+}
+
+static void check_lanes(void)
+{
+	static const int types[] = {QUERN_F32, QUERN_Q4_0};
+	static const int threads[][2] = {{1, 2}, {2, 1}, {3, 1}};
+	struct quern_error err = {.text = ""};
+	char path[300];
+	long n_vocab = 0;
+
+	snprintf(path, sizeof path, "%s/lanes.gguf", folder);
+	force_kernel(QUERN_Q4_0);
+	for (int i = 0; i < 2; i++) {
+		const struct qn_random what = {.arch = "llama",
+					       .type = types[i],
+					       .output_type = -1,
+					       .seed = 3};
+		float *expected, *logits;
+
+		if (!CHECK(!qn_random_write(path, &what, &err)))
+			break;
+		expected = run_lanes(path, 1, 0, &n_vocab);
+		for (int t = 0; t < 3 && expected; t++) {
+			logits = run_lanes(path, threads[t][0], threads[t][1], &n_vocab);
+			CHECK(logits && !memcmp(logits, expected,
+						(size_t)(N_TOKENS * n_vocab) * sizeof *logits));
+			free(logits);
+		}
+		free(expected);
+	}
+	unsetenv("QUERN_KERNEL");
+	unlink(path);
+}
+
 int main(void)
 {
 	if (!CHECK(scratch_open(folder)))
 		return check_exit();
 	check_archs();
+	check_lanes();
 	scratch_remove_tree(folder);
 	return check_exit();
 }

@@ -143,7 +143,7 @@ static void run_thread(void *arg, int thread, int n_threads)
 	for (long t = n * thread / n_threads; t < n * (thread + 1) / n_threads; t++)
 		store_token(job, t);
 	if (n_threads > 1)
-		qn_pool_barrier(job->context->engine->pool);
+		qn_pool_barrier(qn_context_lane(job->context)->pool);
 	attend_units(job);
 }
 
@@ -157,5 +157,5 @@ void qn_attention_run(struct quern_context *context, long layer)
 	job.tile_tokens = job.tile_tokens > TILE_TOKENS ? TILE_TOKENS : job.tile_tokens;
 	job.tile_tokens = job.tile_tokens < 1 ? 1 : job.tile_tokens;
 	atomic_store_explicit(&job.next, 0, memory_order_relaxed);
-	qn_pool_run(context->engine->pool, run_thread, &job);
+	qn_pool_run(qn_context_lane(context)->pool, run_thread, &job);
 }

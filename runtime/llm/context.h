@@ -59,6 +59,15 @@ void qn_attention_run(struct quern_context *context, long layer);
 typedef void qn_token_fn(struct quern_context *context, long token, const void *arg);
 void qn_context_each(struct quern_context *context, qn_token_fn *fn, const void *arg);
 
+/*
+ * The threads of this step of the pass.  Behind a prompt only the tokens whose logits are wanted go
+ * through the last layer's products, mostly one: those are few tokens' work.
+ */
+static inline struct qn_lane *qn_context_lane(const struct quern_context *context)
+{
+	return qn_matmul_lane(context->engine, context->n_tokens);
+}
+
 /* y = norm(x), n floats; a model without this norm leaves y as it is.  y may be x. */
 static inline void qn_context_norm(const struct quern_context *context, const struct qn_norm *norm,
 				   const float *x, long n, float *y)
