@@ -38,6 +38,7 @@ struct quern_context {
 	float *ff;        /* [n_batch][2 n_ff], gate (if any) and up */
 	float *turns[2];  /* [n_batch][n_dims], cosines, then sines, of each rope */
 	uint8_t *scratch; /* [n_batch] of qn_model_embed_bytes */
+	float *parts;     /* of attention, see qn_attention_floats */
 
 	float *logits; /* [max_outputs][n_vocab] */
 	long n_outputs;
@@ -48,6 +49,9 @@ struct quern_context {
 
 /* Runs context->tokens through the model; their keys and values have pages.  Adds rows to logits. */
 void qn_forward_run(struct quern_context *context);
+
+/* Room for parts in a context of this length. */
+size_t qn_attention_floats(const struct quern_model *model, long n_batch, long n_context);
 
 /*
  * Attention of one layer over all tokens of the pass: qkv -> heads.  Norms of heads, turns and the
