@@ -12,21 +12,18 @@
 #include "format.h"
 #include "matmul.h"
 #include "pages.h"
-#include "topology.h"
 
 /* Largest M and K: their products and bytes stay far from overflow. */
 #define MAX_DIM (1L << 24)
 
 /* ---- engine ---- */
 
-/* Features of the cores, less those beyond the ISA that QUERN_ISA names. */
-static int allow_features(const struct qn_topology *topology, uint32_t *features,
-			  struct quern_error *err)
+/* Takes those beyond the ISA that QUERN_ISA names out of the cores' features. */
+static int limit_features(uint32_t *features, struct quern_error *err)
 {
 	const char *name = getenv("QUERN_ISA");
 	char known[160] = "";
 
-	*features = qn_topology_features(topology);
 	if (!name || !*name)
 		return 0;
 	for (int i = 0; i < qn_registry.n_isas; i++) {
@@ -44,74 +41,16 @@ static int allow_features(const struct qn_topology *topology, uint32_t *features
 	return qn_error_set(err, "QUERN_ISA=%s: this library knows%s", name, known);
 }
 
-/* Where an engine's threads will be. */
-struct placement {
-	struct qn_topology topology;   /* of the cpus */
-	int cpus[QN_MAX_CPUS], n_cpus; /* 0: wherever the process may be */
-	int n_threads, loose;
-};
-
-static int place_threads(struct placement *p, const struct quern_options *o,
-			 struct quern_error *err)
-{
-	int listed[QN_MAX_CPUS];
-
-	if (o->n_threads < 0 || o->n_threads > QN_MAX_CPUS)
-		return qn_error_set(err, "%d threads: must be 1 to %d", o->n_threads, QN_MAX_CPUS);
-	if (o->cpus) {
-		p->n_cpus = qn_topology_parse_cpus(o->cpus, p->cpus, QN_MAX_CPUS);
-		if (p->n_cpus < 1)
-			return qn_error_set(err, "cpus '%s': must be a list such as 0-3,7",
-					    o->cpus);
-	} else if (o->loose) {
-		return qn_error_set(err, "loose threads need a list of cpus, such as 0-3,7");
-	}
-	p->loose = o->loose != 0;
-	if (p->loose) {
-		memcpy(listed, p->cpus, sizeof listed);
-		p->n_cpus = qn_pool_allowed(listed, p->n_cpus, p->cpus);
-		if (!p->n_cpus)
-			return qn_error_set(err,
-					    "cpus '%s': none is online and allowed for this "
-					    "process",
-					    o->cpus);
-	}
-	p->n_threads = o->n_threads ? o->n_threads : p->n_cpus;
-	if (p->n_cpus && !p->loose && p->n_cpus < p->n_threads)
-		return qn_error_set(err, "cpus '%s' are %d, for %d threads", o->cpus, p->n_cpus,
-				    p->n_threads);
-	if (p->n_cpus && !p->loose)
-		p->n_cpus = p->n_threads; /* no thread is on the others */
-	if (p->n_cpus)
-		qn_topology_read_cpus(p->cpus, p->n_cpus, &p->topology);
-	else
-		qn_topology_read(&p->topology);
-	if (!p->n_threads)
-		p->n_threads = p->topology.n_cores > 0 ? p->topology.n_cores : 1;
-	return 0;
-}
-
 static int start_threads(struct quern_engine *engine, const struct quern_options *o,
 			 struct quern_error *err)
 {
-	struct placement p = {.n_cpus = 0};
-	struct qn_pool_cpus cpus;
-	struct qn_core_class fastest;
-	int speeds[QN_MAX_CPUS], differ;
-
-	if (place_threads(&p, o, err) || allow_features(&p.topology, &engine->features, err))
+	if (qn_lane_open(engine->lanes, o, &engine->features, err))
 		return -1;
-	qn_topology_class(&p.topology, 0, &fastest);
-	engine->core = fastest.first.kind;
-	engine->n_threads = p.n_threads;
-	differ = qn_topology_speeds(&p.topology, p.n_cpus && !p.loose ? p.cpus : NULL, p.n_threads,
-				    speeds);
-	engine->shares = qn_shares_open(p.n_threads, differ ? speeds : NULL);
-	if (!engine->shares)
-		return qn_error_set(err, "no memory for an engine");
-	cpus = (struct qn_pool_cpus){p.cpus, p.n_cpus, p.loose};
-	return qn_pool_open(&engine->pool, p.n_threads, p.n_cpus ? &cpus : NULL,
-			    o->spin_us ? o->spin_us : 50, err);
+	for (int i = 0; i < QN_SHARES_N_WORKS; i++) {
+		if (engine->lanes[i]->n_threads > engine->most_threads)
+			engine->most_threads = engine->lanes[i]->n_threads;
+	}
+	return limit_features(&engine->features, err);
 }
 
 int quern_open(struct quern_engine **out, const struct quern_options *options,
@@ -152,9 +91,7 @@ void quern_close(struct quern_engine *engine)
 {
 	if (!engine)
 		return;
-	if (engine->pool)
-		qn_pool_close(engine->pool);
-	qn_shares_close(engine->shares);
+	qn_lane_close(engine->lanes);
 	qn_matmul_release(engine);
 	pthread_mutex_destroy(&engine->lock);
 	free(engine);
@@ -162,7 +99,12 @@ void quern_close(struct quern_engine *engine)
 
 int quern_n_threads(const struct quern_engine *engine)
 {
-	return engine->n_threads;
+	return engine->lanes[QN_SHARES_FEW_TOKENS]->n_threads;
+}
+
+int quern_n_prompt_threads(const struct quern_engine *engine)
+{
+	return engine->lanes[QN_SHARES_MANY_TOKENS]->n_threads;
 }
 
 /* ---- packing ---- */
@@ -308,12 +250,21 @@ static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights
 
 	if (forced && !*forced)
 		forced = NULL;
-	if (qn_matrix_choose(matrix, engine->features, forced, err))
+	if (qn_matrix_choose(matrix, engine->lanes, engine->features, forced, err))
 		return -1;
 	if (w->kernel && matrix->chosen.rung != QN_RUNG_FORCED)
 		return qn_error_set(err, "kernel '%.64s' is not one for %s", w->kernel,
 				    qn_formats[matrix->what.format].name);
 	return 0;
+}
+
+/* The lane with more threads. */
+static struct qn_lane *packing_lane(const struct quern_engine *engine)
+{
+	struct qn_lane *few = engine->lanes[QN_SHARES_FEW_TOKENS];
+	struct qn_lane *many = engine->lanes[QN_SHARES_MANY_TOKENS];
+
+	return many->n_threads > few->n_threads ? many : few;
 }
 
 int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
@@ -349,10 +300,9 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 					.m = w.m,
 					.k = w.k,
 					.n_tokens = w.n_tokens > 0 ? w.n_tokens : 1,
-					.n_threads = engine->n_threads,
 					.act = act,
-					.max_nmse = w.max_nmse,
-					.core = engine->core};
+					.max_nmse = w.max_nmse};
+	qn_matrix_place(&matrix->what, engine->lanes);
 	if (choose_kernel(matrix, &w, err))
 		goto out;
 	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
@@ -365,7 +315,7 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	pthread_mutex_lock(&engine->lock);
 	status = qn_matmul_reserve(engine, w.k, matrix->by_tokens, QN_N_TOKEN_CLASSES, err);
 	if (!status)
-		qn_pool_run(engine->pool, pack_thread, &packing);
+		qn_pool_run(packing_lane(engine)->pool, pack_thread, &packing);
 	pthread_mutex_unlock(&engine->lock);
 	if (!status && packing.failed)
 		status = qn_error_set(err, "no memory to pack a %ld x %ld matrix", w.m, w.k);

@@ -256,10 +256,13 @@ struct qn_query {
 	const float *q; /* [d_k] */
 	float *out;     /* [d_out] */
 	long first, end;
+	float *part; /* NULL, or [2] for a part of what the token sees: out is the sum of e^(score - peak) V
+			alone, part gets the peak, the largest score, and the sum of e^(score - peak) */
 };
 
 /*
- * out = softmax(scale q K) V for queries of one KV head of one sequence.
+ * out = softmax(scale q K) V for queries of one KV head of one sequence; of queries with a part
+ * what that is merged from.
  *
  * Position p is p % 32 of page pages[p / 32]; page n starts n * page_bytes behind `cache`: keys
  * [d_k][32], then values [32][d_v], in f16.  With is_bytes they are int8, and [32 f32 scales of

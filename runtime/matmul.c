@@ -21,7 +21,7 @@ static size_t acts_bytes(const struct quern_engine *engine, long k, size_t prepa
 	const size_t n = (size_t)k * QN_PASS_TOKENS, groups = n / QN_GROUP;
 
 	return n + groups * (sizeof(float) + 3 * sizeof(int32_t)) +
-	       (size_t)engine->n_threads * QN_PASS_TOKENS * sizeof(float) +
+	       (size_t)engine->most_threads * QN_PASS_TOKENS * sizeof(float) +
 	       QN_MAX_PREPARES * (size_t)k / QN_GROUP * prepared_bytes;
 }
 
@@ -56,12 +56,13 @@ static int reserve_acts(struct quern_engine *engine, long k, size_t prepared_byt
 static int reserve_scratch(struct quern_engine *engine, size_t n_bytes, struct quern_error *err)
 {
 	const size_t rounded = (n_bytes + 4095) / 4096 * 4096;
-	uint8_t *p = qn_pages_alloc(rounded * (size_t)engine->n_threads, 1);
+	uint8_t *p = qn_pages_alloc(rounded * (size_t)engine->most_threads, 1);
 
 	if (!p)
 		return qn_error_set(err, "no memory for %zu bytes of scratch for %d threads",
-				    rounded, engine->n_threads);
-	qn_pages_free(engine->scratch_memory, engine->scratch_capacity * (size_t)engine->n_threads);
+				    rounded, engine->most_threads);
+	qn_pages_free(engine->scratch_memory,
+		      engine->scratch_capacity * (size_t)engine->most_threads);
 	engine->scratch_memory = p;
 	engine->scratch_capacity = rounded;
 	return 0;
@@ -97,12 +98,14 @@ void qn_matmul_release(struct quern_engine *engine)
 {
 	qn_pages_free(engine->acts_memory,
 		      acts_bytes(engine, engine->k_capacity, engine->prepared_capacity));
-	qn_pages_free(engine->scratch_memory, engine->scratch_capacity * (size_t)engine->n_threads);
+	qn_pages_free(engine->scratch_memory,
+		      engine->scratch_capacity * (size_t)engine->most_threads);
 }
 
 /* One pass. */
 struct job {
 	struct quern_engine *engine;
+	struct qn_lane *lane;
 	const struct qn_matmul *call;
 	struct qn_acts x;
 	long first_token;
@@ -210,7 +213,7 @@ static void quantize_tokens(const struct job *job, int thread, int n_threads)
 	     t < n * first[thread + 1] / first[n_threads]; t++)
 		quantize_slice(job, t, 0, groups, find_peak(job, t, 0, groups));
 	if (n_threads > 1)
-		qn_pool_barrier(job->engine->pool);
+		qn_pool_barrier(job->lane->pool);
 }
 
 /* a8r, few tokens: each thread finds the peaks of its slice of K, then knows those of all. */
@@ -221,7 +224,7 @@ static void quantize_shared(const struct job *job, int thread, int n_threads, lo
 	for (long t = 0; t < job->x.n_tokens; t++)
 		engine->amax[(long)thread * QN_PASS_TOKENS + t] = find_peak(job, t, first, end);
 	if (n_threads > 1)
-		qn_pool_barrier(engine->pool);
+		qn_pool_barrier(job->lane->pool);
 	for (long t = 0; t < job->x.n_tokens; t++) {
 		float peak = 0;
 
@@ -330,13 +333,13 @@ static double multiply_chunks(struct job *job, int thread)
 static void run_thread(void *arg, int thread, int n_threads)
 {
 	struct job *job = arg;
-	struct qn_shares *shares = job->engine->shares;
+	struct qn_shares *shares = job->lane->shares;
 	int64_t start;
 	double n_bytes;
 
 	prepare_slice(job, thread, n_threads);
 	if (n_threads > 1)
-		qn_pool_barrier(job->engine->pool);
+		qn_pool_barrier(job->lane->pool);
 	if (!job->learns) {
 		multiply_chunks(job, thread);
 		return;
@@ -391,13 +394,13 @@ static void run_passes(struct job *job, int n_matrices)
 {
 	const struct qn_matmul *call = job->call;
 	struct quern_engine *engine = job->engine;
-	const int n_threads = run_alone(call) ? 1 : engine->n_threads;
+	const int n_threads = run_alone(call) ? 1 : job->lane->n_threads;
 	const enum qn_shares_work work = qn_shares_work_of(call->n_tokens);
 	static const long alone[] = {0, 1};
 
 	/* Alone, a thread takes whole matrices. */
-	job->first = n_threads == 1 ? alone : qn_shares_first(engine->shares, work);
-	job->learns = n_threads > 1 && qn_shares_learns(engine->shares);
+	job->first = n_threads == 1 ? alone : qn_shares_first(job->lane->shares, work);
+	job->learns = n_threads > 1 && qn_shares_learns(job->lane->shares);
 	job->n_units = n_threads == 1 ? 1 : QN_SHARES_CHUNKS * job->first[n_threads];
 	job->n_all_units = job->n_units * n_matrices;
 	for (long t = 0; t < call->n_tokens; t += QN_PASS_TOKENS) {
@@ -418,9 +421,9 @@ static void run_passes(struct job *job, int n_matrices)
 		if (n_threads == 1)
 			run_thread(job, 0, 1);
 		else
-			qn_pool_run(engine->pool, run_thread, job);
+			qn_pool_run(job->lane->pool, run_thread, job);
 		if (job->learns)
-			qn_shares_learn(engine->shares, work);
+			qn_shares_learn(job->lane->shares, work);
 	}
 }
 
@@ -429,7 +432,9 @@ void qn_matmul_run(struct quern_engine *engine, const struct qn_matmul *call)
 	struct qn_matmul rest = *call;
 
 	while (rest.n > 0) { /* more than once only when they want different things */
-		struct job job = {.engine = engine, .call = &rest};
+		struct job job = {.engine = engine,
+				  .lane = qn_matmul_lane(engine, call->n_tokens),
+				  .call = &rest};
 		const int n = collect_prepares(&job);
 
 		run_passes(&job, n);

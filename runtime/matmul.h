@@ -6,22 +6,19 @@
 
 #include <pthread.h>
 
+#include "lane.h"
 #include "matrix.h"
-#include "pool.h"
-#include "shares.h"
 
 /* Distinct forms of prepared activations that the matrices of one call may need. */
 #define QN_MAX_PREPARES 4
 
 struct quern_engine {
-	struct qn_pool *pool;
-	struct qn_shares *shares;
+	struct qn_lane *lanes[QN_SHARES_N_WORKS]; /* see qn_matmul_lane */
+	int most_threads;                         /* of any lane */
 	pthread_mutex_t lock;
 	uint32_t features;              /* of all its cores, less what QUERN_ISA forbids */
-	uint32_t core;                  /* kind of the fastest of them, see cpu.h */
 	const struct qn_isa *isa;       /* quantises activations */
 	const struct qn_floats *floats; /* of it; NULL in a library of kernels alone */
-	int n_threads;
 
 	/* Activations of one pass.  Grown when a matrix is packed, never by a multiplication. */
 	long k_capacity;
@@ -29,12 +26,18 @@ struct quern_engine {
 	int8_t *q;                /* [QN_PASS_TOKENS][k] */
 	float *scale;             /* [QN_PASS_TOKENS][k / 32] */
 	int32_t *sum, *half_sum;  /* [QN_PASS_TOKENS][k / 32], [QN_PASS_TOKENS][k / 16] */
-	float *amax;              /* [n_threads][QN_PASS_TOKENS], of a thread's slice of K */
+	float *amax;              /* [most_threads][QN_PASS_TOKENS], of a thread's slice of K */
 	uint8_t *prepared[QN_MAX_PREPARES];
 	void *acts_memory;
 	size_t scratch_capacity; /* of one thread */
 	uint8_t *scratch_memory;
 };
+
+/* The threads that a step of so many tokens runs on: a product, attention, or what is done token by token. */
+static inline struct qn_lane *qn_matmul_lane(const struct quern_engine *engine, long n_tokens)
+{
+	return engine->lanes[qn_shares_work_of(n_tokens)];
+}
 
 /* Makes room for activations of k and for what n kernels want of them.  Not while a product runs. */
 int qn_matmul_reserve(struct quern_engine *engine, long k, const struct qn_kernel *const *kernels,

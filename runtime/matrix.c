@@ -77,14 +77,24 @@ const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long
 	return matrix->by_tokens[qn_matrix_class(n_tokens)];
 }
 
+void qn_matrix_place(struct qn_case *what, struct qn_lane *const lanes[QN_SHARES_N_WORKS])
+{
+	const struct qn_lane *lane = lanes[qn_shares_work_of(what->n_tokens)];
+
+	what->n_threads = lane->n_threads;
+	what->core = lane->core;
+}
+
 /* Other kernels of the same layout for other numbers of tokens. */
-static void choose_by_tokens(struct quern_matrix *matrix, uint32_t features)
+static void choose_by_tokens(struct quern_matrix *matrix, struct qn_lane *const *lanes,
+			     uint32_t features)
 {
 	for (int i = 0; i < QN_N_TOKEN_CLASSES; i++) {
 		struct qn_case what = matrix->what;
 		struct qn_chosen chosen;
 
 		what.n_tokens = qn_matrix_class_tokens(i);
+		qn_matrix_place(&what, lanes);
 		if (what.n_tokens != matrix->what.n_tokens &&
 		    !qn_choose(&qn_registry, features, &what, &matrix->kernel->layout, NULL,
 			       &chosen, NULL))
@@ -92,14 +102,14 @@ static void choose_by_tokens(struct quern_matrix *matrix, uint32_t features)
 	}
 }
 
-int qn_matrix_choose(struct quern_matrix *matrix, uint32_t features, const char *forced,
-		     struct quern_error *err)
+int qn_matrix_choose(struct quern_matrix *matrix, struct qn_lane *const lanes[QN_SHARES_N_WORKS],
+		     uint32_t features, const char *forced, struct quern_error *err)
 {
 	if (qn_choose(&qn_registry, features, &matrix->what, NULL, forced, &matrix->chosen, err))
 		return -1;
 	qn_matrix_shape(matrix, matrix->chosen.kernel, matrix->what.m, matrix->what.k);
 	if (matrix->chosen.rung != QN_RUNG_FORCED)
-		choose_by_tokens(matrix, features);
+		choose_by_tokens(matrix, lanes, features);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "choose.h"
 #include "format.h"
 #include "kernel.h"
+#include "lane.h"
 #include "quern.h"
 
 /* Multiple that K of activations is padded to: whole blocks of every format. */
@@ -32,12 +33,16 @@ struct quern_matrix {
 /* Fills the numbers of a matrix from kernel, m and k; packed stays as it is. */
 void qn_matrix_shape(struct quern_matrix *matrix, const struct qn_kernel *kernel, long m, long k);
 
+/* The threads and the kind of core that run what->n_tokens become those of its lane. */
+void qn_matrix_place(struct qn_case *what, struct qn_lane *const lanes[QN_SHARES_N_WORKS]);
+
 /*
- * Chooses all kernels for matrix->what, those for other numbers of tokens among its layout's, and
- * fills the numbers; a forced kernel takes all tokens.  features and forced: see qn_choose.
+ * Chooses all kernels for matrix->what, those for other numbers of tokens among its layout's, each
+ * for the lane that runs so many, and fills the numbers; a forced kernel takes all tokens.
+ * features and forced: see qn_choose.
  */
-int qn_matrix_choose(struct quern_matrix *matrix, uint32_t features, const char *forced,
-		     struct quern_error *err);
+int qn_matrix_choose(struct quern_matrix *matrix, struct qn_lane *const lanes[QN_SHARES_N_WORKS],
+		     uint32_t features, const char *forced, struct quern_error *err);
 
 /* The kernel for a number of tokens. */
 const struct qn_kernel *qn_matrix_kernel(const struct quern_matrix *matrix, long n_tokens);

@@ -39,6 +39,10 @@ struct quern_options {
 	int loose; /* 0: one thread is pinned to each of `cpus`, in this order, and one that it
 			     cannot be pinned to is an error.  1: threads, of any number, move
 			     among those of `cpus` that are online and allowed; none is an error */
+
+	/* Other threads for prompts, see below; 0 and NULL: the same as above. */
+	int n_prompt_threads;    /* default: one per cpu of prompt_cpus */
+	const char *prompt_cpus; /* default: cpus, of which there may be more than n_threads */
 };
 
 /*
@@ -48,6 +52,12 @@ struct quern_options {
  * Where those cpus differ in kind (big and little cores), only instructions that all have are used, and
  * threads take rows in proportion to their speed.  Kernels are the winners of the fastest kind: weights are
  * packed once, and kernels of several kinds in one product would round sums differently from run to run.
+ *
+ * Prompts run best on all cores, generation on as many big ones as memory feeds.  Threads for prompts
+ * run what takes 12 tokens or more at a time: products and passes of a quern_feed, whosever these
+ * tokens are.  So 16 sequences that each go on by a token are a prompt's work, for they read weights
+ * once for all and wait for arithmetic; up to 11 sequences are generation, and so are the last few tokens
+ * of a prompt that are left for a pass of their own.  Threads that are not at work sleep.
  */
 int quern_open(struct quern_engine **engine, const struct quern_options *options,
 	       struct quern_error *err);
@@ -55,7 +65,9 @@ int quern_open(struct quern_engine **engine, const struct quern_options *options
 /* Stops the threads.  The engine's matrices must have been freed. NULL is allowed. */
 void quern_close(struct quern_engine *engine);
 
+/* Threads that generate, and those for prompts. */
 int quern_n_threads(const struct quern_engine *engine);
+int quern_n_prompt_threads(const struct quern_engine *engine);
 
 /* ---- matrices ---- */
 

@@ -22,17 +22,18 @@ static const int stream_counts[] = {1, 2, 4, 8};
 
 struct qn_roof_state {
 	struct quern_engine *engine;
-	size_t n_bytes;                                         /* of each buffer */
-	uint8_t *buffers[2];                                    /* on small and on huge pages */
-	size_t at;                                              /* where the next read starts */
+	const struct qn_lane *lane; /* of it, whose threads are measured */
+	size_t n_bytes;             /* of each buffer */
+	uint8_t *buffers[2];        /* on small and on huge pages */
+	size_t at;                  /* where the next read starts */
 	double reads[N_READS][MAX_SAMPLES], peaks[MAX_SAMPLES]; /* rates */
 	long n_samples;
 };
 
-/* What all threads read at a time. */
+/* What all threads read at a time, at most. */
 static size_t round_bytes(const struct quern_engine *engine)
 {
-	return READ_BYTES * (size_t)engine->n_threads;
+	return READ_BYTES * (size_t)engine->most_threads;
 }
 
 static void free_buffers(struct qn_roof_state *s)
@@ -53,13 +54,10 @@ int qn_roof_use(struct qn_roof_state *s, struct quern_engine *engine, struct que
 	qn_topology_read(&topology);
 	n_bytes = (4 * topology.llc_bytes + round - 1) / round * round + round;
 	s->engine = engine;
-	qn_roof_reset(s);
-	if (s->n_bytes >= n_bytes) {
-		s->at = s->at + round > s->n_bytes ? 0 : s->at;
+	qn_roof_tokens(s, 1);
+	if (s->n_bytes >= n_bytes)
 		return 0;
-	}
 	free_buffers(s);
-	s->at = 0;
 	s->n_bytes = n_bytes;
 	for (int huge = 0; huge < 2; huge++) {
 		s->buffers[huge] = qn_pages_alloc(n_bytes, huge);
@@ -71,6 +69,13 @@ int qn_roof_use(struct qn_roof_state *s, struct quern_engine *engine, struct que
 		memset(s->buffers[huge], 1, n_bytes);
 	}
 	return 0;
+}
+
+void qn_roof_tokens(struct qn_roof_state *s, long n_tokens)
+{
+	s->lane = qn_matmul_lane(s->engine, n_tokens);
+	s->at = 0;
+	qn_roof_reset(s);
 }
 
 int qn_roof_open(struct qn_roof_state **out, struct quern_engine *engine, struct quern_error *err)
@@ -128,14 +133,14 @@ static double run_rate(struct qn_roof_state *s, qn_pool_fn *fn, struct work *w, 
 {
 	int64_t ns = qn_bench_now_ns();
 
-	qn_pool_run(s->engine->pool, fn, w);
+	qn_pool_run(s->lane->pool, fn, w);
 	ns = qn_bench_now_ns() - ns;
 	return amount / (double)(ns > 0 ? ns : 1);
 }
 
 void qn_roof_sample(struct qn_roof_state *s)
 {
-	const size_t round = round_bytes(s->engine);
+	const size_t round = READ_BYTES * (size_t)s->lane->n_threads;
 	const int slot = (int)(s->n_samples++ % MAX_SAMPLES);
 	struct work w = {.isa = s->engine->isa, .n_rounds = 20000};
 	double rounds;
@@ -149,7 +154,7 @@ void qn_roof_sample(struct qn_roof_state *s)
 		if (s->at + round > s->n_bytes)
 			s->at = 0;
 	}
-	rounds = run_rate(s, peak_thread, &w, (double)w.n_rounds * s->engine->n_threads);
+	rounds = run_rate(s, peak_thread, &w, (double)w.n_rounds * s->lane->n_threads);
 	s->peaks[slot] = rounds * (double)w.macs;
 }
 

@@ -24,6 +24,9 @@ void qn_roof_close(struct qn_roof_state *state);
 /* Goes on with another engine; buffers that are large enough for it stay.  After -1 it can be tried again. */
 int qn_roof_use(struct qn_roof_state *state, struct quern_engine *engine, struct quern_error *err);
 
+/* From now on with the threads that so many tokens run on; first those for one. */
+void qn_roof_tokens(struct qn_roof_state *state, long n_tokens);
+
 /*
  * One sweep of some milliseconds.  Rates are medians over the sweeps since the last reset, as the
  * times of kernels are; interleave the two, for shared machines drift.

@@ -156,6 +156,15 @@ static int run_once(struct bench *b, const struct test *t, double *s, struct que
 	return 0;
 }
 
+/* Of most of its passes. */
+static long tokens_of_pass(const struct bench *b, const struct test *t)
+{
+	const long n_batch = b->o->model.context.n_batch ? b->o->model.context.n_batch : 512;
+	const long n = t->n_sequences * (t->n_prompt ? t->n_prompt : 1);
+
+	return n < n_batch ? n : n_batch;
+}
+
 static int run_test(struct bench *b, struct test *t, struct quern_error *err)
 {
 	struct test warm_up = *t;
@@ -165,7 +174,7 @@ static int run_test(struct bench *b, struct test *t, struct quern_error *err)
 	warm_up.n_generation = t->n_generation ? 1 : 0;
 	if (run_once(b, &warm_up, &ignored, err))
 		return -1;
-	qn_roof_reset(b->roofs);
+	qn_roof_tokens(b->roofs, tokens_of_pass(b, t));
 	for (long i = 0; i < b->o->n_repetitions; i++) {
 		if (run_once(b, t, &t->s[i], err))
 			return -1;
@@ -259,11 +268,14 @@ static const char *base_name(const char *path)
 static void write_row(struct bench *b, const struct test *t)
 {
 	const int n_threads = quern_n_threads(b->m.engine);
+	const int n_prompt_threads = quern_n_prompt_threads(b->m.engine);
 	const char *file = base_name(b->o->model.path);
 	struct row row;
-	char name[64];
+	char name[64], threads[64];
 
 	summarize(b, t, &row);
+	snprintf(threads, sizeof threads, n_threads == n_prompt_threads ? "%d" : "%d, batch %d",
+		 n_threads, n_prompt_threads);
 	name_test(t, name, sizeof name);
 	switch (b->o->output) {
 	case OUTPUT_MD:
@@ -271,32 +283,32 @@ static void write_row(struct bench *b, const struct test *t)
 			puts("| model | MiB | threads | test | t/s | MB/token | GB/s | of roof | "
 			     "s/token | peak MiB |\n"
 			     "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-		printf("| %s | %.0f | %d | %s | %.2f ± %.2f | %.0f | %.1f | %.0f %% | %.4f | %.0f |\n",
-		       file, (double)b->info.weight_bytes / 1048576, n_threads, name, row.mean,
+		printf("| %s | %.0f | %s | %s | %.2f ± %.2f | %.0f | %.1f | %.0f %% | %.4f | %.0f |\n",
+		       file, (double)b->info.weight_bytes / 1048576, threads, name, row.mean,
 		       row.deviation, row.mb_per_token, row.gbps, 100 * row.fraction,
 		       (double)t->n_sequences / row.mean, b->peak_mib);
 		break;
 	case OUTPUT_CSV:
 		if (!b->n_rows)
-			puts("model_filename,model_arch,weight_bytes,n_threads,n_prompt,n_gen,n_depth,"
-			     "n_parallel,avg_ts,stddev_ts,mb_per_token,gbps,roof_gbps,roof_gmacs,"
+			puts("model_filename,model_arch,weight_bytes,n_threads,n_threads_batch,n_prompt,"
+			     "n_gen,n_depth,n_parallel,avg_ts,stddev_ts,mb_per_token,gbps,roof_gbps,roof_gmacs,"
 			     "of_roof,peak_mib");
-		printf("\"%s\",\"%s\",%zu,%d,%ld,%ld,%ld,%ld,%.4f,%.4f,%.3f,%.3f,%.2f,%.1f,%.4f,%.0f\n",
-		       file, b->info.arch, b->info.weight_bytes, n_threads, t->n_prompt,
-		       t->n_generation, t->depth, t->n_sequences, row.mean, row.deviation,
-		       row.mb_per_token, row.gbps, t->dram_gbps, t->int8_gmacs, row.fraction,
-		       b->peak_mib);
+		printf("\"%s\",\"%s\",%zu,%d,%d,%ld,%ld,%ld,%ld,%.4f,%.4f,%.3f,%.3f,%.2f,%.1f,%.4f,%.0f\n",
+		       file, b->info.arch, b->info.weight_bytes, n_threads, n_prompt_threads,
+		       t->n_prompt, t->n_generation, t->depth, t->n_sequences, row.mean,
+		       row.deviation, row.mb_per_token, row.gbps, t->dram_gbps, t->int8_gmacs,
+		       row.fraction, b->peak_mib);
 		break;
 	case OUTPUT_JSON:
 		printf("%s{\"model_filename\": \"%s\", \"model_arch\": \"%s\", \"weight_bytes\": %zu, "
-		       "\"n_threads\": %d, \"n_prompt\": %ld, \"n_gen\": %ld, \"n_depth\": %ld, "
+		       "\"n_threads\": %d, \"n_threads_batch\": %d, \"n_prompt\": %ld, \"n_gen\": %ld, \"n_depth\": %ld, "
 		       "\"n_parallel\": %ld, \"avg_ts\": %.4f, \"stddev_ts\": %.4f, \"mb_per_token\": "
 		       "%.3f, \"gbps\": %.3f, \"roof_gbps\": %.2f, \"roof_gmacs\": %.1f, \"of_roof\": "
 		       "%.4f, \"peak_mib\": %.0f, \"samples_s\": [",
 		       b->n_rows ? ",\n  " : "[\n  ", file, b->info.arch, b->info.weight_bytes,
-		       n_threads, t->n_prompt, t->n_generation, t->depth, t->n_sequences, row.mean,
-		       row.deviation, row.mb_per_token, row.gbps, t->dram_gbps, t->int8_gmacs,
-		       row.fraction, b->peak_mib);
+		       n_threads, n_prompt_threads, t->n_prompt, t->n_generation, t->depth,
+		       t->n_sequences, row.mean, row.deviation, row.mb_per_token, row.gbps,
+		       t->dram_gbps, t->int8_gmacs, row.fraction, b->peak_mib);
 		for (long i = 0; i < b->o->n_repetitions; i++)
 			printf("%s%.6f", i ? ", " : "", t->s[i]);
 		fputs("]}", stdout);

@@ -121,7 +121,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 			o->kernels = value;
 		} else if (!strcmp(name, "--cpus") && value) {
 			o->cpus = value;
-			status = run_options_cpus(value);
+			status = run_options_cpus(name, value);
 		} else if (!strcmp(name, "--act") && value) {
 			status = run_options_act(value, &o->act);
 		} else if (!strcmp(name, "--max-nmse") && value) {
@@ -300,8 +300,8 @@ static int run_case(struct quern_engine *engine, struct qn_roof_state *roofs,
 		/* As quern_pack does without a hint: the layout of the kernel for one token. */
 		matrix.what.n_tokens = 1;
 		matrix.what.max_nmse = lossy ? o->max_nmse : 0;
-		if (qn_matrix_choose(&matrix, engine->features, run_options_forced(o->kernels),
-				     err))
+		if (qn_matrix_choose(&matrix, engine->lanes, engine->features,
+				     run_options_forced(o->kernels), err))
 			return -1;
 		r.matrix = &matrix;
 		r.kernel = qn_matrix_kernel(&matrix, o->n_tokens);
@@ -334,16 +334,15 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 		goto out;
 	for (int f = 0; f < o->n_formats; f++) {
 		for (int s = 0; s < o->n_shapes; s++) {
-			const struct qn_case what = {
+			struct qn_case what = {
 				.format = o->formats[f],
 				.m = o->shapes[s].m,
 				.k = o->shapes[s].k,
 				.n_tokens = o->n_tokens,
-				.n_threads = n_threads,
 				.act = o->act,
-				.core = engine->core,
 			};
 
+			qn_matrix_place(&what, engine->lanes);
 			if (run_case(engine, roofs, o, &what, has_head, err))
 				goto out;
 		}

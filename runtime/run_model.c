@@ -37,7 +37,12 @@ static int take_option(const char *name, const char *value, struct run_model_opt
 		status = run_options_number(name, value, QN_MAX_CPUS, &o->n_threads);
 	} else if (!strcmp(name, "--cpus")) {
 		o->cpus = value;
-		status = run_options_cpus(value);
+		status = run_options_cpus(name, value);
+	} else if (is_either(name, "--threads-batch", "-tb")) {
+		status = run_options_number(name, value, QN_MAX_CPUS, &o->n_prompt_threads);
+	} else if (!strcmp(name, "--cpus-batch")) {
+		o->prompt_cpus = value;
+		status = run_options_cpus(name, value);
 	} else if (is_either(name, "--context", "-c")) {
 		status = run_options_number(name, value, 1L << 30, &o->context.n_context);
 	} else if (is_either(name, "--batch", "-b")) {
@@ -98,7 +103,9 @@ int run_model_open(struct run_model *m, const struct run_model_options *o, int n
 	const struct quern_options options = {.size = sizeof options,
 					      .n_threads = (int)o->n_threads,
 					      .cpus = o->cpus,
-					      .loose = o->loose};
+					      .loose = o->loose,
+					      .n_prompt_threads = (int)o->n_prompt_threads,
+					      .prompt_cpus = o->prompt_cpus};
 	struct quern_context_options context = o->context;
 
 	*m = (struct run_model){0};

@@ -119,14 +119,15 @@ const char *run_options_forced(const char *option)
 	return names && *names ? names : NULL;
 }
 
-int run_options_cpus(const char *text)
+int run_options_cpus(const char *option, const char *text)
 {
 	int cpus[QN_MAX_CPUS];
 
 	if (qn_topology_parse_cpus(text, cpus, QN_MAX_CPUS) > 0)
 		return 0;
-	return run_options_complain("--cpus %s: must be a list such as 4-7 or 0-3,7, each once",
-				    text);
+	fprintf(stderr, "quern-run: %s %s: must be a list such as 4-7 or 0-3,7, each once\n",
+		option, text);
+	return -1;
 }
 
 int run_options_loose(const char *cpus, int loose)

@@ -26,7 +26,7 @@ int run_options_nmse(const char *option, const char *value, double *nmse);
 const char *run_options_forced(const char *option);
 
 /* A list of cpus, and whether it is there when threads are to move among it; -1 after a complaint. */
-int run_options_cpus(const char *text);
+int run_options_cpus(const char *option, const char *text);
 int run_options_loose(const char *cpus, int loose);
 
 /* An activation format; -1 after a complaint. */

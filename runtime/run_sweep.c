@@ -77,7 +77,7 @@ static int parse_value(const char *name, const char *value, struct run_sweep_opt
 		return run_options_number(name, value, QN_MAX_CPUS, &o->n_threads);
 	if (!strcmp(name, "--cpus")) {
 		o->cpus = value;
-		return run_options_cpus(value);
+		return run_options_cpus(name, value);
 	}
 	if (!strcmp(name, "--min-ratio"))
 		return parse_ratio(value, &o->min_ratio);
@@ -143,7 +143,8 @@ static int choose_kernel(const struct quern_engine *engine, struct run_product *
 {
 	p->matrix = (struct quern_matrix){.what = p->what};
 	p->matrix.what.n_tokens = 1;
-	if (qn_matrix_choose(&p->matrix, engine->features, run_options_forced(NULL), err))
+	if (qn_matrix_choose(&p->matrix, engine->lanes, engine->features, run_options_forced(NULL),
+			     err))
 		return -1;
 	p->kernel = qn_matrix_kernel(&p->matrix, p->what.n_tokens);
 	return 0;
@@ -298,9 +299,8 @@ static int run_case(struct sweep *s, struct run_row *rows, long i, uint64_t *ran
 	what->m = next_number(random, 1, MAX_M);
 	what->k = next_number(random, MIN_K, MAX_K);
 	what->n_tokens = next_number(random, 1, MAX_N);
-	what->n_threads = (int)o->n_threads;
 	what->act = o->act;
-	what->core = s->engine->core;
+	qn_matrix_place(what, s->engine->lanes);
 	if (choose_kernel(s->engine, &row->tested, err) ||
 	    choose_reference(s->engine, what, row, err) || measure(s, row, err))
 		return -1;

@@ -110,7 +110,7 @@ void qn_shares_close(struct qn_shares *shares)
 
 enum qn_shares_work qn_shares_work_of(long n_tokens)
 {
-	return n_tokens < 16 ? QN_SHARES_FEW_TOKENS : QN_SHARES_MANY_TOKENS;
+	return n_tokens < QN_SHARES_MANY ? QN_SHARES_FEW_TOKENS : QN_SHARES_MANY_TOKENS;
 }
 
 const long *qn_shares_first(const struct qn_shares *shares, enum qn_shares_work work)

@@ -30,6 +30,13 @@ struct qn_shares;
 struct qn_shares *qn_shares_open(int n_threads, const int *speeds);
 void qn_shares_close(struct qn_shares *shares);
 
+/*
+ * Tokens of a pass from which on these are many.  From 6 to 8 on a pass of few-bit weights waits for
+ * arithmetic more than for memory on most machines; 12 is where a class of tokens begins (matrix.h), for a class has
+ * one kernel, and that is chosen for the threads that run it (lane.h).
+ */
+#define QN_SHARES_MANY 12
+
 enum qn_shares_work qn_shares_work_of(long n_tokens);
 
 /*

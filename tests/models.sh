@@ -84,7 +84,7 @@ for form in md csv json; do
 		complain "bench -o $form: $(cat "$work/err")"
 done
 [ "$(grep -c 'tiny.gguf' "$work/bench.md")" -eq 12 ] || complain "bench: $(cat "$work/bench.md")"
-awk -F, 'NF != 16 { exit 1 }' "$work/bench.csv" || complain "bench -o csv: $(cat "$work/bench.csv")"
+awk -F, 'NF != 17 { exit 1 }' "$work/bench.csv" || complain "bench -o csv: $(cat "$work/bench.csv")"
 if command -v jq >/dev/null; then
 	jq -e 'length == 12 and all(.avg_ts > 0 and (.samples_s | length == 2))' "$work/bench.json" >/dev/null ||
 		complain "bench -o json: $(cat "$work/bench.json")"
@@ -96,6 +96,17 @@ $run chat -m "$work/tiny.gguf" -n 5 --temp 0 <"$work/lines" >"$work/answers" 2>"
 [ "$(grep -c 'tokens read' "$work/err")" -eq 3 ] || complain "chat: $(cat "$work/err")"
 # After /clear the same question has the same answer.
 [ "$(sed -n 1p "$work/answers")" = "$(tail -n 1 "$work/answers")" ] || complain "chat: $(cat "$work/answers")"
+
+# Other threads for prompts: the same text, and what the table says.
+text=$($run generate -m "$work/tiny.gguf" -n 20 -t 1 -p 'one two three four five six seven eight nine' --quiet)
+other=$($run generate -m "$work/tiny.gguf" -n 20 -t 1 -tb 3 -p 'one two three four five six seven eight nine' --quiet)
+[ -n "$text" ] && [ "$text" = "$other" ] || complain "--threads-batch changes the text: $other"
+$run bench -m "$work/tiny.gguf" -p 16 -n 2 -r 1 -t 1 --threads-batch 2 >"$work/bench" 2>"$work/err" ||
+	complain "bench --threads-batch: $(cat "$work/err")"
+[ "$(grep -c '| 1, batch 2 |' "$work/bench")" -eq 2 ] || complain "bench --threads-batch: $(cat "$work/bench")"
+refuse 2 '--threads-batch 0: must be a number from 1' generate -m x --threads-batch 0
+refuse 2 '--cpus-batch 1-: must be a list' perplexity -m x -f x --cpus-batch 1-
+refuse 1 "cpus '8190-8191' are 2, for 3 threads for prompts" chat -m x -tb 3 --cpus-batch 8190-8191
 
 refuse 2 'needs --model' generate
 refuse 2 'needs --model' bench

@@ -264,6 +264,49 @@ static void test_cores(void)
 	      chosen.kernel == &plain4 && chosen.rung == QN_RUNG_DEFAULT);
 }
 
+/* What this program's library has: winners by tokens, threads and kind of core, filled in by test_lanes. */
+static struct qn_choice winners[QN_N_TOKEN_CLASSES * 4];
+static const struct qn_isa *const library_isas[] = {&plain};
+static const struct qn_kernel *const library_kernels[] = {&plain4, &wide4a, &wide4b, &row4};
+
+const struct qn_registry qn_registry =
+	{library_isas, NULL, library_kernels, winners, 1, 4, QN_N_TOKEN_CLASSES * 4, "test"};
+
+/* Each class of tokens has the winner for the threads and the kind of core of the lane that runs so many. */
+static void test_lanes(void)
+{
+	static const struct qn_kernel *const expected[] = {&wide4a, &wide4b};
+	struct qn_lane few = {.n_threads = 1, .core = LITTLE}, many = {.n_threads = 3, .core = BIG};
+	struct qn_lane *lanes[QN_SHARES_N_WORKS] = {&few, &many};
+	struct quern_matrix matrix;
+	struct quern_error err;
+
+	for (int i = 0; i < QN_N_TOKEN_CLASSES * 4; i++) {
+		const int n_threads = i % 2 ? 3 : 1, is_big = i / 2 % 2;
+
+		winners[i] =
+			(struct qn_choice){.format = QN_W4G32,
+					   .m = 64,
+					   .k = 64,
+					   .n_tokens = (int32_t)qn_matrix_class_tokens(i / 4),
+					   .n_threads = n_threads,
+					   .kernel = (n_threads == 1) == !is_big ? 1 + is_big : 0,
+					   .core = is_big ? BIG : LITTLE};
+	}
+	for (int hint = 0; hint < QN_N_TOKEN_CLASSES; hint++) {
+		matrix = (struct quern_matrix){.what = {.format = QN_W4G32, .m = 64, .k = 64}};
+		matrix.what.n_tokens = qn_matrix_class_tokens(hint);
+		qn_matrix_place(&matrix.what, lanes);
+		if (!CHECK(!qn_matrix_choose(&matrix, lanes, QN_AVX512, NULL, &err)))
+			return;
+		for (int i = 0; i < QN_N_TOKEN_CLASSES; i++)
+			CHECK(matrix.by_tokens[i] == expected[qn_matrix_class_tokens(i) >= 12]);
+	}
+	lanes[1] = &few; /* the same threads do both */
+	CHECK(!qn_matrix_choose(&matrix, lanes, QN_AVX512, NULL, &err));
+	CHECK(matrix.by_tokens[6] == &wide4a);
+}
+
 /* What explain makes of the rungs. */
 static void test_explain(void)
 {
@@ -305,6 +348,7 @@ int main(void)
 	test_ladder();
 	test_default_tokens();
 	test_cores();
+	test_lanes();
 	test_explain();
 	return check_exit();
 }

@@ -244,11 +244,254 @@ static void check_archs(void)
 	unlink(path);
 }
 
+/* ---- threads for prompts ---- */
+
+enum { N_PROMPT = 40 };
+
+/* Logits of every token, read as a prompt of 40 and then one by one: [N_TOKENS][n_vocab], or NULL. */
+static float *run_lanes(const char *path, int n_threads, int n_prompt_threads, long *n_vocab)
+{
+	const struct quern_options options = {.size = sizeof options,
+					      .n_threads = n_threads,
+					      .n_prompt_threads = n_prompt_threads};
+	struct subject s = {.arch = "llama", .type_name = "lanes"};
+	struct quern_context *context;
+	struct quern_model_info info;
+	struct quern_error err = {.text = ""};
+	float *logits = NULL;
+
+	if (!CHECK(!quern_open(&s.engine, &options, &err)) ||
+	    !CHECK(!quern_model_open(&s.model, s.engine, path, NULL, &err)))
+		return NULL;
+	quern_model_info(s.model, &info);
+	*n_vocab = info.n_vocab;
+	make_ids(s.ids, N_TOKENS, info.n_vocab, 7);
+	context = open_context(&s, (struct quern_context_options){0});
+	logits = malloc((size_t)(N_TOKENS * info.n_vocab) * sizeof *logits);
+	if (!context || !logits)
+		abort();
+	for (long at = 0, n; at < N_TOKENS; at += n) {
+		n = at ? 1 : N_PROMPT;
+		CHECK(!quern_feed(context,
+				  &(struct quern_input){0, s.ids + at, n, QUERN_ALL_LOGITS}, 1,
+				  &err));
+		memcpy(logits + at * info.n_vocab, quern_logits(context, 0),
+		       (size_t)(n * info.n_vocab) * sizeof *logits);
+	}
+	quern_context_close(context);
+	quern_model_close(s.model);
+	quern_close(s.engine);
+	return logits;
+}
+
+/* The kernel that a small matrix gets, for all threads: another one may round sums its way. */
+static void force_kernel(int type)
+{
+	static const char zeros[18 * 16 * 8];
+	const struct quern_weights w = {.size = sizeof w,
+					.type = type,
+					.m = 16,
+					.k = 256,
+					.data = zeros};
+	struct quern_engine *engine;
+	struct quern_matrix *matrix;
+	struct quern_matrix_info info;
+
+	if (!CHECK(!quern_open(&engine, NULL, NULL)) ||
+	    !CHECK(!quern_pack(engine, &matrix, &w, NULL)))
+		return;
+	quern_matrix_info(matrix, &info);
+	setenv("QUERN_KERNEL", info.kernel, 1);
+	quern_free(matrix);
+	quern_close(engine);
+}
+
+static void check_lanes(void)
+{
+	static const int types[] = {QUERN_F32, QUERN_Q4_0};
+	static const int threads[][2] = {{1, 2}, {2, 1}, {3, 1}};
+	struct quern_error err = {.text = ""};
+	char path[300];
+	long n_vocab = 0;
+
+	snprintf(path, sizeof path, "%s/lanes.gguf", folder);
+	force_kernel(QUERN_Q4_0);
+	for (int i = 0; i < 2; i++) {
+		const struct qn_random what = {.arch = "llama",
+					       .type = types[i],
+					       .output_type = -1,
+					       .seed = 3};
+		float *expected, *logits;
+
+		if (!CHECK(!qn_random_write(path, &what, &err)))
+			break;
+		expected = run_lanes(path, 1, 0, &n_vocab);
+		for (int t = 0; t < 3 && expected; t++) {
+			logits = run_lanes(path, threads[t][0], threads[t][1], &n_vocab);
+			CHECK(logits && !memcmp(logits, expected,
+						(size_t)(N_TOKENS * n_vocab) * sizeof *logits));
+			free(logits);
+		}
+		free(expected);
+	}
+	unsetenv("QUERN_KERNEL");
+	unlink(path);
+}
+
+/* ---- long sequences ---- */
+
+/* The last tokens cross position 1792, where a span of eight pages begins, which those before do not see. */
+enum { N_LONG = 1828, N_BEHIND = 1788, N_SHARED = 300, N_LAST = 40, N_OTHER = 3 };
+
+static void feed(struct quern_context *context, const struct quern_input *inputs, int n)
+{
+	struct quern_error err = {.text = ""};
+
+	if (!CHECK(quern_feed(context, inputs, n, &err) == 0))
+		printf("%s\n", err.text);
+}
+
+static void take_logits(const struct quern_context *context, long row, long n, long n_vocab,
+			float *logits)
+{
+	memcpy(logits, quern_logits(context, row), (size_t)(n * n_vocab) * sizeof *logits);
+}
+
+/*
+ * Logits of the last tokens of a long sequence, then of some of another one that shares its beginning: all in large
+ * passes, or in small ones, whose attention is split.
+ */
+static void run_long(struct subject *s, const int32_t *ids, int cache_type, int in_small,
+		     float *logits)
+{
+	static const long pieces[] = {1, 1, 1, 5, 32};
+	struct quern_context *context =
+		open_context(s, (struct quern_context_options){.n_sequences = 2,
+							       .n_context = N_LONG,
+							       .cache_type = cache_type});
+	const struct quern_input begin = {0, ids, N_SHARED, QUERN_NO_LOGITS};
+	const struct quern_input middle[] = {{0, ids + N_SHARED, N_LAST, QUERN_ALL_LOGITS},
+					     {0, ids + N_SHARED + N_LAST,
+					      N_BEHIND - N_SHARED - N_LAST, QUERN_NO_LOGITS}};
+	float *last = logits, *other = logits + N_LAST * s->n_vocab;
+
+	if (!context)
+		return;
+	feed(context, &begin, 1);
+	feed(context, middle, 1);
+	take_logits(context, 0, N_OTHER, s->n_vocab, other);
+	feed(context, middle + 1, 1);
+	if (!in_small) {
+		feed(context, &(struct quern_input){0, ids + N_BEHIND, N_LAST, QUERN_ALL_LOGITS},
+		     1);
+		take_logits(context, 0, N_LAST, s->n_vocab, last);
+	}
+	quern_sequence_share(context, 0, 1, N_SHARED);
+	/* Once more, so that what is left in memory of the first time has to do no harm. */
+	for (int round = 0; round < 2 * in_small; round++) {
+		last = logits;
+		quern_sequence_cut(context, 0, N_BEHIND);
+		quern_sequence_cut(context, 1, N_SHARED);
+		for (long i = 0, at = N_BEHIND; i < 5; at += pieces[i++]) {
+			const struct quern_input inputs[] = {{0, ids + at, pieces[i],
+							      QUERN_ALL_LOGITS},
+							     {1, ids + N_SHARED, N_OTHER,
+							      QUERN_ALL_LOGITS}};
+
+			feed(context, inputs, i ? 1 : 2); /* the first with tokens of the other */
+			take_logits(context, 0, pieces[i], s->n_vocab, last);
+			last += pieces[i] * s->n_vocab;
+			if (!i)
+				take_logits(context, 1, N_OTHER, s->n_vocab, other);
+		}
+	}
+	quern_context_close(context);
+}
+
+/* Attention that is split gives what it gives otherwise, and the same to the bit with any threads. */
+static void check_long_model(const char *path, const char *arch, int cache_type)
+{
+	struct subject s = {.arch = arch, .type_name = "long"};
+	struct quern_model_info info;
+	struct quern_error err = {.text = ""};
+	float *whole = NULL, *first = NULL, *split = NULL;
+	int32_t ids[N_LONG];
+
+	for (int n_threads = 1; n_threads <= 3; n_threads++) {
+		const struct quern_options options = {.size = sizeof options,
+						      .n_threads = n_threads};
+		size_t n_floats;
+
+		if (!CHECK(quern_open(&s.engine, &options, &err) == 0) ||
+		    !CHECK(quern_model_open(&s.model, s.engine, path, NULL, &err) == 0))
+			break;
+		quern_model_info(s.model, &info);
+		s.n_vocab = info.n_vocab;
+		make_ids(ids, N_LONG, info.n_vocab, 11);
+		n_floats = (size_t)((N_LAST + N_OTHER) * info.n_vocab);
+		if (n_threads == 1) {
+			whole = malloc(n_floats * sizeof *whole);
+			first = malloc(n_floats * sizeof *first);
+			split = malloc(n_floats * sizeof *split);
+			if (!whole || !first || !split)
+				abort();
+			run_long(&s, ids, cache_type, 0, whole);
+		}
+		run_long(&s, ids, cache_type, 1, n_threads == 1 ? first : split);
+		if (n_threads == 1)
+			memcpy(split, first, n_floats * sizeof *split);
+		CHECK(!memcmp(split, first, n_floats * sizeof *split));
+		for (long t = 0; t < N_LAST + N_OTHER; t++) {
+			double row[MAX_VOCAB], d;
+
+			for (long i = 0; i < info.n_vocab; i++)
+				row[i] = whole[t * info.n_vocab + i];
+			d = distance(split + t * info.n_vocab, row, info.n_vocab);
+			if (!CHECK(d <= 1e-3))
+				printf("%s: row %ld of a long sequence is off by %g\n", arch, t, d);
+		}
+		quern_model_close(s.model);
+		quern_close(s.engine);
+	}
+	free(whole);
+	free(first);
+	free(split);
+}
+
+static void check_long(void)
+{
+	static const struct {
+		const char *arch;
+		int cache_type;
+		long n_kv_heads;
+	} models[] = {{"llama", QUERN_F16, 1}, {"llama", QUERN_Q8_0, 4}, {"gemma2", QUERN_F16, 2}};
+	struct quern_error err = {.text = ""};
+	char path[300];
+
+	snprintf(path, sizeof path, "%s/long.gguf", folder);
+	for (int i = 0; i < 3; i++) {
+		const struct qn_random what = {.arch = models[i].arch,
+					       .type = QUERN_F32,
+					       .output_type = -1,
+					       .seed = 5,
+					       .n_kv_heads = models[i].n_kv_heads,
+					       .n_context = N_LONG};
+
+		if (CHECK(qn_random_write(path, &what, &err) == 0))
+			check_long_model(path, models[i].arch, models[i].cache_type);
+		else
+			printf("%s\n", err.text);
+	}
+	unlink(path);
+}
+
 int main(void)
 {
 	if (!CHECK(scratch_open(folder)))
 		return check_exit();
 	check_archs();
+	check_lanes();
+	check_long();
 	scratch_remove_tree(folder);
 	return check_exit();
 }

@@ -319,6 +319,32 @@ static void test_floating(void)
 	CHECK(sched_getaffinity(0, sizeof(after), &after) == 0 && CPU_EQUAL(&before, &after));
 }
 
+/* Two pools of one caller, pinned otherwise, in turn: each job where its pool is, the caller at home between them. */
+static void test_two_pools(void)
+{
+	int cpus[2][3];
+	struct places places[2] = {{.cpus = cpus[0]}, {.cpus = cpus[1]}};
+	struct qn_pool *pools[2] = {NULL, NULL};
+	cpu_set_t before, after;
+	struct quern_error err;
+
+	if (sched_getaffinity(0, sizeof(before), &before) || !list_cpus(&before, cpus[0], 3))
+		return;
+	for (int i = 0; i < 3; i++)
+		cpus[1][i] = cpus[0][2 - i];
+	for (int i = 0; i < 2; i++)
+		CHECK(qn_pool_open(&pools[i], i ? 3 : 2, &(struct qn_pool_cpus){cpus[i], 3, 0}, 50,
+				   &err) == 0);
+	for (int job = 0; job < 40 && pools[0] && pools[1]; job++) {
+		qn_pool_run(pools[job / 3 % 2], check_place, &places[job / 3 % 2]);
+		CHECK(sched_getaffinity(0, sizeof(after), &after) == 0);
+		CHECK(CPU_EQUAL(&before, &after));
+	}
+	CHECK(atomic_load(&places[0].n_wrong) == 0 && atomic_load(&places[1].n_wrong) == 0);
+	qn_pool_close(pools[0]);
+	qn_pool_close(pools[1]);
+}
+
 int main(void)
 {
 	for (int n = 1; n <= MAX_THREADS; n++) {
@@ -334,5 +360,6 @@ int main(void)
 	test_pinning();
 	test_bad_cpus();
 	test_floating();
+	test_two_pools();
 	return check_exit();
 }

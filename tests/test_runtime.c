@@ -70,15 +70,15 @@ static void test_uneven_rows(void)
 
 	if (!CHECK(!quern_open(&engine, &options, NULL)))
 		return;
-	qn_shares_close(engine->shares);
-	engine->shares = qn_shares_open(4, (int[4]){1, 1, 1, 1});
+	qn_shares_close(engine->lanes[0]->shares);
+	engine->lanes[0]->shares = qn_shares_open(4, (int[4]){1, 1, 1, 1});
 	matrix.engine = engine;
 	qn_matrix_shape(&matrix, &counted, m, k);
-	if (!CHECK(engine->shares && !qn_matmul_reserve(engine, k, NULL, 0, NULL)))
+	if (!CHECK(engine->lanes[0]->shares && !qn_matmul_reserve(engine, k, NULL, 0, NULL)))
 		goto out;
-	qn_shares_set_clock(engine->shares, read_thread_clock);
-	qn_pool_run(engine->pool, number_thread, NULL);
-	first = qn_shares_first(engine->shares, QN_SHARES_FEW_TOKENS);
+	qn_shares_set_clock(engine->lanes[0]->shares, read_thread_clock);
+	qn_pool_run(engine->lanes[0]->pool, number_thread, NULL);
+	first = qn_shares_first(engine->lanes[0]->shares, QN_SHARES_FEW_TOKENS);
 	/* A product may be over before the system lets a thread in; then it learns nothing of it. */
 	for (; n < 5000 && !(first[1] == 16 && first[2] == 24 && first[3] == 28 && first[4] == 29);
 	     n++)
@@ -138,9 +138,9 @@ static void test_uneven_bits(void)
 		    !CHECK(!quern_pack(engine, &matrix, &weights, NULL)))
 			return;
 		for (size_t s = 0; s < sizeof speeds / sizeof *speeds; s++) {
-			qn_shares_close(engine->shares);
-			engine->shares = qn_shares_open(n_threads, speeds[s]);
-			if (!CHECK(engine->shares != NULL))
+			qn_shares_close(engine->lanes[0]->shares);
+			engine->lanes[0]->shares = qn_shares_open(n_threads, speeds[s]);
+			if (!CHECK(engine->lanes[0]->shares != NULL))
 				return;
 			for (int again = 0; again < 3; again++) {
 				memset(y, 0, sizeof y);
@@ -191,7 +191,8 @@ static void test_affinity(void)
 	options.n_threads = 1; /* nobody needs the second one */
 	CHECK(!quern_open(&engine, &options, &err) && quern_n_threads(engine) == 1);
 	qn_topology_read_cpus(&first, 1, &topology);
-	CHECK(engine->core == topology.cores[0].kind && !qn_shares_learns(engine->shares));
+	CHECK(engine->lanes[0]->core == topology.cores[0].kind &&
+	      !qn_shares_learns(engine->lanes[0]->shares));
 	CHECK(engine->features == qn_topology_features(&topology));
 	quern_close(engine);
 	options.n_threads = 0;
@@ -207,6 +208,264 @@ static void test_affinity(void)
 	options.size = offsetof(struct quern_options, loose);
 	options.n_threads = 1;
 	CHECK(!quern_open(&engine, &options, &err));
+	quern_close(engine);
+}
+
+/* ---- threads for prompts ---- */
+
+/* A class of tokens is one lane's, for it has one kernel. */
+static void test_boundary(void)
+{
+	int wrong = 0;
+
+	for (long n = 1; n <= 2000; n++)
+		wrong += qn_shares_work_of(n) !=
+			 qn_shares_work_of(qn_matrix_class_tokens(qn_matrix_class(n)));
+	CHECK(!wrong);
+	CHECK(qn_shares_work_of(11) == QN_SHARES_FEW_TOKENS); /* as quern.h has it */
+	CHECK(qn_shares_work_of(12) == QN_SHARES_MANY_TOKENS);
+}
+
+/* Which threads run a product: those whose shares learn something from it. */
+static void test_lane_of_product(void)
+{
+	enum { m = 4096, k = 256, n_max = 12 };
+	const struct quern_options options = {.size = sizeof options,
+					      .n_threads = 2,
+					      .n_prompt_threads = 3};
+	static float x[n_max][k], y[n_max][m], *const out = y[0];
+	const long stride = m;
+	struct quern_engine *engine = NULL;
+	struct quern_matrix matrix = {.what = {.format = QN_W4G32, .m = m, .k = k}};
+	const struct quern_matrix *const list = &matrix;
+
+	if (!CHECK(!quern_open(&engine, &options, NULL)))
+		return;
+	CHECK(quern_n_threads(engine) == 2 && quern_n_prompt_threads(engine) == 3);
+	CHECK(engine->lanes[0] != engine->lanes[1] &&
+	      engine->lanes[0]->pool != engine->lanes[1]->pool);
+	matrix.engine = engine;
+	qn_matrix_shape(&matrix, &counted, m, k);
+	if (CHECK(!qn_matmul_reserve(engine, k, NULL, 0, NULL))) {
+		for (int many = 0; many < 2; many++) {
+			const struct qn_matmul call = {&list, 1,    x[0],   many ? 12 : 11,
+						       k,     &out, &stride};
+
+			/* Numbers of threads that are in the other pool stay 0 in this one. */
+			qn_pool_run(engine->lanes[1 - many]->pool, number_thread, NULL);
+			qn_pool_run(engine->lanes[many]->pool, number_thread, NULL);
+			memset(all_rows, 0, sizeof all_rows);
+			for (int n = 0; n < 2000 && !all_rows[1 + many]; n++)
+				qn_matmul_run(engine, &call);
+			CHECK(all_rows[1 + many] > 0);
+			CHECK(many || all_rows[2] == 0);
+		}
+	}
+	quern_close(engine);
+}
+
+/* One engine's products of few and of many tokens; expected are another engine's. */
+static void check_products(const struct quern_options *options, const struct quern_weights *weights,
+			   const float *x, float *expected, int is_first)
+{
+	static const int n_tokens[] = {1, 2, 7, 11, 12, 16, 33};
+	struct quern_engine *engine = NULL;
+	struct quern_matrix *matrix = NULL;
+	const struct quern_matrix *const *list = (const struct quern_matrix *const *)&matrix;
+	static float y[33 * 100];
+	float *const out = y;
+	cpu_set_t before, after;
+
+	sched_getaffinity(0, sizeof before, &before);
+	if (!CHECK(!quern_open(&engine, options, NULL)) ||
+	    !CHECK(!quern_pack(engine, &matrix, weights, NULL)))
+		return;
+	for (size_t i = 0; i < sizeof n_tokens / sizeof *n_tokens; i++) {
+		const size_t n = (size_t)(n_tokens[i] * weights->m);
+
+		memset(y, 0, sizeof y);
+		CHECK(!quern_multiply(engine, list, 1, x, n_tokens[i], weights->k, &out,
+				      &weights->m, NULL));
+		if (is_first)
+			memcpy(expected, y, n * sizeof *y);
+		CHECK(!memcmp(expected, y, n * sizeof *y));
+		expected += n;
+		sched_getaffinity(0, sizeof after, &after);
+		CHECK(CPU_EQUAL(&before, &after));
+	}
+	quern_free(matrix);
+	quern_close(engine);
+}
+
+/* Whichever threads are for prompts, results are the same to the bit, and the caller is where it was. */
+static void test_lanes_bits(void)
+{
+	static const int threads[][2] = {{1, 0}, {1, 2}, {2, 1}, {3, 1}, {2, 14}};
+	static const char *const acts[] = {"a8g32", "a8r"};
+	enum { m = 100, k = 500, n = 33 };
+	static float w[m * k], x[n * k], expected[82 * m];
+	struct quern_matrix *matrix = NULL;
+	struct quern_engine *engine = NULL;
+	uint64_t seed = 5;
+	cpu_set_t mask;
+	char cpu[16];
+	int first = 0;
+
+	for (int i = 0; i < m * k; i++)
+		w[i] = check_float(&seed);
+	for (int i = 0; i < n * k; i++)
+		x[i] = check_float(&seed);
+	if (sched_getaffinity(0, sizeof mask, &mask))
+		return;
+	while (!CPU_ISSET(first, &mask))
+		first++;
+	snprintf(cpu, sizeof cpu, "%d", first);
+	for (int act = 0; act < 2; act++) {
+		struct quern_weights weights = {.size = sizeof weights,
+						.type = QUERN_F32,
+						.m = m,
+						.k = k,
+						.data = w,
+						.format = "w4g32",
+						.act = acts[act]};
+		struct quern_matrix_info info;
+
+		/* One kernel for all: another may be chosen for other threads, and round sums its way. */
+		if (!CHECK(!quern_open(&engine, NULL, NULL)) ||
+		    !CHECK(!quern_pack(engine, &matrix, &weights, NULL)))
+			return;
+		quern_matrix_info(matrix, &info);
+		weights.kernel = info.kernel;
+		quern_free(matrix);
+		quern_close(engine);
+		for (int i = 0; i < 10; i++) {
+			struct quern_options options = {.size = sizeof options,
+							.n_threads = threads[i / 2][0],
+							.n_prompt_threads = threads[i / 2][1],
+							.loose = i % 2};
+
+			if (i % 2) { /* generating stays where it is, or is where prompts are */
+				options.cpus = cpu;
+				options.prompt_cpus = i % 4 == 1 ? cpu : NULL;
+			}
+			check_products(&options, &weights, x, expected, !i);
+		}
+	}
+}
+
+/* Kernels are those for the threads and the kind of core that run so many tokens. */
+static void test_lanes_kernels(void)
+{
+	static const float w[8 * 64];
+	const struct quern_options options = {.size = sizeof options,
+					      .n_threads = 1,
+					      .n_prompt_threads = 3};
+	struct quern_weights weights = {.size = sizeof weights,
+					.type = QUERN_F32,
+					.m = 8,
+					.k = 64,
+					.data = w,
+					.format = "w4g32"};
+	struct quern_engine *engine = NULL;
+	struct quern_matrix *matrix = NULL;
+	struct qn_chosen chosen;
+	char text[400];
+
+	if (!CHECK(!quern_open(&engine, &options, NULL)))
+		return;
+	engine->lanes[1]->core = 0x41d46;
+	for (long n = 1; n <= 512; n *= 512) {
+		weights.n_tokens = n;
+		if (!CHECK(!quern_pack(engine, &matrix, &weights, NULL)))
+			break;
+		CHECK(matrix->what.n_threads == (n == 1 ? 1 : 3));
+		CHECK(matrix->what.core == engine->lanes[n > 1]->core);
+		CHECK(quern_explain(matrix, text, sizeof text) > 0);
+		CHECK_SAYS(text,
+			   n == 1 ? "1 token a8g32, 1 thread:" : "512 tokens a8g32, 3 threads:");
+		for (int i = 0; i < QN_N_TOKEN_CLASSES; i++) {
+			struct qn_case what = matrix->what;
+
+			what.n_tokens = qn_matrix_class_tokens(i);
+			qn_matrix_place(&what, engine->lanes);
+			CHECK(what.n_threads == (what.n_tokens < 12 ? 1 : 3));
+			CHECK(what.core == engine->lanes[what.n_tokens >= 12]->core);
+			CHECK(!qn_choose(&qn_registry, engine->features, &what,
+					 &matrix->kernel->layout, NULL, &chosen, NULL) &&
+			      (chosen.kernel == matrix->by_tokens[i] || what.n_tokens == n));
+		}
+		quern_free(matrix);
+	}
+	quern_close(engine);
+}
+
+/* When there is a second pool, what is refused, and where the caller is afterwards. */
+static void test_lanes_options(void)
+{
+	struct quern_options options = {.size = sizeof options};
+	struct quern_engine *engine = NULL;
+	struct quern_error err;
+	cpu_set_t before, after;
+	char cpu[16], cpus[32];
+	int first = 0;
+
+	if (sched_getaffinity(0, sizeof before, &before))
+		return;
+	while (!CPU_ISSET(first, &before))
+		first++;
+	snprintf(cpu, sizeof cpu, "%d", first);
+	snprintf(cpus, sizeof cpus, "%d,8191", first);
+
+	options.n_threads = 2;
+	options.n_prompt_threads = 2;
+	CHECK(!quern_open(&engine, &options, &err) && engine->lanes[0] == engine->lanes[1]);
+	quern_close(engine);
+	options.n_threads = 0;
+	options.n_prompt_threads = 0;
+	options.cpus = options.prompt_cpus = cpu;
+	CHECK(!quern_open(&engine, &options, &err) && engine->lanes[0] == engine->lanes[1]);
+	quern_close(engine);
+	options.cpus = NULL;
+	options.n_threads = 1;
+	CHECK(!quern_open(&engine, &options, &err) && engine->lanes[0] != engine->lanes[1]);
+	CHECK(quern_n_prompt_threads(engine) == 1);
+	quern_close(engine);
+	/* Generating is on the first of cpus, prompts want both. */
+	options.cpus = cpus;
+	options.prompt_cpus = NULL;
+	CHECK(!quern_open(&engine, &options, &err) && engine->lanes[0] == engine->lanes[1]);
+	quern_close(engine);
+	options.n_prompt_threads = 2;
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "cannot pin a thread to cpu 8191");
+	options.n_prompt_threads = 3;
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "8191' are 2, for 3 threads for prompts");
+	options.n_prompt_threads = -1;
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "-1 threads for prompts: must be 1 to 256");
+	options.n_prompt_threads = QN_MAX_CPUS + 1;
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "257 threads for prompts: must be 1 to 256");
+	options.n_prompt_threads = 0;
+	options.prompt_cpus = "3-";
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "cpus '3-' for prompts: must be a list");
+	options.loose = 1;
+	options.prompt_cpus = "8190-8191";
+	CHECK(quern_open(&engine, &options, &err) && !engine);
+	CHECK_SAYS(err.text, "cpus '8190-8191' for prompts: none is online");
+	options.prompt_cpus = cpu;
+	options.n_prompt_threads = 3;
+	CHECK(!quern_open(&engine, &options, &err) && quern_n_threads(engine) == 1 &&
+	      quern_n_prompt_threads(engine) == 3);
+	quern_close(engine);
+	CHECK(!sched_getaffinity(0, sizeof after, &after) && CPU_EQUAL(&before, &after));
+
+	/* A program of before these options: what lies behind its struct is not read. */
+	options.size = offsetof(struct quern_options, n_prompt_threads);
+	options.prompt_cpus = "nonsense";
+	CHECK(!quern_open(&engine, &options, &err) && quern_n_prompt_threads(engine) == 1);
 	quern_close(engine);
 }
 
@@ -356,6 +615,11 @@ int main(void)
 	test_uneven_rows();
 	test_uneven_bits();
 	test_affinity();
+	test_boundary();
+	test_lane_of_product();
+	test_lanes_bits();
+	test_lanes_kernels();
+	test_lanes_options();
 	test_quantize();
 	test_errors();
 	return check_exit();

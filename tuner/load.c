@@ -52,8 +52,8 @@ int64_t load_canary(struct quern_engine *engine, int *cpu)
 	memset(&canary, 0, sizeof(canary));
 	for (uint64_t i = 0; i < 1 << TABLE_BITS; i++)
 		canary.table[i] = (2 * i + 1) * 0x9e3779b97f4a7c15u;
-	qn_pool_run(engine->pool, run_canary, &canary);
-	for (int i = 0; i < engine->n_threads; i++)
+	qn_pool_run(qn_matmul_lane(engine, 1)->pool, run_canary, &canary);
+	for (int i = 0; i < quern_n_threads(engine); i++)
 		slowest = canary.ns[i] > slowest ? canary.ns[i] : slowest;
 	*cpu = canary.cpu;
 	return slowest;

@@ -398,7 +398,7 @@ static int is_away(const struct probe *probe)
 	struct places places = {.cpus = probe->cpus};
 
 	if (probe->is_pinned)
-		qn_pool_run(probe->engine->pool, check_place, &places);
+		qn_pool_run(qn_matmul_lane(probe->engine, 1)->pool, check_place, &places);
 	return atomic_load(&places.n_away) > 0;
 }
 

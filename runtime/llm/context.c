@@ -24,7 +24,7 @@ static void *carve(uint8_t *memory, size_t *at, size_t n_bytes)
 }
 
 /* Places all vectors in memory; returns how many bytes they take. */
-static size_t place_vectors(struct quern_context *c, uint8_t *memory)
+static size_t place_vectors(struct quern_context *c, long n_context, uint8_t *memory)
 {
 	const struct quern_model *m = c->model;
 	const size_t n = (size_t)c->n_batch, f = sizeof(float);
@@ -41,6 +41,7 @@ static size_t place_vectors(struct quern_context *c, uint8_t *memory)
 		c->frequencies[i] = carve(memory, &at, (size_t)m->ropes[i].n_dims * sizeof(double));
 	}
 	c->scratch = carve(memory, &at, n * qn_model_embed_bytes(m));
+	c->parts = carve(memory, &at, qn_attention_floats(m, c->n_batch, n_context) * f);
 	c->tokens = carve(memory, &at, n * sizeof *c->tokens);
 	c->runs = carve(memory, &at, n * sizeof *c->runs);
 	c->logits = carve(memory, &at, (size_t)(c->max_outputs * m->n_vocab) * f);
@@ -117,14 +118,14 @@ int quern_context_open(struct quern_context **out, struct quern_model *model,
 	c->engine = model->engine;
 	if (set_options(c, &o, &n_context, &n_positions, &n_sequences, err))
 		goto failed;
-	c->memory_bytes = place_vectors(c, NULL);
+	c->memory_bytes = place_vectors(c, n_context, NULL);
 	c->memory = qn_pages_alloc(c->memory_bytes, 1);
 	if (!c->memory) {
 		qn_error_set(err, "no memory for passes of %ld tokens (%zu bytes)", c->n_batch,
 			     c->memory_bytes);
 		goto failed;
 	}
-	place_vectors(c, c->memory);
+	place_vectors(c, n_context, c->memory);
 	for (int i = 0; i < model->n_ropes; i++)
 		set_frequencies(&model->ropes[i], n_context, c->frequencies[i]);
 	if (qn_cache_open(&c->cache, model, o.cache_type == QUERN_Q8_0, n_sequences, n_context,

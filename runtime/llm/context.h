@@ -38,6 +38,7 @@ struct quern_context {
 	float *ff;        /* [n_batch][2 n_ff], gate (if any) and up */
 	float *turns[2];  /* [n_batch][n_dims], cosines, then sines, of each rope */
 	uint8_t *scratch; /* [n_batch] of qn_model_embed_bytes */
+	float *parts;     /* of attention, see qn_attention_floats */
 
 	float *logits; /* [max_outputs][n_vocab] */
 	long n_outputs;
@@ -49,6 +50,9 @@ struct quern_context {
 /* Runs context->tokens through the model; their keys and values have pages.  Adds rows to logits. */
 void qn_forward_run(struct quern_context *context);
 
+/* Room for parts in a context of this length. */
+size_t qn_attention_floats(const struct quern_model *model, long n_batch, long n_context);
+
 /*
  * Attention of one layer over all tokens of the pass: qkv -> heads.  Norms of heads, turns and the
  * cache included.
@@ -58,6 +62,15 @@ void qn_attention_run(struct quern_context *context, long layer);
 /* Calls fn for each token, on all threads where there are many.  fn(context, token, arg) */
 typedef void qn_token_fn(struct quern_context *context, long token, const void *arg);
 void qn_context_each(struct quern_context *context, qn_token_fn *fn, const void *arg);
+
+/*
+ * The threads of this step of the pass.  Behind a prompt only the tokens whose logits are wanted go
+ * through the last layer's products, mostly one: those are few tokens' work.
+ */
+static inline struct qn_lane *qn_context_lane(const struct quern_context *context)
+{
+	return qn_matmul_lane(context->engine, context->n_tokens);
+}
 
 /* y = norm(x), n floats; a model without this norm leaves y as it is.  y may be x. */
 static inline void qn_context_norm(const struct quern_context *context, const struct qn_norm *norm,

@@ -30,13 +30,14 @@ static void run_each(void *arg, int thread, int n_threads)
 
 void qn_context_each(struct quern_context *context, qn_token_fn *fn, const void *arg)
 {
+	const struct qn_lane *lane = qn_context_lane(context);
 	struct each each = {context, fn, arg};
 
 	/* A token or two take less time than waking a thread does. */
-	if (context->n_tokens < 2 * context->engine->n_threads)
+	if (context->n_tokens < 2 * lane->n_threads)
 		run_each(&each, 0, 1);
 	else
-		qn_pool_run(context->engine->pool, run_each, &each);
+		qn_pool_run(lane->pool, run_each, &each);
 }
 
 /* ---- products ---- */
@@ -105,7 +106,7 @@ static void multiply(struct quern_context *c, const struct qn_linear *linears, i
 						linear->m,
 						0};
 
-			qn_pool_run(c->engine->pool, multiply_floats, &job);
+			qn_pool_run(qn_context_lane(c)->pool, multiply_floats, &job);
 		}
 		y += linear->m;
 	}
