@@ -87,6 +87,9 @@ void qn_format_skip_block(int format, long n_values, struct qn_row *row);
  */
 void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
 			const struct qn_row *row);
+/* The same, of values first .. first + n - 1 only: whole blocks of the type. */
+void qn_format_read_part(int type, const void *tensor, long m, long k, long index, long first,
+			 long n, const struct qn_row *row);
 void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x);
 
 float qn_format_half_to_float(uint16_t half);

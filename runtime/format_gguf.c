@@ -15,36 +15,78 @@ static float read_half(const uint8_t *p)
 	return qn_format_half_to_float((uint16_t)(p[0] | p[1] << 8));
 }
 
-/* ---- planes ---- */
+/* ---- planes: eight bytes at a time ---- */
+
+/* Bit 0 of every byte. */
+#define ONES 0x0101010101010101u
+
+static uint64_t load(const uint8_t *p)
+{
+	uint64_t eight;
+
+	memcpy(&eight, p, sizeof eight);
+	return eight;
+}
+
+static void store(uint64_t eight, uint8_t *p)
+{
+	memcpy(p, &eight, sizeof eight);
+}
+
+/* The field from bit `shift` on of n bytes (a multiple of 8); top is its largest value. */
+static inline void read_fields(const uint8_t *p, int n, int shift, int top, uint8_t *codes)
+{
+	for (int i = 0; i < n; i += 8)
+		store(load(p + i) >> shift & (unsigned)top * ONES, codes + i);
+}
+
+/* The same, as more bits of codes, from bit `at` on. */
+static inline void add_fields(const uint8_t *p, int n, int shift, int top, int at, uint8_t *codes)
+{
+	for (int i = 0; i < n; i += 8)
+		store(load(codes + i) | (load(p + i) >> shift & (unsigned)top * ONES) << at,
+		      codes + i);
+}
 
 /* n bytes of two codes each: the low nibbles, then the high ones. */
-static void read_nibbles(const uint8_t *p, int n, uint8_t *codes)
+static inline void read_nibbles(const uint8_t *p, int n, uint8_t *codes)
 {
-	for (int j = 0; j < n; j++) {
-		codes[j] = p[j] & 15;
-		codes[n + j] = p[j] >> 4;
-	}
+	read_fields(p, n, 0, 15, codes);
+	read_fields(p, n, 4, 15, codes + n);
 }
 
 /* 32 bytes of four codes each, lowest bits first. */
-static void read_crumbs(const uint8_t *p, uint8_t *codes)
+static inline void read_crumbs(const uint8_t *p, uint8_t *codes)
 {
-	for (int i = 0; i < 128; i++)
-		codes[i] = p[i % 32] >> 2 * (i / 32) & 3;
+	for (int j = 0; j < 4; j++)
+		read_fields(p, 32, 2 * j, 3, codes + 32 * j);
 }
 
-/* Bit `shift` of the codes of a 32-value block: bit i of the string belongs to code i. */
-static void add_bits(const uint8_t *p, int shift, uint8_t *codes)
+/* Bit i of a byte -> bit 0 of byte i. */
+static inline uint64_t spread_bits(uint8_t byte)
 {
-	for (int i = 0; i < 32; i++)
-		codes[i] |= (uint8_t)((p[i / 8] >> i % 8 & 1) << shift);
+	/* In byte i bit i is left; what is not zero reaches bit 7 by the addition. */
+	return ((byte * ONES & 0x8040201008040201u) + 0x7f * ONES) >> 7 & ONES;
 }
 
-/* The same of a 256-value block: bit i / 32 of byte i % 32 belongs to code i. */
-static void add_bit_planes(const uint8_t *p, int shift, uint8_t *codes)
+/* Bit 4 of the codes of a 32-value block: bit i of the string belongs to code i. */
+static inline void add_bits(const uint8_t *p, uint8_t *codes)
 {
-	for (int i = 0; i < 256; i++)
-		codes[i] |= (uint8_t)((p[i % 32] >> i / 32 & 1) << shift);
+	for (int i = 0; i < 4; i++)
+		store(load(codes + 8 * i) | spread_bits(p[i]) << 4, codes + 8 * i);
+}
+
+/* Bit `at` of a 256-value block: bit i / 32 of byte i % 32 belongs to code i. */
+static inline void add_bit_planes(const uint8_t *p, int at, uint8_t *codes)
+{
+	for (int j = 0; j < 8; j++)
+		add_fields(p, 32, j, 1, at, codes + 32 * j);
+}
+
+/* The lower bit of every field of two bits that is 3. */
+static inline uint64_t find_threes(uint64_t crumbs)
+{
+	return crumbs & crumbs >> 1 & 0x55 * ONES;
 }
 
 /* ---- blocks of 32 to 128 values ---- */
@@ -52,8 +94,8 @@ static void add_bit_planes(const uint8_t *p, int shift, uint8_t *codes)
 static void read_q1_0(const uint8_t *p, const struct qn_row *row)
 {
 	row->scales[0] = read_half(p);
-	for (int i = 0; i < 128; i++)
-		row->codes[i] = p[2 + i / 8] >> i % 8 & 1;
+	for (int i = 0; i < 16; i++)
+		store(spread_bits(p[2 + i]), row->codes + 8 * i);
 }
 
 /* Levels are -1 .. 2, w2g64 has -2 .. 1: scale and levels change their sign. */
@@ -82,7 +124,7 @@ static void read_q5_0(const uint8_t *p, const struct qn_row *row)
 {
 	row->scales[0] = read_half(p);
 	read_nibbles(p + 6, 16, row->codes);
-	add_bits(p + 2, 4, row->codes);
+	add_bits(p + 2, row->codes);
 }
 
 static void read_q5_1(const uint8_t *p, const struct qn_row *row)
@@ -90,14 +132,14 @@ static void read_q5_1(const uint8_t *p, const struct qn_row *row)
 	row->scales[0] = read_half(p);
 	row->mins[0] = read_half(p + 2);
 	read_nibbles(p + 8, 16, row->codes);
-	add_bits(p + 4, 4, row->codes);
+	add_bits(p + 4, row->codes);
 }
 
 static void read_q8_0(const uint8_t *p, const struct qn_row *row)
 {
 	row->scales[0] = read_half(p);
-	for (int i = 0; i < 32; i++)
-		row->codes[i] = p[2 + i] ^ 0x80; /* two's complement -> q + 128 */
+	for (int i = 0; i < 32; i += 8) /* two's complement -> q + 128 */
+		store(load(p + 2 + i) ^ 0x80 * ONES, row->codes + i);
 }
 
 /* ---- blocks of 256 values ---- */
@@ -106,10 +148,8 @@ static void read_q2_k(const uint8_t *p, const struct qn_row *row)
 {
 	row->scales[0] = read_half(p + 80);
 	row->mins[0] = -read_half(p + 82);
-	for (int g = 0; g < 16; g++) {
-		row->sub_scales[g] = p[g] & 15;
-		row->sub_mins[g] = p[g] >> 4;
-	}
+	read_fields(p, 16, 0, 15, (uint8_t *)row->sub_scales);
+	read_fields(p, 16, 4, 15, row->sub_mins);
 	read_crumbs(p + 16, row->codes);
 	read_crumbs(p + 48, row->codes + 128);
 }
@@ -133,16 +173,19 @@ static void read_q3_k(const uint8_t *p, const struct qn_row *row)
 /* d, dmin and eight pairs of 6 bits; the upper bits of the last four stand above the first ones. */
 static void read_k_scales(const uint8_t *p, const struct qn_row *row)
 {
-	const uint8_t *s = p + 4;
+	uint32_t s[3], high_scales, high_mins;
 
 	row->scales[0] = read_half(p);
 	row->mins[0] = -read_half(p + 2);
-	for (int g = 0; g < 4; g++) {
-		row->sub_scales[g] = s[g] & 63;
-		row->sub_mins[g] = s[g + 4] & 63;
-		row->sub_scales[g + 4] = (int8_t)((s[g + 8] & 15) | s[g] >> 6 << 4);
-		row->sub_mins[g + 4] = (uint8_t)(s[g + 8] >> 4 | s[g + 4] >> 6 << 4);
-	}
+	memcpy(s, p + 4, sizeof s);
+	high_scales = (s[2] & 0x0f0f0f0f) | (s[0] >> 2 & 0x30303030);
+	high_mins = (s[2] >> 4 & 0x0f0f0f0f) | (s[1] >> 2 & 0x30303030);
+	s[0] &= 0x3f3f3f3f;
+	s[1] &= 0x3f3f3f3f;
+	memcpy(row->sub_scales, &s[0], 4);
+	memcpy(row->sub_scales + 4, &high_scales, 4);
+	memcpy(row->sub_mins, &s[1], 4);
+	memcpy(row->sub_mins + 4, &high_mins, 4);
 }
 
 static void read_q4_k(const uint8_t *p, const struct qn_row *row)
@@ -162,16 +205,15 @@ static void read_q5_k(const uint8_t *p, const struct qn_row *row)
 
 static void read_q6_k(const uint8_t *p, const struct qn_row *row)
 {
-	uint8_t high[256];
-
 	row->scales[0] = read_half(p + 208);
 	memcpy(row->sub_scales, p + 192, 16);
 	for (int h = 0; h < 2; h++) {
-		read_nibbles(p + 64 * h, 64, row->codes + 128 * h);
-		read_crumbs(p + 128 + 32 * h, high + 128 * h);
+		uint8_t *codes = row->codes + 128 * h;
+
+		read_nibbles(p + 64 * h, 64, codes);
+		for (int j = 0; j < 4; j++)
+			add_fields(p + 128 + 32 * h, 32, 2 * j, 3, 4, codes + 32 * j);
 	}
-	for (int i = 0; i < 256; i++)
-		row->codes[i] |= (uint8_t)(high[i] << 4);
 }
 
 static void read_iq4_xs(const uint8_t *p, const struct qn_row *row)
@@ -192,7 +234,8 @@ static void read_iq4_xs(const uint8_t *p, const struct qn_row *row)
  * v/243 in units of 1/256: times 3^i without its whole part, then times 3, has digit i as its whole
  * part.  What is multiplied last is below 256, so any byte gives digits 0..2.
  */
-static void read_trits(const uint8_t *p, int n, int n_digits, uint8_t *codes)
+static inline void read_trits(const uint8_t *restrict p, int n, int n_digits,
+			      uint8_t *restrict codes)
 {
 	for (int i = 0, power = 1; i < n_digits; i++, power *= 3) {
 		for (int j = 0; j < n; j++)
@@ -210,14 +253,19 @@ static void read_tq1_0(const uint8_t *p, const struct qn_row *row)
 
 static void read_tq2_0(const uint8_t *p, const struct qn_row *row)
 {
+	uint64_t threes = 0;
+
 	row->scales[0] = read_half(p + 64);
 	read_crumbs(p, row->codes);
 	read_crumbs(p + 32, row->codes + 128);
+	for (int i = 0; i < 64; i += 8)
+		threes |= find_threes(load(p + i));
+	if (!threes)
+		return;
+	row->scales[0] = NAN;
 	for (int i = 0; i < 256; i++) {
-		if (row->codes[i] == 3) {
+		if (row->codes[i] == 3)
 			row->codes[i] = 1;
-			row->scales[0] = NAN;
-		}
 	}
 }
 
@@ -255,19 +303,31 @@ int qn_format_of_type(int type)
 }
 
 /*
- * Four codes a byte, 128 values in 32 bytes, first value in the highest bits; the quantiser counts
- * values through the whole tensor, behind which its scale stands.
+ * Values first .. first + n - 1 of the tensor.  Four codes a byte, 128 values in 32 bytes, first
+ * value in the highest bits; the quantiser counts values through the whole tensor, behind which its
+ * scale stands.
  */
-static void read_i2_s(const uint8_t *p, long m, long k, long index, const struct qn_row *row)
+static void read_i2_s(const uint8_t *p, long n_values, long first, long n, const struct qn_row *row)
 {
-	assert(m * k % 128 == 0);
-	memcpy(row->scales, p + m * k / 4, 4);
-	for (long i = 0; i < k; i++) {
-		const long value = index * k + i;
-		const int code =
-			p[value / 128 * 32 + value % 32] >> (6 - 2 * (value % 128 / 32)) & 3;
+	assert(n_values % 128 == 0);
+	memcpy(row->scales, p + n_values / 4, 4);
+	for (long i = 0; i < n;) {
+		const long value = first + i;
+		const int shift = 6 - 2 * (int)(value % 128 / 32);
+		const uint8_t *bytes = p + value / 128 * 32 + value % 32;
+		uint8_t *codes = row->codes + i;
 
-		row->codes[i] = code < 3 ? (uint8_t)code : 1;
+		if (value % 8 == 0 && n - i >= 8) {
+			const uint64_t eight = load(bytes) >> shift & 3 * ONES;
+
+			store(eight ^ find_threes(eight) << 1, codes); /* 3 becomes 1 */
+			i += 8;
+		} else {
+			*codes = *bytes >> shift & 3;
+			if (*codes == 3)
+				*codes = 1;
+			i++;
+		}
 	}
 }
 
@@ -290,26 +350,32 @@ void qn_format_skip_block(int format, long n_values, struct qn_row *row)
 		row->sub_mins += f->super / f->group;
 }
 
-void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
-			const struct qn_row *row)
+void qn_format_read_part(int type, const void *tensor, long m, long k, long index, long first,
+			 long n, const struct qn_row *row)
 {
 	const struct source *source = find_source(type);
 	const uint8_t *p = tensor;
 	struct qn_row at = *row;
 	long n_values, n_bytes;
 
-	assert(source && index >= 0 && index < m);
+	assert(source && index >= 0 && index < m && first >= 0 && n <= k - first);
 	if (type == QUERN_I2_S) {
-		read_i2_s(p, m, k, index, row);
+		read_i2_s(p, m * k, index * k + first, n, row);
 		return;
 	}
 	quern_type_block(type, &n_values, &n_bytes);
-	assert(k % n_values == 0);
-	p += index * (k / n_values) * n_bytes;
-	for (long b = 0; b < k / n_values; b++, p += n_bytes) {
+	assert(k % n_values == 0 && first % n_values == 0 && n % n_values == 0);
+	p += (index * k + first) / n_values * n_bytes;
+	for (long b = 0; b < n / n_values; b++, p += n_bytes) {
 		source->read(p, &at);
 		qn_format_skip_block(source->format, n_values, &at);
 	}
+}
+
+void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
+			const struct qn_row *row)
+{
+	qn_format_read_part(type, tensor, m, k, index, 0, k, row);
 }
 
 void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x)

@@ -25,6 +25,7 @@ static const char *const probe_sources[] = {
 	"runtime/format_gguf.c",
 	"runtime/choose.c",
 	"runtime/matrix.c",
+	"runtime/pack.c",
 	"runtime/matmul.c",
 	"runtime/engine.c",
 	"runtime/llm/gguf_header.c",
