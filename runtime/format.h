@@ -87,10 +87,19 @@ void qn_format_skip_block(int format, long n_values, struct qn_row *row);
  */
 void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
 			const struct qn_row *row);
-/* The same, of values first .. first + n - 1 only: whole blocks of the type. */
-void qn_format_read_part(int type, const void *tensor, long m, long k, long index, long first,
-			 long n, const struct qn_row *row);
 void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x);
+
+/*
+ * Values first .. first + n - 1 of a row of a quantised type, whole blocks of it.  Where halves are
+ * given, the scales and minima of the format go there as half floats, instead of to row, `stride`
+ * apart; the scale of wtgr never does.
+ */
+struct qn_halves {
+	uint16_t *scales, *mins;
+	long stride;
+};
+void qn_format_read_part(int type, const void *tensor, long m, long k, long index, long first,
+			 long n, const struct qn_row *row, const struct qn_halves *halves);
 
 float qn_format_half_to_float(uint16_t half);
 uint16_t qn_format_float_to_half(float x); /* to nearest even */

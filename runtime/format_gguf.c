@@ -7,12 +7,24 @@
 #include "format.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
-static float read_half(const uint8_t *p)
+/* What one block is taken apart into: room for it, and the bits of its halves. */
+struct block {
+	uint8_t *codes;
+	int8_t *sub_scales;
+	uint8_t *sub_mins;
+	uint16_t scale, min;
+};
+
+static uint16_t read_half(const uint8_t *p)
 {
-	return qn_format_half_to_float((uint16_t)(p[0] | p[1] << 8));
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static uint16_t read_negative_half(const uint8_t *p)
+{
+	return read_half(p) ^ 0x8000;
 }
 
 /* ---- planes: eight bytes at a time ---- */
@@ -91,124 +103,124 @@ static inline uint64_t find_threes(uint64_t crumbs)
 
 /* ---- blocks of 32 to 128 values ---- */
 
-static void read_q1_0(const uint8_t *p, const struct qn_row *row)
+static void read_q1_0(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p);
+	to->scale = read_half(p);
 	for (int i = 0; i < 16; i++)
-		store(spread_bits(p[2 + i]), row->codes + 8 * i);
+		store(spread_bits(p[2 + i]), to->codes + 8 * i);
 }
 
 /* Levels are -1 .. 2, w2g64 has -2 .. 1: scale and levels change their sign. */
-static void read_q2_0(const uint8_t *p, const struct qn_row *row)
+static void read_q2_0(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = -read_half(p);
+	to->scale = read_negative_half(p);
 	for (int i = 0; i < 64; i++)
-		row->codes[i] = 3 - (p[2 + i / 4] >> 2 * (i % 4) & 3);
+		to->codes[i] = 3 - (p[2 + i / 4] >> 2 * (i % 4) & 3);
 }
 
 /* IQ4_NL as well. */
-static void read_q4_0(const uint8_t *p, const struct qn_row *row)
+static void read_q4_0(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p);
-	read_nibbles(p + 2, 16, row->codes);
+	to->scale = read_half(p);
+	read_nibbles(p + 2, 16, to->codes);
 }
 
-static void read_q4_1(const uint8_t *p, const struct qn_row *row)
+static void read_q4_1(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p);
-	row->mins[0] = read_half(p + 2);
-	read_nibbles(p + 4, 16, row->codes);
+	to->scale = read_half(p);
+	to->min = read_half(p + 2);
+	read_nibbles(p + 4, 16, to->codes);
 }
 
-static void read_q5_0(const uint8_t *p, const struct qn_row *row)
+static void read_q5_0(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p);
-	read_nibbles(p + 6, 16, row->codes);
-	add_bits(p + 2, row->codes);
+	to->scale = read_half(p);
+	read_nibbles(p + 6, 16, to->codes);
+	add_bits(p + 2, to->codes);
 }
 
-static void read_q5_1(const uint8_t *p, const struct qn_row *row)
+static void read_q5_1(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p);
-	row->mins[0] = read_half(p + 2);
-	read_nibbles(p + 8, 16, row->codes);
-	add_bits(p + 4, row->codes);
+	to->scale = read_half(p);
+	to->min = read_half(p + 2);
+	read_nibbles(p + 8, 16, to->codes);
+	add_bits(p + 4, to->codes);
 }
 
-static void read_q8_0(const uint8_t *p, const struct qn_row *row)
+static void read_q8_0(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p);
+	to->scale = read_half(p);
 	for (int i = 0; i < 32; i += 8) /* two's complement -> q + 128 */
-		store(load(p + 2 + i) ^ 0x80 * ONES, row->codes + i);
+		store(load(p + 2 + i) ^ 0x80 * ONES, to->codes + i);
 }
 
 /* ---- blocks of 256 values ---- */
 
-static void read_q2_k(const uint8_t *p, const struct qn_row *row)
+static void read_q2_k(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p + 80);
-	row->mins[0] = -read_half(p + 82);
-	read_fields(p, 16, 0, 15, (uint8_t *)row->sub_scales);
-	read_fields(p, 16, 4, 15, row->sub_mins);
-	read_crumbs(p + 16, row->codes);
-	read_crumbs(p + 48, row->codes + 128);
+	to->scale = read_half(p + 80);
+	to->min = read_negative_half(p + 82);
+	read_fields(p, 16, 0, 15, (uint8_t *)to->sub_scales);
+	read_fields(p, 16, 4, 15, to->sub_mins);
+	read_crumbs(p + 16, to->codes);
+	read_crumbs(p + 48, to->codes + 128);
 }
 
-static void read_q3_k(const uint8_t *p, const struct qn_row *row)
+static void read_q3_k(const uint8_t *p, struct block *to)
 {
 	const uint8_t *low = p + 96, *high = p + 104; /* four bits and two bits of a sub-scale */
 
-	row->scales[0] = read_half(p + 108);
+	to->scale = read_half(p + 108);
 	for (int g = 0; g < 16; g++) {
 		const int z = (low[g % 8] >> 4 * (g / 8) & 15) | (high[g % 4] >> 2 * (g / 4) & 3)
 									 << 4;
 
-		row->sub_scales[g] = (int8_t)(z - 32);
+		to->sub_scales[g] = (int8_t)(z - 32);
 	}
-	read_crumbs(p + 32, row->codes);
-	read_crumbs(p + 64, row->codes + 128);
-	add_bit_planes(p, 2, row->codes); /* a clear bit subtracts 4, so code = q + 4 */
+	read_crumbs(p + 32, to->codes);
+	read_crumbs(p + 64, to->codes + 128);
+	add_bit_planes(p, 2, to->codes); /* a clear bit subtracts 4, so code = q + 4 */
 }
 
 /* d, dmin and eight pairs of 6 bits; the upper bits of the last four stand above the first ones. */
-static void read_k_scales(const uint8_t *p, const struct qn_row *row)
+static void read_k_scales(const uint8_t *p, struct block *to)
 {
 	uint32_t s[3], high_scales, high_mins;
 
-	row->scales[0] = read_half(p);
-	row->mins[0] = -read_half(p + 2);
+	to->scale = read_half(p);
+	to->min = read_negative_half(p + 2);
 	memcpy(s, p + 4, sizeof s);
 	high_scales = (s[2] & 0x0f0f0f0f) | (s[0] >> 2 & 0x30303030);
 	high_mins = (s[2] >> 4 & 0x0f0f0f0f) | (s[1] >> 2 & 0x30303030);
 	s[0] &= 0x3f3f3f3f;
 	s[1] &= 0x3f3f3f3f;
-	memcpy(row->sub_scales, &s[0], 4);
-	memcpy(row->sub_scales + 4, &high_scales, 4);
-	memcpy(row->sub_mins, &s[1], 4);
-	memcpy(row->sub_mins + 4, &high_mins, 4);
+	memcpy(to->sub_scales, &s[0], 4);
+	memcpy(to->sub_scales + 4, &high_scales, 4);
+	memcpy(to->sub_mins, &s[1], 4);
+	memcpy(to->sub_mins + 4, &high_mins, 4);
 }
 
-static void read_q4_k(const uint8_t *p, const struct qn_row *row)
+static void read_q4_k(const uint8_t *p, struct block *to)
 {
-	read_k_scales(p, row);
+	read_k_scales(p, to);
 	for (int c = 0; c < 4; c++)
-		read_nibbles(p + 16 + 32 * c, 32, row->codes + 64 * c);
+		read_nibbles(p + 16 + 32 * c, 32, to->codes + 64 * c);
 }
 
-static void read_q5_k(const uint8_t *p, const struct qn_row *row)
+static void read_q5_k(const uint8_t *p, struct block *to)
 {
-	read_k_scales(p, row);
+	read_k_scales(p, to);
 	for (int c = 0; c < 4; c++)
-		read_nibbles(p + 48 + 32 * c, 32, row->codes + 64 * c);
-	add_bit_planes(p + 16, 4, row->codes);
+		read_nibbles(p + 48 + 32 * c, 32, to->codes + 64 * c);
+	add_bit_planes(p + 16, 4, to->codes);
 }
 
-static void read_q6_k(const uint8_t *p, const struct qn_row *row)
+static void read_q6_k(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p + 208);
-	memcpy(row->sub_scales, p + 192, 16);
+	to->scale = read_half(p + 208);
+	memcpy(to->sub_scales, p + 192, 16);
 	for (int h = 0; h < 2; h++) {
-		uint8_t *codes = row->codes + 128 * h;
+		uint8_t *codes = to->codes + 128 * h;
 
 		read_nibbles(p + 64 * h, 64, codes);
 		for (int j = 0; j < 4; j++)
@@ -216,16 +228,16 @@ static void read_q6_k(const uint8_t *p, const struct qn_row *row)
 	}
 }
 
-static void read_iq4_xs(const uint8_t *p, const struct qn_row *row)
+static void read_iq4_xs(const uint8_t *p, struct block *to)
 {
 	const int high = p[2] | p[3] << 8;
 
-	row->scales[0] = read_half(p);
+	to->scale = read_half(p);
 	for (int g = 0; g < 8; g++) {
 		const int z = (p[4 + g / 2] >> 4 * (g % 2) & 15) | (high >> 2 * g & 3) << 4;
 
-		row->sub_scales[g] = (int8_t)(z - 32);
-		read_nibbles(p + 8 + 16 * g, 16, row->codes + 32 * g);
+		to->sub_scales[g] = (int8_t)(z - 32);
+		read_nibbles(p + 8 + 16 * g, 16, to->codes + 32 * g);
 	}
 }
 
@@ -243,63 +255,116 @@ static inline void read_trits(const uint8_t *restrict p, int n, int n_digits,
 	}
 }
 
-static void read_tq1_0(const uint8_t *p, const struct qn_row *row)
+static void read_tq1_0(const uint8_t *p, struct block *to)
 {
-	row->scales[0] = read_half(p + 52);
-	read_trits(p, 32, 5, row->codes);
-	read_trits(p + 32, 16, 5, row->codes + 160);
-	read_trits(p + 48, 4, 4, row->codes + 240);
+	to->scale = read_half(p + 52);
+	read_trits(p, 32, 5, to->codes);
+	read_trits(p + 32, 16, 5, to->codes + 160);
+	read_trits(p + 48, 4, 4, to->codes + 240);
 }
 
-static void read_tq2_0(const uint8_t *p, const struct qn_row *row)
+static void read_tq2_0(const uint8_t *p, struct block *to)
 {
 	uint64_t threes = 0;
 
-	row->scales[0] = read_half(p + 64);
-	read_crumbs(p, row->codes);
-	read_crumbs(p + 32, row->codes + 128);
+	to->scale = read_half(p + 64);
+	read_crumbs(p, to->codes);
+	read_crumbs(p + 32, to->codes + 128);
 	for (int i = 0; i < 64; i += 8)
 		threes |= find_threes(load(p + i));
 	if (!threes)
 		return;
-	row->scales[0] = NAN;
+	to->scale = 0x7e00; /* NaN */
 	for (int i = 0; i < 256; i++) {
-		if (row->codes[i] == 3)
-			row->codes[i] = 1;
+		if (to->codes[i] == 3)
+			to->codes[i] = 1;
 	}
 }
 
 /* ---- rows ---- */
 
-static const struct source {
-	int type, format;
-	void (*read)(const uint8_t *block, const struct qn_row *row);
-} sources[] = {
-	{QUERN_Q1_0, QN_W1G128, read_q1_0},   {QUERN_Q2_0, QN_W2G64, read_q2_0},
-	{QUERN_Q4_0, QN_W4G32, read_q4_0},    {QUERN_Q4_1, QN_W4G32Z, read_q4_1},
-	{QUERN_Q5_0, QN_W5G32, read_q5_0},    {QUERN_Q5_1, QN_W5G32Z, read_q5_1},
-	{QUERN_Q8_0, QN_W8G32, read_q8_0},    {QUERN_Q2_K, QN_W2G16ZK, read_q2_k},
-	{QUERN_Q3_K, QN_W3G16K, read_q3_k},   {QUERN_Q4_K, QN_W4G32ZK, read_q4_k},
-	{QUERN_Q5_K, QN_W5G32ZK, read_q5_k},  {QUERN_Q6_K, QN_W6G16K, read_q6_k},
-	{QUERN_IQ4_NL, QN_W4G32N, read_q4_0}, {QUERN_IQ4_XS, QN_W4G32NK, read_iq4_xs},
-	{QUERN_TQ1_0, QN_WTG256, read_tq1_0}, {QUERN_TQ2_0, QN_WTG256, read_tq2_0},
-	{QUERN_I2_S, QN_WTGR, NULL},
+/* Where a row goes. */
+struct target {
+	const struct qn_row *row;
+	const struct qn_halves *halves; /* for scales and minima; NULL: they go to row */
 };
 
-static const struct source *find_source(int type)
+/* As rounding the float to a half would leave it. */
+static inline uint16_t plain_nan(uint16_t half)
 {
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
-		if (sources[i].type == type)
-			return &sources[i];
-	}
-	return NULL;
+	return (half & 0x7fff) > 0x7c00 ? (uint16_t)((half & 0x8000) | 0x7e00) : half;
 }
+
+/* n blocks of one row; a copy of it is compiled for each type, in which no number is a variable. */
+static inline __attribute__((always_inline)) void read_row(
+	void (*read)(const uint8_t *p, struct block *to), long n_values, long n_bytes, int has_min,
+	long n_subs, const uint8_t *p, long n, struct target target)
+{
+	const struct qn_halves *halves = target.halves;
+	const struct qn_row *row = target.row;
+	struct block to = {row->codes, row->sub_scales, row->sub_mins, 0, 0};
+
+	for (long b = 0; b < n; b++, p += n_bytes) {
+		read(p, &to);
+		if (halves)
+			halves->scales[b * halves->stride] = plain_nan(to.scale);
+		else
+			row->scales[b] = qn_format_half_to_float(to.scale);
+		if (has_min && halves)
+			halves->mins[b * halves->stride] = plain_nan(to.min);
+		else if (has_min)
+			row->mins[b] = qn_format_half_to_float(to.min);
+		to.codes += n_values;
+		if (n_subs)
+			to.sub_scales += n_subs;
+		if (n_subs && has_min)
+			to.sub_mins += n_subs;
+	}
+}
+
+#define READ_ROW(read, n_values, n_bytes, has_min, n_subs) \
+	static void read##_row(const uint8_t *p, long n, struct target target) \
+	{ \
+		read_row(read, n_values, n_bytes, has_min, n_subs, p, n, target); \
+	}
+
+READ_ROW(read_q1_0, 128, 18, 0, 0)
+READ_ROW(read_q2_0, 64, 18, 0, 0)
+READ_ROW(read_q4_0, 32, 18, 0, 0)
+READ_ROW(read_q4_1, 32, 20, 1, 0)
+READ_ROW(read_q5_0, 32, 22, 0, 0)
+READ_ROW(read_q5_1, 32, 24, 1, 0)
+READ_ROW(read_q8_0, 32, 34, 0, 0)
+READ_ROW(read_q2_k, 256, 84, 1, 16)
+READ_ROW(read_q3_k, 256, 110, 0, 16)
+READ_ROW(read_q4_k, 256, 144, 1, 8)
+READ_ROW(read_q5_k, 256, 176, 1, 8)
+READ_ROW(read_q6_k, 256, 210, 0, 16)
+READ_ROW(read_iq4_xs, 256, 136, 0, 8)
+READ_ROW(read_tq1_0, 256, 54, 0, 0)
+READ_ROW(read_tq2_0, 256, 66, 0, 0)
+
+/* By type. */
+static const struct source {
+	int format;
+	void (*read_row)(const uint8_t *p, long n_blocks, struct target target);
+} sources[] = {
+	[QUERN_Q1_0] = {QN_W1G128, read_q1_0_row},   [QUERN_Q2_0] = {QN_W2G64, read_q2_0_row},
+	[QUERN_Q4_0] = {QN_W4G32, read_q4_0_row},    [QUERN_Q4_1] = {QN_W4G32Z, read_q4_1_row},
+	[QUERN_Q5_0] = {QN_W5G32, read_q5_0_row},    [QUERN_Q5_1] = {QN_W5G32Z, read_q5_1_row},
+	[QUERN_Q8_0] = {QN_W8G32, read_q8_0_row},    [QUERN_Q2_K] = {QN_W2G16ZK, read_q2_k_row},
+	[QUERN_Q3_K] = {QN_W3G16K, read_q3_k_row},   [QUERN_Q4_K] = {QN_W4G32ZK, read_q4_k_row},
+	[QUERN_Q5_K] = {QN_W5G32ZK, read_q5_k_row},  [QUERN_Q6_K] = {QN_W6G16K, read_q6_k_row},
+	[QUERN_IQ4_NL] = {QN_W4G32N, read_q4_0_row}, [QUERN_IQ4_XS] = {QN_W4G32NK, read_iq4_xs_row},
+	[QUERN_TQ1_0] = {QN_WTG256, read_tq1_0_row}, [QUERN_TQ2_0] = {QN_WTG256, read_tq2_0_row},
+};
+enum { N_TYPES = sizeof sources / sizeof *sources };
 
 int qn_format_of_type(int type)
 {
-	const struct source *source = find_source(type);
-
-	return source ? source->format : -1;
+	if (type == QUERN_I2_S)
+		return QN_WTGR;
+	return type >= 0 && type < N_TYPES && sources[type].read_row ? sources[type].format : -1;
 }
 
 /*
@@ -351,14 +416,13 @@ void qn_format_skip_block(int format, long n_values, struct qn_row *row)
 }
 
 void qn_format_read_part(int type, const void *tensor, long m, long k, long index, long first,
-			 long n, const struct qn_row *row)
+			 long n, const struct qn_row *row, const struct qn_halves *halves)
 {
-	const struct source *source = find_source(type);
 	const uint8_t *p = tensor;
-	struct qn_row at = *row;
 	long n_values, n_bytes;
 
-	assert(source && index >= 0 && index < m && first >= 0 && n <= k - first);
+	assert(qn_format_of_type(type) >= 0 && index >= 0 && index < m && first >= 0 &&
+	       n <= k - first);
 	if (type == QUERN_I2_S) {
 		read_i2_s(p, m * k, index * k + first, n, row);
 		return;
@@ -366,16 +430,13 @@ void qn_format_read_part(int type, const void *tensor, long m, long k, long inde
 	quern_type_block(type, &n_values, &n_bytes);
 	assert(k % n_values == 0 && first % n_values == 0 && n % n_values == 0);
 	p += (index * k + first) / n_values * n_bytes;
-	for (long b = 0; b < n / n_values; b++, p += n_bytes) {
-		source->read(p, &at);
-		qn_format_skip_block(source->format, n_values, &at);
-	}
+	sources[type].read_row(p, n / n_values, (struct target){row, halves});
 }
 
 void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
 			const struct qn_row *row)
 {
-	qn_format_read_part(type, tensor, m, k, index, 0, k, row);
+	qn_format_read_part(type, tensor, m, k, index, 0, k, row, NULL);
 }
 
 void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x)
@@ -391,7 +452,7 @@ void qn_format_read_floats(int type, const void *tensor, long k, long index, flo
 		const uint32_t bits = (uint32_t)(p[0] | p[1] << 8) << 16;
 
 		if (type == QUERN_F16)
-			x[i] = read_half(p);
+			x[i] = qn_format_half_to_float(read_half(p));
 		else
 			memcpy(&x[i], &bits, 4);
 	}

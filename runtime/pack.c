@@ -11,121 +11,220 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The step functions below are written once and compiled for every width. */
+/* Four lanes of four bytes; a lane belongs to a row, four rows go together. */
+typedef uint32_t lanes __attribute__((vector_size(16)));
+
 #define INLINE static inline __attribute__((always_inline))
 
-/* Bit 0 of every byte. */
-#define ONES 0x0101010101010101u
+INLINE lanes load_lanes(const void *p)
+{
+	lanes x;
 
-/* ---- 32 codes of one row -> its lanes ---- */
+	memcpy(&x, p, sizeof x);
+	return x;
+}
 
-/* Codes of 32 k, eight in each. */
+INLINE void store_lanes(lanes x, void *p)
+{
+	memcpy(p, &x, sizeof x);
+}
+
+INLINE lanes zip_low(lanes x, lanes y)
+{
+	return (lanes){x[0], y[0], x[1], y[1]};
+}
+
+INLINE lanes zip_high(lanes x, lanes y)
+{
+	return (lanes){x[2], y[2], x[3], y[3]};
+}
+
+/* 16 codes of each of four rows -> four at the same k of all rows. */
+INLINE void transpose(const uint8_t *codes, long stride, lanes u[4])
+{
+	const lanes row[4] = {load_lanes(codes), load_lanes(codes + stride),
+			      load_lanes(codes + 2 * stride), load_lanes(codes + 3 * stride)};
+	const lanes even[2] = {zip_low(row[0], row[2]), zip_high(row[0], row[2])};
+	const lanes odd[2] = {zip_low(row[1], row[3]), zip_high(row[1], row[3])};
+
+	u[0] = zip_low(even[0], odd[0]);
+	u[1] = zip_high(even[0], odd[0]);
+	u[2] = zip_low(even[1], odd[1]);
+	u[3] = zip_high(even[1], odd[1]);
+}
+
+/* Codes of 32 k of four rows: lane r of u[i] has those of row r at k = 4 i .. 4 i + 3. */
 struct codes {
-	uint64_t eight[4];
+	lanes u[8];
 };
 
-INLINE struct codes load_codes(const uint8_t *codes)
+INLINE struct codes load_codes(const uint8_t *codes, long stride)
 {
 	struct codes c;
 
-	memcpy(&c, codes, sizeof c);
+	transpose(codes, stride, c.u);
+	transpose(codes + 16, stride, c.u + 4);
 	return c;
 }
 
-/* Four lanes: the high half's fields stand `width` bits above those of the low half. */
-INLINE void put_fields(uint64_t fields, int width, uint8_t *lanes)
-{
-	const uint32_t four = (uint32_t)(fields | fields >> (32 - width));
+/* ---- fields ---- */
 
-	memcpy(lanes, &four, sizeof four);
+/* Fields of `width` bits from bit `shift` of the codes on. */
+INLINE void put_field(const struct codes *c, int width, int shift, uint8_t *out, long stride)
+{
+	const uint32_t mask = (0xffu >> (8 - width)) * 0x01010101;
+	const int n = 8 / width;
+
+	for (int j = 0; j < width; j++, out += stride) {
+		lanes x = c->u[j * n + n - 1] >> shift & mask;
+
+		for (int f = n - 2; f >= 0; f--)
+			x = x << width | (c->u[j * n + f] >> shift & mask);
+		store_lanes(x, out);
+	}
 }
 
-/* The parts of codes of `bits` bits; lanes: of the first vector, stride bytes before those of the next. */
-INLINE void put_codes(struct codes c, int bits, uint64_t flip, uint8_t *lanes, long stride)
+/* All parts of codes of `bits` bits, which are flipped where `flip` has ones. */
+INLINE void put_codes(const struct codes *c, int bits, uint32_t flip, uint8_t *out, long stride)
 {
-	const uint64_t *x = c.eight;
-	uint64_t y[4];
-
 	if (bits == 8) {
-		for (int i = 0; i < 4; i++, lanes += 2 * stride) {
-			const uint64_t eight = x[i] ^ flip;
-
-			memcpy(lanes, &eight, 4);
-			memcpy(lanes + stride, (const uint8_t *)&eight + 4, 4);
-		}
+		for (int i = 0; i < 8; i++, out += stride)
+			store_lanes(c->u[i] ^ flip, out);
 		return;
 	}
 	if (bits & 4) {
-		for (int i = 0; i < 4; i++, lanes += stride)
-			put_fields(x[i] & 15 * ONES, 4, lanes);
+		put_field(c, 4, 0, out, stride);
+		out += 4 * stride;
 	}
 	if (bits & 2) {
-		for (int i = 0; i < 4; i++)
-			y[i] = x[i] >> (bits & 4) & 3 * ONES;
-		put_fields(y[0] | y[1] << 4, 2, lanes);
-		put_fields(y[2] | y[3] << 4, 2, lanes + stride);
-		lanes += 2 * stride;
+		put_field(c, 2, bits & 4, out, stride);
+		out += 2 * stride;
 	}
-	if (bits & 1) {
-		for (int i = 0; i < 4; i++)
-			y[i] = x[i] >> (bits & 6) & ONES;
-		put_fields(y[0] | y[1] << 2 | y[2] << 4 | y[3] << 6, 1, lanes);
-	}
+	if (bits & 1)
+		put_field(c, 1, bits & 6, out, stride);
 }
 
-/* One bit of the codes: that of code i becomes bit i. */
-INLINE uint32_t take_plane(struct codes c, int bit)
+/* ---- bit planes ---- */
+
+/*
+ * Changes the places of bits: those that mask has with those `distance` above them.  With bits
+ * numbered from 0 to 31 in binary, distance 2^a - 2^b exchanges digits a and b of their numbers.
+ */
+INLINE lanes swap_bits(lanes x, int distance, uint32_t mask)
 {
-	uint32_t plane = 0;
+	const lanes differ = (x >> distance ^ x) & mask;
 
-	/* Bits 0, 8, ... 56 come together in bits 56 to 63, no two products in one bit. */
-	for (int i = 0; i < 4; i++)
-		plane |= (uint32_t)((c.eight[i] >> bit & ONES) * 0x0102040810204080u >> 56)
-			 << 8 * i;
-	return plane;
+	return x ^ differ ^ differ << distance;
 }
 
-/* Changes the places of the second and the third nibble of both halves. */
-INLINE uint32_t swap_nibbles(uint32_t x)
+/* Of nibbles in bytes (halves of four): n0 n1 n2 n3 -> n0 n2 n1 n3. */
+INLINE lanes swap_nibbles(lanes x)
 {
-	const uint32_t differ = (x >> 4 ^ x) & 0x00f000f0;
-
-	return x ^ differ ^ differ << 4;
+	return swap_bits(x, 4, 0x00f000f0);
 }
 
-INLINE uint32_t swap_bytes(uint32_t x)
+/*
+ * One bit of the codes as nibbles of four k each; in a byte stand two that are `adjacent` apart, so
+ * that bytes of one vector lie side by side.
+ */
+INLINE lanes take_plane(const struct codes *c, int bit, int adjacent)
 {
-	const uint32_t differ = (x >> 8 ^ x) & 0x0000ff00;
+	lanes x = {0};
 
-	return x ^ differ ^ differ << 8;
+	/* Bit f of byte i is that of k = 4 f + i, then bit i of nibble f / 4 of byte f % 4. */
+	for (int f = 7; f >= 0; f--)
+		x = x << 1 | (c->u[f] >> bit & 0x01010101);
+	x = swap_bits(x, 14, 0x0000cccc);
+	x = swap_bits(x, 7, 0x00aa00aa);
+	if (adjacent < 4)
+		x = swap_bits(swap_nibbles(x), 8, 0x0000ff00);
+	return adjacent == 2 ? swap_nibbles(x) : x;
 }
 
-/* Of nibbles, in fields of 4 bits, those stand in a byte that are `adjacent` apart. */
-INLINE void put_planes(struct codes c, int bits, int adjacent, uint8_t *lanes, long stride)
+INLINE void put_planes(const struct codes *c, int bits, int adjacent, uint8_t *out, long stride)
 {
 	for (int bit = 0; bit < bits; bit++) {
-		uint32_t plane = take_plane(c, bit);
+		const lanes plane = take_plane(c, bit, adjacent);
 
-		if (adjacent == 4)
-			plane = swap_bytes(plane);
-		if (adjacent > 1)
-			plane = swap_nibbles(plane);
-		for (int i = 0; i < 4; i += adjacent, lanes += stride)
-			memcpy(lanes, (const uint8_t *)&plane + i, (size_t)adjacent);
+		for (int i = 0; i < 4; i += adjacent, out += stride) {
+			for (int r = 0; r < 4; r++)
+				memcpy(out + r * adjacent, (const uint8_t *)&plane + 4 * r + i,
+				       (size_t)adjacent);
+		}
 	}
 }
 
-INLINE void put_plane_pairs(struct codes c, uint8_t *lanes, long stride)
+INLINE void put_plane_pairs(const struct codes *c, uint8_t *out, long stride)
 {
-	const uint32_t low = swap_nibbles(take_plane(c, 0)), high = swap_nibbles(take_plane(c, 1));
-	const uint32_t first = (low & 0xffff) | high << 16;
-	const uint32_t second = low >> 16 | (high & 0xffff0000);
+	const lanes low = take_plane(c, 0, 2), high = take_plane(c, 1, 2);
 
-	memcpy(lanes, &first, sizeof first);
-	memcpy(lanes + stride, &second, sizeof second);
+	store_lanes((low & 0xffff) | high << 16, out);
+	store_lanes(low >> 16 | (high & 0xffff0000), out + stride);
 }
 
-/* ---- all rows of one vector, or of one panel ---- */
+/* ---- four rows ---- */
+
+/* 160 k as five digits to a byte. */
+INLINE void put_trits(const uint8_t *codes, long code_stride, uint8_t *out, long stride)
+{
+	struct codes v = load_codes(codes, code_stride);
+	uint8_t bytes[sizeof v];
+
+	for (int n = 1; n < 5; n++) {
+		const struct codes c = load_codes(codes + QN_GROUP * n, code_stride);
+
+		for (int i = 0; i < 8; i++)
+			v.u[i] = v.u[i] + v.u[i] + v.u[i] + c.u[i]; /* bytes of 242 at most */
+	}
+	memcpy(bytes, &v, sizeof v);
+	for (size_t i = 0; i < sizeof v; i++)
+		bytes[i] = (uint8_t)((uint16_t)(256 * bytes[i] + 242) / 243);
+	memcpy(&v, bytes, sizeof v);
+	put_codes(&v, 8, 0, out, stride);
+}
+
+/* Four rows of each of four vectors in one, each two bits above the one before. */
+INLINE void put_rows(const uint8_t *codes, long code_stride, uint8_t *out, long stride)
+{
+	struct codes all = load_codes(codes, code_stride);
+
+	for (int v = 1; v < 4; v++) {
+		const struct codes c =
+			load_codes(codes + v * stride / 4 * code_stride, code_stride);
+
+		for (int i = 0; i < 8; i++)
+			all.u[i] |= c.u[i] << 2 * v;
+	}
+	put_codes(&all, 8, 0x80808080, out, stride);
+}
+
+/*
+ * Codes of 32 k (160 of QN_TRITS) of one vector of rows (four of QN_ROWS); compiled for every
+ * layout, whose numbers are no variables then.
+ */
+INLINE void pack_vector(const uint8_t *codes, long code_stride, int order, int bits, int adjacent,
+			uint32_t flip, uint8_t *out, long stride)
+{
+	for (long at = 0; at < stride; at += 4 * adjacent, codes += 4 * code_stride) {
+		struct codes c;
+
+		if (order == QN_TRITS) {
+			put_trits(codes, code_stride, out + at, stride);
+			continue;
+		}
+		if (order == QN_ROWS) {
+			put_rows(codes, code_stride, out + at, stride);
+			continue;
+		}
+		c = load_codes(codes, code_stride);
+		if (order == QN_PLANES)
+			put_planes(&c, bits, adjacent, out + at, stride);
+		else if (order == QN_PLANE_PAIRS)
+			put_plane_pairs(&c, out + at, stride);
+		else
+			put_codes(&c, bits, flip, out + at, stride);
+	}
+}
 
 struct step {
 	const struct qn_kernel *kernel;
@@ -133,98 +232,32 @@ struct step {
 	long stride;
 };
 
-INLINE void pack_codes(struct step s, int bits, uint8_t *out)
+static void pack_codes(struct step s, uint8_t *out)
 {
-	const long vector_bytes = s.kernel->layout.vector_bytes;
-	const uint64_t flip = s.kernel->layout.signed_codes ? 0x80 * ONES : 0;
+	const long vector = s.kernel->layout.vector_bytes;
 
-	for (long i = 0; i < vector_bytes; i += 4, s.codes += s.stride)
-		put_codes(load_codes(s.codes), bits, flip, out + i, vector_bytes);
+	switch (qn_formats[s.kernel->format].bits) {
+	case 1: pack_vector(s.codes, s.stride, QN_CODES, 1, 4, 0, out, vector); break;
+	case 2: pack_vector(s.codes, s.stride, QN_CODES, 2, 4, 0, out, vector); break;
+	case 3: pack_vector(s.codes, s.stride, QN_CODES, 3, 4, 0, out, vector); break;
+	case 4: pack_vector(s.codes, s.stride, QN_CODES, 4, 4, 0, out, vector); break;
+	case 5: pack_vector(s.codes, s.stride, QN_CODES, 5, 4, 0, out, vector); break;
+	case 6: pack_vector(s.codes, s.stride, QN_CODES, 6, 4, 0, out, vector); break;
+	default:
+		pack_vector(s.codes, s.stride, QN_CODES, 8, 4,
+			    s.kernel->layout.signed_codes ? 0x80808080 : 0, out, vector);
+	}
 }
 
-INLINE void pack_planes(struct step s, int adjacent, uint8_t *out)
+static void pack_planes(struct step s, uint8_t *out)
 {
-	const long vector_bytes = s.kernel->layout.vector_bytes;
+	const long vector = s.kernel->layout.vector_bytes;
 	const int bits = qn_formats[s.kernel->format].bits;
 
-	for (long i = 0; i < vector_bytes; i += adjacent, s.codes += s.stride)
-		put_planes(load_codes(s.codes), bits, adjacent, out + i, vector_bytes);
-}
-
-static void pack_plane_pairs(struct step s, uint8_t *out)
-{
-	const long vector_bytes = s.kernel->layout.vector_bytes;
-
-	for (long i = 0; i < vector_bytes; i += 4, s.codes += s.stride)
-		put_plane_pairs(load_codes(s.codes), out + i, vector_bytes);
-}
-
-/* 160 k; five digits to a byte. */
-static void pack_trits(struct step s, uint8_t *out)
-{
-	const long vector_bytes = s.kernel->layout.vector_bytes;
-
-	for (long i = 0; i < vector_bytes; i += 4, s.codes += s.stride) {
-		struct codes v = load_codes(s.codes);
-		uint8_t bytes[QN_GROUP];
-
-		for (int n = 1; n < 5; n++) {
-			const struct codes c = load_codes(s.codes + QN_GROUP * n);
-
-			for (int j = 0; j < 4; j++)
-				v.eight[j] = 3 * v.eight[j] + c.eight[j]; /* 242 at most */
-		}
-		memcpy(bytes, &v, sizeof bytes);
-		for (int j = 0; j < QN_GROUP; j++)
-			bytes[j] = (uint8_t)((256u * bytes[j] + 242) / 243);
-		put_codes(load_codes(bytes), 8, 0, out + i, vector_bytes);
-	}
-}
-
-/* Four vectors of rows in one, each two bits above the one before. */
-static void pack_rows(struct step s, uint8_t *out)
-{
-	const long vector_bytes = s.kernel->layout.vector_bytes;
-	const long next = vector_bytes / 4 * s.stride;
-
-	for (long i = 0; i < vector_bytes; i += 4, s.codes += s.stride) {
-		struct codes all = load_codes(s.codes);
-
-		for (int v = 1; v < 4; v++) {
-			const struct codes c = load_codes(s.codes + v * next);
-
-			for (int j = 0; j < 4; j++)
-				all.eight[j] |= c.eight[j] << 2 * v;
-		}
-		put_codes(all, 8, 0x80 * ONES, out + i, vector_bytes);
-	}
-}
-
-/* The codes of one vector of rows. */
-static void pack_vector(struct step s, uint8_t *out)
-{
-	const struct qn_layout *layout = &s.kernel->layout;
-
-	if (layout->order == QN_TRITS) {
-		pack_trits(s, out);
-	} else if (layout->order == QN_PLANE_PAIRS) {
-		pack_plane_pairs(s, out);
-	} else if (layout->order == QN_PLANES) {
-		switch (layout->adjacent) {
-		case 1: pack_planes(s, 1, out); break;
-		case 2: pack_planes(s, 2, out); break;
-		default: pack_planes(s, 4, out); break;
-		}
-	} else {
-		switch (qn_formats[s.kernel->format].bits) {
-		case 1: pack_codes(s, 1, out); break;
-		case 2: pack_codes(s, 2, out); break;
-		case 3: pack_codes(s, 3, out); break;
-		case 4: pack_codes(s, 4, out); break;
-		case 5: pack_codes(s, 5, out); break;
-		case 6: pack_codes(s, 6, out); break;
-		default: pack_codes(s, 8, out); break;
-		}
+	switch (s.kernel->layout.adjacent) {
+	case 1: pack_vector(s.codes, s.stride, QN_PLANES, bits, 1, 0, out, vector); break;
+	case 2: pack_vector(s.codes, s.stride, QN_PLANES, bits, 2, 0, out, vector); break;
+	default: pack_vector(s.codes, s.stride, QN_PLANES, bits, 4, 0, out, vector);
 	}
 }
 
@@ -232,45 +265,41 @@ static void pack_vector(struct step s, uint8_t *out)
 static uint8_t *pack_step(struct step s, uint8_t *out)
 {
 	const struct qn_layout *layout = &s.kernel->layout;
-	const int vector_rows = layout->vector_bytes / layout->adjacent;
-	const int bits = layout->order == QN_TRITS ? 8 : qn_formats[s.kernel->format].bits;
+	const long vector = layout->vector_bytes, vector_rows = vector / layout->adjacent;
+	const int bits = qn_formats[s.kernel->format].bits;
 
-	if (layout->order == QN_ROWS) {
-		pack_rows(s, out);
-		return out + 8 * layout->vector_bytes;
-	}
-	for (int r = 0; r < layout->panel_rows; r += vector_rows) {
-		pack_vector(s, out);
-		s.codes += vector_rows * s.stride;
-		out += QN_GROUP * bits / 8 * vector_rows;
+	for (long r = 0; r < layout->panel_rows;
+	     r += vector_rows, s.codes += vector_rows * s.stride) {
+		switch (layout->order) {
+		case QN_ROWS:
+			pack_vector(s.codes, s.stride, QN_ROWS, 2, 4, 0, out, vector);
+			return out + 8 * vector;
+		case QN_TRITS:
+			pack_vector(s.codes, s.stride, QN_TRITS, 2, 4, 0, out, vector);
+			out += 8 * vector;
+			break;
+		case QN_PLANE_PAIRS:
+			pack_vector(s.codes, s.stride, QN_PLANE_PAIRS, 2, 4, 0, out, vector);
+			out += 2 * vector;
+			break;
+		case QN_PLANES:
+			pack_planes(s, out);
+			out += 4 * bits * vector_rows;
+			break;
+		default: pack_codes(s, out); out += bits * vector;
+		}
 	}
 	return out;
 }
 
 /* ---- scales ---- */
 
-/* As qn_format_float_to_half, for numbers that are most often normal ones. */
-INLINE uint16_t half_of(float x)
-{
-	uint32_t bits, magnitude;
-
-	memcpy(&bits, &x, sizeof bits);
-	magnitude = bits & 0x7fffffff;
-	if (magnitude - 0x38800000 >= 0x47800000 - 0x38800000)
-		return qn_format_float_to_half(x);
-	magnitude += 0xfff + (magnitude >> 13 & 1);
-	return (uint16_t)((bits >> 16 & 0x8000) | ((magnitude >> 13) - (112 << 10)));
-}
-
-static uint8_t *pack_halves(const float *x, long stride, int n_rows, uint8_t *out)
-{
-	for (int r = 0; r < n_rows; r++, out += 2) {
-		const uint16_t half = half_of(x[r * stride]);
-
-		memcpy(out, &half, sizeof half);
-	}
-	return out;
-}
+/* A piece of K of all rows of a panel, in canonical form. */
+struct piece {
+	struct qn_rows rows; /* the float scales of floats that were encoded, and those of wtgr */
+	uint16_t *scales, *mins; /* [rows.n_scales][panel_rows], as panels have them */
+	size_t n_bytes;          /* of both */
+};
 
 /* The sub-scales and sub-minima of one group. */
 static uint8_t *pack_subs(const struct qn_format *format, const struct qn_row *row, long stride,
@@ -311,19 +340,26 @@ static uint8_t *pack_row_subs(const struct qn_layout *layout, const uint8_t *sub
 	return out;
 }
 
+static uint8_t *pack_halves(const uint16_t *halves, long n, uint8_t *out)
+{
+	memcpy(out, halves, (size_t)n * sizeof *halves);
+	return out + n * (long)sizeof *halves;
+}
+
 /* Scales of block b of the rows; returns the end of what it wrote. */
-static uint8_t *pack_scales(const struct qn_kernel *kernel, const struct qn_rows *rows, long b,
+static uint8_t *pack_scales(const struct qn_kernel *kernel, const struct piece *piece, long b,
 			    uint8_t *out)
 {
 	const struct qn_format *format = &qn_formats[kernel->format];
+	const struct qn_rows *rows = &piece->rows;
 	const int n_rows = kernel->layout.panel_rows;
 	const long n_groups = format->super ? format->super / format->group : 0;
 	struct qn_row row = {.sub_scales = rows->sub_scales + b * n_groups,
 			     .sub_mins = rows->sub_mins + b * n_groups};
 
-	out = pack_halves(rows->scales + b, rows->n_scales, n_rows, out);
+	out = pack_halves(piece->scales + b * n_rows, n_rows, out);
 	if (format->has_min)
-		out = pack_halves(rows->mins + b, rows->n_scales, n_rows, out);
+		out = pack_halves(piece->mins + b * n_rows, n_rows, out);
 	if (kernel->layout.order == QN_ROWS) {
 		out = pack_row_subs(&kernel->layout, (const uint8_t *)row.sub_scales, rows->n_subs,
 				    n_groups, out);
@@ -334,83 +370,86 @@ static uint8_t *pack_scales(const struct qn_kernel *kernel, const struct qn_rows
 	return out;
 }
 
-/* One a row. */
-static uint8_t *pack_row_scales(const struct qn_rows *rows, long n_rows, uint8_t *out)
-{
-	for (long r = 0; r < n_rows; r++, out += 4)
-		memcpy(out, &rows->scales[r * rows->n_scales], 4);
-	return out;
-}
-
 /* ---- panels ---- */
 
-/* The blocks that rows hold; returns the end of what it wrote. */
-static uint8_t *pack_blocks(const struct quern_matrix *matrix, const struct qn_rows *rows, long k,
+/* The first k of a piece, whole blocks; returns the end of what it wrote. */
+static uint8_t *pack_blocks(const struct quern_matrix *matrix, const struct piece *piece, long k,
 			    uint8_t *out)
 {
 	const struct qn_kernel *kernel = matrix->kernel;
+	const struct qn_rows *rows = &piece->rows;
 	const long each = qn_matrix_padded_k(matrix) / matrix->n_blocks;
 	const long step = kernel->layout.order == QN_TRITS ? each : QN_GROUP;
 
 	for (long b = 0; b < k / each; b++) {
 		if (qn_formats[kernel->format].group)
-			out = pack_scales(kernel, rows, b, out);
+			out = pack_scales(kernel, piece, b, out);
 		for (long i = b * each; i < (b + 1) * each; i += step)
 			out = pack_step((struct step){kernel, rows->codes + i, rows->k}, out);
 	}
 	return out;
 }
 
-/* One row of the source, from `first` on, in canonical form. */
-static void read_row(const struct qn_packing *p, long index, long first, long k, float *floats,
-		     const struct qn_row *row)
+/* A whole row of floats, encoded. */
+static void encode_row(const struct qn_packing *p, long index, float *floats,
+		       const struct qn_row *row, const struct qn_halves *halves)
 {
 	const struct quern_weights *w = p->weights;
+	const int format = p->matrix->kernel->format;
+	const long n = qn_formats[format].group ? qn_format_n_scales(format, w->k) : 0;
 
-	if (!qn_format_is_float(w->type)) {
-		qn_format_read_part(w->type, w->data, w->m, w->k, index, first, k, row);
-		return;
-	}
 	qn_format_read_floats(w->type, w->data, w->k, index, floats);
 	if (p->tensor_scale > 0) {
 		qn_format_encode_ternary(floats, w->k, p->tensor_scale, row->codes);
 		row->scales[0] = p->tensor_scale;
 	} else {
-		qn_format_encode(p->matrix->kernel->format, floats, w->k, row);
+		qn_format_encode(format, floats, w->k, row);
+	}
+	for (long i = 0; i < n; i++) {
+		halves->scales[i * halves->stride] = qn_format_float_to_half(row->scales[i]);
+		if (qn_formats[format].has_min)
+			halves->mins[i * halves->stride] = qn_format_float_to_half(row->mins[i]);
 	}
 }
 
-/* Asks for the same part of a row of the source, `pieces` further. */
-static void fetch_row(const struct qn_packing *p, long index, long first, long k)
+/* Asks for a part of a row of the source. */
+static void fetch_part(const struct qn_packing *p, long index, long first, long n)
 {
 	const struct quern_weights *w = p->weights;
 	long n_values, n_bytes;
 	const uint8_t *from;
 
-	if (qn_format_is_float(w->type))
-		return;
 	quern_type_block(w->type, &n_values, &n_bytes);
 	from = (const uint8_t *)w->data + (index * w->k + first) / n_values * n_bytes;
-	for (long i = 0; i < k / n_values * n_bytes; i += 64)
+	for (long i = 0; i < n / n_values * n_bytes; i += 64)
 		__builtin_prefetch(from + i);
 }
 
-/*
- * K of what is decoded at once.  Whole blocks of any source and of the panel; floats are encoded by
- * whole rows.
- */
-static long piece_k(const struct qn_packing *p)
+/* Fills a piece with n values from `first` on of n_rows rows of the source. */
+static void read_piece(const struct qn_packing *p, long row_index, long n_rows, long first, long n,
+		       float *floats, struct piece *piece)
 {
-	if (qn_format_is_float(p->weights->type))
-		return qn_matrix_padded_k(p->matrix);
-	return p->matrix->kernel->layout.order == QN_TRITS ? 5 * 256 : 256;
+	const struct quern_weights *w = p->weights;
+	const long stride = p->matrix->kernel->layout.panel_rows;
+
+	for (long r = 0; r < n_rows; r++) {
+		const struct qn_row row = qn_matrix_row(&piece->rows, r);
+		const struct qn_halves halves = {piece->scales + r, piece->mins + r, stride};
+
+		if (floats) {
+			encode_row(p, row_index + r, floats, &row, &halves);
+			continue;
+		}
+		fetch_part(p, row_index + r, first + n, n);
+		qn_format_read_part(w->type, w->data, w->m, w->k, row_index + r, first, n, &row,
+				    &halves);
+	}
 }
 
-/* rows: room for a piece. */
-static void pack_panel(const struct qn_packing *p, const struct qn_rows *rows, float *floats,
-		       long panel)
+static void pack_panel(const struct qn_packing *p, struct piece *piece, float *floats, long panel)
 {
 	const struct quern_matrix *matrix = p->matrix;
+	const struct qn_rows *rows = &piece->rows;
 	const long n_rows = matrix->kernel->layout.panel_rows, first = panel * n_rows;
 	const long n_left = matrix->m - first < n_rows ? matrix->m - first : n_rows;
 	const long padded_k = qn_matrix_padded_k(matrix);
@@ -420,39 +459,62 @@ static void pack_panel(const struct qn_packing *p, const struct qn_rows *rows, f
 		const long n = padded_k - k < rows->k ? padded_k - k : rows->k;
 		const long n_read = matrix->k - k < n ? matrix->k - k : n;
 
-		if (n_left < n_rows || n_read < n) /* padding? */
+		if (n_left < n_rows || n_read < n) { /* padding? */
 			memset(rows->memory, 0, rows->n_bytes);
-		for (long r = 0; r < n_left; r++) {
-			const struct qn_row row = qn_matrix_row(rows, r);
-
-			fetch_row(p, first + r, k + n_read, n_read);
-			read_row(p, first + r, k, n_read, floats, &row);
+			memset(piece->scales, 0, piece->n_bytes);
 		}
-		if (!k && !qn_formats[matrix->kernel->format].group)
-			out = pack_row_scales(rows, n_rows, out);
-		out = pack_blocks(matrix, rows, n, out);
+		read_piece(p, first, n_left, k, n_read, floats, piece);
+		for (long r = 0; r < n_rows && !k && !qn_formats[matrix->kernel->format].group;
+		     r++, out += 4)
+			memcpy(out, &rows->scales[r * rows->n_scales], 4);
+		out = pack_blocks(matrix, piece, n, out);
 	}
+}
+
+/*
+ * K of a piece: whole blocks of any source and of the panel, few enough for the nearest cache;
+ * floats are encoded by whole rows.
+ */
+static long piece_k(const struct qn_packing *p)
+{
+	if (qn_format_is_float(p->weights->type))
+		return qn_matrix_padded_k(p->matrix);
+	return p->matrix->kernel->layout.order == QN_TRITS ? 5 * 256 : 256;
+}
+
+static int alloc_piece(const struct qn_packing *p, struct piece *piece)
+{
+	const struct qn_kernel *kernel = p->matrix->kernel;
+	const long n_rows = kernel->layout.panel_rows;
+	long n;
+
+	piece->scales = NULL;
+	if (qn_matrix_alloc_rows(kernel->format, piece_k(p), n_rows, &piece->rows))
+		return -1;
+	n = piece->rows.n_scales * n_rows;
+	piece->n_bytes = 2 * (size_t)n * sizeof *piece->scales;
+	piece->scales = malloc(piece->n_bytes);
+	piece->mins = piece->scales + n;
+	return piece->scales ? 0 : -1;
 }
 
 void qn_pack_thread(void *arg, int thread, int n_threads)
 {
 	struct qn_packing *p = arg;
-	const struct quern_matrix *matrix = p->matrix;
 	const int is_float = qn_format_is_float(p->weights->type);
-	float *floats = is_float ? malloc((size_t)matrix->k * sizeof(float)) : NULL;
-	struct qn_rows rows;
+	float *floats = is_float ? malloc((size_t)p->matrix->k * sizeof(float)) : NULL;
+	struct piece piece;
 	long panel;
 
 	(void)thread;
 	(void)n_threads;
-	if (qn_matrix_alloc_rows(matrix->kernel->format, piece_k(p),
-				 matrix->kernel->layout.panel_rows, &rows) ||
-	    (is_float && !floats)) {
+	if (alloc_piece(p, &piece) || (is_float && !floats)) {
 		atomic_store(&p->failed, 1);
 	} else {
-		while ((panel = atomic_fetch_add(&p->next_panel, 1)) < matrix->n_panels)
-			pack_panel(p, &rows, floats, panel);
+		while ((panel = atomic_fetch_add(&p->next_panel, 1)) < p->matrix->n_panels)
+			pack_panel(p, &piece, floats, panel);
 	}
-	qn_matrix_free_rows(&rows);
+	free(piece.scales);
+	qn_matrix_free_rows(&piece.rows);
 	free(floats);
 }
