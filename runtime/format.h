@@ -90,16 +90,19 @@ void qn_format_read_row(int type, const void *tensor, long m, long k, long index
 void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x);
 
 /*
- * Values first .. first + n - 1 of a row of a quantised type, whole blocks of it.  Where halves are
- * given, the scales and minima of the format go there as half floats, instead of to row, `stride`
- * apart; the scale of wtgr never does.
+ * Blocks of a quantised type other than I2_S, one after the other in a row.  Where halves are given,
+ * scales and minima go there as half floats, instead of to row, `stride` apart.
  */
 struct qn_halves {
 	uint16_t *scales, *mins;
 	long stride;
 };
-void qn_format_read_part(int type, const void *tensor, long m, long k, long index, long first,
-			 long n, const struct qn_row *row, const struct qn_halves *halves);
+void qn_format_read_blocks(int type, const void *blocks, long n_blocks, const struct qn_row *row,
+			   const struct qn_halves *halves);
+
+/* Values first .. first + n - 1 of an I2_S tensor of n_values, and its scale. */
+void qn_format_read_i2_s(const void *tensor, long n_values, long first, long n,
+			 const struct qn_row *row);
 
 float qn_format_half_to_float(uint16_t half);
 uint16_t qn_format_float_to_half(float x); /* to nearest even */

@@ -114,8 +114,13 @@ static void read_q1_0(const uint8_t *p, struct block *to)
 static void read_q2_0(const uint8_t *p, struct block *to)
 {
 	to->scale = read_negative_half(p);
-	for (int i = 0; i < 64; i++)
-		to->codes[i] = 3 - (p[2 + i / 4] >> 2 * (i % 4) & 3);
+	for (int i = 0; i < 16; i++) {
+		uint32_t four = p[2 + i];
+
+		four = (four | four << 12) & 0x000f000f;
+		four = ~(four | four << 6) & 0x03030303; /* 3 - code */
+		memcpy(to->codes + 4 * i, &four, sizeof four);
+	}
 }
 
 /* IQ4_NL as well. */
@@ -367,26 +372,35 @@ int qn_format_of_type(int type)
 	return type >= 0 && type < N_TYPES && sources[type].read_row ? sources[type].format : -1;
 }
 
-/*
- * Values first .. first + n - 1 of the tensor.  Four codes a byte, 128 values in 32 bytes, first
- * value in the highest bits; the quantiser counts values through the whole tensor, behind which its
- * scale stands.
- */
-static void read_i2_s(const uint8_t *p, long n_values, long first, long n, const struct qn_row *row)
+/* Codes of a field of I2_S; 3 becomes 1. */
+static inline uint64_t read_i2_s_field(const uint8_t *p, int shift)
 {
-	assert(n_values % 128 == 0);
+	const uint64_t eight = load(p) >> shift & 3 * ONES;
+
+	return eight ^ find_threes(eight) << 1;
+}
+
+void qn_format_read_i2_s(const void *tensor, long n_values, long first, long n,
+			 const struct qn_row *row)
+{
+	const uint8_t *p = tensor;
+
+	/*
+	 * Four codes a byte, 128 values in 32 bytes, first value in the highest bits; the quantiser
+	 * counts values through the whole tensor, behind which its scale stands.
+	 */
+	assert(n_values % 128 == 0 && first >= 0 && n <= n_values - first);
 	memcpy(row->scales, p + n_values / 4, 4);
 	for (long i = 0; i < n;) {
-		const long value = first + i;
+		const long value = first + i, left = n - i;
 		const int shift = 6 - 2 * (int)(value % 128 / 32);
 		const uint8_t *bytes = p + value / 128 * 32 + value % 32;
 		uint8_t *codes = row->codes + i;
 
-		if (value % 8 == 0 && n - i >= 8) {
-			const uint64_t eight = load(bytes) >> shift & 3 * ONES;
-
-			store(eight ^ find_threes(eight) << 1, codes); /* 3 becomes 1 */
-			i += 8;
+		if (value % 32 == 0 && left >= 32) {
+			for (int j = 0; j < 32; j += 8)
+				store(read_i2_s_field(bytes + j, shift), codes + j);
+			i += 32;
 		} else {
 			*codes = *bytes >> shift & 3;
 			if (*codes == 3)
@@ -415,28 +429,27 @@ void qn_format_skip_block(int format, long n_values, struct qn_row *row)
 		row->sub_mins += f->super / f->group;
 }
 
-void qn_format_read_part(int type, const void *tensor, long m, long k, long index, long first,
-			 long n, const struct qn_row *row, const struct qn_halves *halves)
+void qn_format_read_blocks(int type, const void *blocks, long n_blocks, const struct qn_row *row,
+			   const struct qn_halves *halves)
 {
-	const uint8_t *p = tensor;
-	long n_values, n_bytes;
-
-	assert(qn_format_of_type(type) >= 0 && index >= 0 && index < m && first >= 0 &&
-	       n <= k - first);
-	if (type == QUERN_I2_S) {
-		read_i2_s(p, m * k, index * k + first, n, row);
-		return;
-	}
-	quern_type_block(type, &n_values, &n_bytes);
-	assert(k % n_values == 0 && first % n_values == 0 && n % n_values == 0);
-	p += (index * k + first) / n_values * n_bytes;
-	sources[type].read_row(p, n / n_values, (struct target){row, halves});
+	assert(type != QUERN_I2_S && qn_format_of_type(type) >= 0);
+	sources[type].read_row(blocks, n_blocks, (struct target){row, halves});
 }
 
 void qn_format_read_row(int type, const void *tensor, long m, long k, long index,
 			const struct qn_row *row)
 {
-	qn_format_read_part(type, tensor, m, k, index, 0, k, row, NULL);
+	long n_values, n_bytes;
+
+	assert(index >= 0 && index < m);
+	if (type == QUERN_I2_S) {
+		qn_format_read_i2_s(tensor, m * k, index * k, k, row);
+		return;
+	}
+	quern_type_block(type, &n_values, &n_bytes);
+	assert(k % n_values == 0);
+	k /= n_values;
+	qn_format_read_blocks(type, (const uint8_t *)tensor + index * k * n_bytes, k, row, NULL);
 }
 
 void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x)

@@ -412,17 +412,11 @@ static void encode_row(const struct qn_packing *p, long index, float *floats,
 	}
 }
 
-/* Asks for a part of a row of the source. */
-static void fetch_part(const struct qn_packing *p, long index, long first, long n)
+/* Asks for bytes that will be read soon. */
+INLINE void fetch(const uint8_t *p, long n_bytes)
 {
-	const struct quern_weights *w = p->weights;
-	long n_values, n_bytes;
-	const uint8_t *from;
-
-	quern_type_block(w->type, &n_values, &n_bytes);
-	from = (const uint8_t *)w->data + (index * w->k + first) / n_values * n_bytes;
-	for (long i = 0; i < n / n_values * n_bytes; i += 64)
-		__builtin_prefetch(from + i);
+	for (long i = 0; i < n_bytes; i += 64)
+		__builtin_prefetch(p + i);
 }
 
 /* Fills a piece with n values from `first` on of n_rows rows of the source. */
@@ -430,19 +424,27 @@ static void read_piece(const struct qn_packing *p, long row_index, long n_rows, 
 		       float *floats, struct piece *piece)
 {
 	const struct quern_weights *w = p->weights;
-	const long stride = p->matrix->kernel->layout.panel_rows;
+	const long n_scales = p->matrix->kernel->layout.panel_rows;
+	const uint8_t *from = w->data;
+	long n_values, n_bytes, row_bytes, part_bytes;
 
-	for (long r = 0; r < n_rows; r++) {
+	quern_type_block(w->type, &n_values, &n_bytes);
+	row_bytes = w->k / n_values * n_bytes;
+	part_bytes = n / n_values * n_bytes;
+	from += row_index * row_bytes + first / n_values * n_bytes;
+	for (long r = 0; r < n_rows; r++, from += row_bytes) {
 		const struct qn_row row = qn_matrix_row(&piece->rows, r);
-		const struct qn_halves halves = {piece->scales + r, piece->mins + r, stride};
+		const struct qn_halves halves = {piece->scales + r, piece->mins + r, n_scales};
 
 		if (floats) {
 			encode_row(p, row_index + r, floats, &row, &halves);
-			continue;
+		} else if (w->type == QUERN_I2_S) {
+			qn_format_read_i2_s(w->data, w->m * w->k, (row_index + r) * w->k + first, n,
+					    &row);
+		} else {
+			fetch(from + part_bytes, part_bytes);
+			qn_format_read_blocks(w->type, from, n / n_values, &row, &halves);
 		}
-		fetch_part(p, row_index + r, first + n, n);
-		qn_format_read_part(w->type, w->data, w->m, w->k, row_index + r, first, n, &row,
-				    &halves);
 	}
 }
 
