@@ -27,35 +27,39 @@ static uint16_t read_negative_half(const uint8_t *p)
 	return read_half(p) ^ 0x8000;
 }
 
-/* ---- planes: eight bytes at a time ---- */
+/* ---- planes ---- */
+
+/* Bytes that are shifted and masked together. */
+typedef uint64_t vector __attribute__((vector_size(16)));
+enum { N_VECTOR = sizeof(vector) };
 
 /* Bit 0 of every byte. */
 #define ONES 0x0101010101010101u
 
-static uint64_t load(const uint8_t *p)
+static inline vector load(const uint8_t *p)
 {
-	uint64_t eight;
+	vector x;
 
-	memcpy(&eight, p, sizeof eight);
-	return eight;
+	memcpy(&x, p, sizeof x);
+	return x;
 }
 
-static void store(uint64_t eight, uint8_t *p)
+static inline void store(vector x, uint8_t *p)
 {
-	memcpy(p, &eight, sizeof eight);
+	memcpy(p, &x, sizeof x);
 }
 
-/* The field from bit `shift` on of n bytes (a multiple of 8); top is its largest value. */
+/* The field from bit `shift` on of n bytes (a multiple of 16); top is its largest value. */
 static inline void read_fields(const uint8_t *p, int n, int shift, int top, uint8_t *codes)
 {
-	for (int i = 0; i < n; i += 8)
+	for (int i = 0; i < n; i += N_VECTOR)
 		store(load(p + i) >> shift & (unsigned)top * ONES, codes + i);
 }
 
 /* The same, as more bits of codes, from bit `at` on. */
 static inline void add_fields(const uint8_t *p, int n, int shift, int top, int at, uint8_t *codes)
 {
-	for (int i = 0; i < n; i += 8)
+	for (int i = 0; i < n; i += N_VECTOR)
 		store(load(codes + i) | (load(p + i) >> shift & (unsigned)top * ONES) << at,
 		      codes + i);
 }
@@ -74,18 +78,20 @@ static inline void read_crumbs(const uint8_t *p, uint8_t *codes)
 		read_fields(p, 32, 2 * j, 3, codes + 32 * j);
 }
 
-/* Bit i of a byte -> bit 0 of byte i. */
-static inline uint64_t spread_bits(uint8_t byte)
+/* Bit i of two bytes -> bit 0 of byte i. */
+static inline vector spread_bits(const uint8_t *p)
 {
 	/* In byte i bit i is left; what is not zero reaches bit 7 by the addition. */
-	return ((byte * ONES & 0x8040201008040201u) + 0x7f * ONES) >> 7 & ONES;
+	const vector bits = (vector){p[0] * ONES, p[1] * ONES} & 0x8040201008040201u;
+
+	return (bits + 0x7f * ONES) >> 7 & ONES;
 }
 
 /* Bit 4 of the codes of a 32-value block: bit i of the string belongs to code i. */
 static inline void add_bits(const uint8_t *p, uint8_t *codes)
 {
-	for (int i = 0; i < 4; i++)
-		store(load(codes + 8 * i) | spread_bits(p[i]) << 4, codes + 8 * i);
+	store(load(codes) | spread_bits(p) << 4, codes);
+	store(load(codes + 16) | spread_bits(p + 2) << 4, codes + 16);
 }
 
 /* Bit `at` of a 256-value block: bit i / 32 of byte i % 32 belongs to code i. */
@@ -96,7 +102,7 @@ static inline void add_bit_planes(const uint8_t *p, int at, uint8_t *codes)
 }
 
 /* The lower bit of every field of two bits that is 3. */
-static inline uint64_t find_threes(uint64_t crumbs)
+static inline vector find_threes(vector crumbs)
 {
 	return crumbs & crumbs >> 1 & 0x55 * ONES;
 }
@@ -106,8 +112,8 @@ static inline uint64_t find_threes(uint64_t crumbs)
 static void read_q1_0(const uint8_t *p, struct block *to)
 {
 	to->scale = read_half(p);
-	for (int i = 0; i < 16; i++)
-		store(spread_bits(p[2 + i]), to->codes + 8 * i);
+	for (int i = 0; i < 16; i += 2)
+		store(spread_bits(p + 2 + i), to->codes + 8 * i);
 }
 
 /* Levels are -1 .. 2, w2g64 has -2 .. 1: scale and levels change their sign. */
@@ -155,7 +161,7 @@ static void read_q5_1(const uint8_t *p, struct block *to)
 static void read_q8_0(const uint8_t *p, struct block *to)
 {
 	to->scale = read_half(p);
-	for (int i = 0; i < 32; i += 8) /* two's complement -> q + 128 */
+	for (int i = 0; i < 32; i += N_VECTOR) /* two's complement -> q + 128 */
 		store(load(p + 2 + i) ^ 0x80 * ONES, to->codes + i);
 }
 
@@ -270,14 +276,14 @@ static void read_tq1_0(const uint8_t *p, struct block *to)
 
 static void read_tq2_0(const uint8_t *p, struct block *to)
 {
-	uint64_t threes = 0;
+	vector threes = {0};
 
 	to->scale = read_half(p + 64);
 	read_crumbs(p, to->codes);
 	read_crumbs(p + 32, to->codes + 128);
-	for (int i = 0; i < 64; i += 8)
+	for (int i = 0; i < 64; i += N_VECTOR)
 		threes |= find_threes(load(p + i));
-	if (!threes)
+	if (!(threes[0] | threes[1]))
 		return;
 	to->scale = 0x7e00; /* NaN */
 	for (int i = 0; i < 256; i++) {
@@ -373,11 +379,11 @@ int qn_format_of_type(int type)
 }
 
 /* Codes of a field of I2_S; 3 becomes 1. */
-static inline uint64_t read_i2_s_field(const uint8_t *p, int shift)
+static inline vector read_i2_s_field(const uint8_t *p, int shift)
 {
-	const uint64_t eight = load(p) >> shift & 3 * ONES;
+	const vector x = load(p) >> shift & 3 * ONES;
 
-	return eight ^ find_threes(eight) << 1;
+	return x ^ find_threes(x) << 1;
 }
 
 void qn_format_read_i2_s(const void *tensor, long n_values, long first, long n,
@@ -398,7 +404,7 @@ void qn_format_read_i2_s(const void *tensor, long n_values, long first, long n,
 		uint8_t *codes = row->codes + i;
 
 		if (value % 32 == 0 && left >= 32) {
-			for (int j = 0; j < 32; j += 8)
+			for (int j = 0; j < 32; j += N_VECTOR)
 				store(read_i2_s_field(bytes + j, shift), codes + j);
 			i += 32;
 		} else {

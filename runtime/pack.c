@@ -14,6 +14,9 @@
 /* Four lanes of four bytes; a lane belongs to a row, four rows go together. */
 typedef uint32_t lanes __attribute__((vector_size(16)));
 
+/* Codes of a piece: about the nearest cache. */
+#define PIECE_BYTES (32 << 10)
+
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE lanes load_lanes(const void *p)
@@ -474,14 +477,19 @@ static void pack_panel(const struct qn_packing *p, struct piece *piece, float *f
 }
 
 /*
- * K of a piece: whole blocks of any source and of the panel, few enough for the nearest cache;
+ * K of a piece: whole blocks of any source and of the panel, whose codes stay in the nearest cache;
  * floats are encoded by whole rows.
  */
 static long piece_k(const struct qn_packing *p)
 {
+	const struct qn_layout *layout = &p->matrix->kernel->layout;
+	const long n_blocks = PIECE_BYTES / layout->panel_rows / 256;
+
 	if (qn_format_is_float(p->weights->type))
 		return qn_matrix_padded_k(p->matrix);
-	return p->matrix->kernel->layout.order == QN_TRITS ? 5 * 256 : 256;
+	if (layout->order == QN_TRITS)
+		return 5 * 256;
+	return 256 * (n_blocks > 0 ? n_blocks : 1);
 }
 
 static int alloc_piece(const struct qn_packing *p, struct piece *piece)
