@@ -303,8 +303,10 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	packing.matrix = matrix;
 	pthread_mutex_lock(&engine->lock);
 	status = qn_matmul_reserve(engine, w.k, matrix->by_tokens, QN_N_TOKEN_CLASSES, err);
-	if (!status)
+	if (!status) {
+		qn_pool_run(engine->pool, qn_pack_touch, &packing);
 		qn_pool_run(engine->pool, qn_pack_thread, &packing);
+	}
 	pthread_mutex_unlock(&engine->lock);
 	if (!status && packing.failed)
 		status = qn_error_set(err, "no memory to pack a %ld x %ld matrix", w.m, w.k);

@@ -7,9 +7,10 @@
  */
 #include "pack.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "pages.h"
 
 /* Four lanes of four bytes; a lane belongs to a row, four rows go together. */
 typedef uint32_t lanes __attribute__((vector_size(16)));
@@ -506,6 +507,19 @@ static int alloc_piece(const struct qn_packing *p, struct piece *piece)
 	piece->scales = malloc(piece->n_bytes);
 	piece->mins = piece->scales + n;
 	return piece->scales ? 0 : -1;
+}
+
+void qn_pack_touch(void *arg, int thread, int n_threads)
+{
+	struct qn_packing *p = arg;
+	volatile uint8_t *packed = p->matrix->packed;
+	const size_t n_bytes = qn_matrix_bytes(p->matrix);
+	size_t at;
+
+	(void)thread;
+	(void)n_threads;
+	while ((at = atomic_fetch_add(&p->next_page, QN_HUGE_PAGE)) < n_bytes)
+		packed[at] = 0;
 }
 
 void qn_pack_thread(void *arg, int thread, int n_threads)
