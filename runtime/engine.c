@@ -11,6 +11,7 @@
 #include "error.h"
 #include "format.h"
 #include "matmul.h"
+#include "pack.h"
 #include "pages.h"
 
 /* Largest M and K: their products and bytes stay far from overflow. */
@@ -109,70 +110,8 @@ int quern_n_prompt_threads(const struct quern_engine *engine)
 
 /* ---- packing ---- */
 
-struct packing {
-	struct quern_matrix *matrix;
-	const struct quern_weights *weights;
-	float tensor_scale; /* of wtgt; else 0 */
-	_Atomic long next_panel;
-	_Atomic int failed;
-};
-
-/* One row of the source in canonical form. */
-static void read_row(const struct packing *p, long index, float *floats, const struct qn_row *row)
-{
-	const struct quern_weights *w = p->weights;
-
-	if (qn_format_of_type(w->type) >= 0) {
-		qn_format_read_row(w->type, w->data, w->m, w->k, index, row);
-		return;
-	}
-	qn_format_read_floats(w->type, w->data, w->k, index, floats);
-	if (p->tensor_scale > 0) {
-		qn_format_encode_ternary(floats, w->k, p->tensor_scale, row->codes);
-		row->scales[0] = p->tensor_scale;
-	} else {
-		qn_format_encode(p->matrix->kernel->format, floats, w->k, row);
-	}
-}
-
-/* Packs panels until none is left, through a panel of canonical rows and a row of floats. */
-static void pack_panels(struct packing *p, struct qn_rows *rows, float *floats)
-{
-	const struct quern_matrix *matrix = p->matrix;
-	const long n_rows = matrix->kernel->layout.panel_rows;
-	long panel;
-
-	while ((panel = atomic_fetch_add(&p->next_panel, 1)) < matrix->n_panels) {
-		memset(rows->memory, 0, rows->n_bytes);
-		for (long r = 0; r < n_rows && panel * n_rows + r < matrix->m; r++) {
-			const struct qn_row row = qn_matrix_row(rows, r);
-
-			read_row(p, panel * n_rows + r, floats, &row);
-		}
-		qn_matrix_pack_panel(matrix, rows,
-				     matrix->packed + (size_t)panel * matrix->panel_bytes);
-	}
-}
-
-static void pack_thread(void *arg, int thread, int n_threads)
-{
-	struct packing *p = arg;
-	const struct quern_matrix *matrix = p->matrix;
-	float *floats = malloc((size_t)matrix->k * sizeof(float));
-	struct qn_rows rows;
-
-	(void)thread;
-	(void)n_threads;
-	if (!qn_matrix_alloc_rows(matrix, matrix->kernel->layout.panel_rows, &rows) && floats)
-		pack_panels(p, &rows, floats);
-	else
-		atomic_store(&p->failed, 1);
-	qn_matrix_free_rows(&rows);
-	free(floats);
-}
-
 /* Mean magnitude of all weights, for wtgt. */
-static int find_tensor_scale(struct packing *p, struct quern_error *err)
+static int find_tensor_scale(struct qn_packing *p, struct quern_error *err)
 {
 	const struct quern_weights *w = p->weights;
 	float *floats = malloc((size_t)w->k * sizeof(float));
@@ -272,7 +211,7 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 {
 	struct quern_weights w = {0};
 	struct quern_matrix *matrix;
-	struct packing packing = {.weights = &w};
+	struct qn_packing packing = {.weights = &w};
 	int format, act, status = -1;
 
 	*out = NULL;
@@ -314,8 +253,10 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	packing.matrix = matrix;
 	pthread_mutex_lock(&engine->lock);
 	status = qn_matmul_reserve(engine, w.k, matrix->by_tokens, QN_N_TOKEN_CLASSES, err);
-	if (!status)
-		qn_pool_run(packing_lane(engine)->pool, pack_thread, &packing);
+	if (!status) {
+		qn_pool_run(packing_lane(engine)->pool, qn_pack_touch, &packing);
+		qn_pool_run(packing_lane(engine)->pool, qn_pack_thread, &packing);
+	}
 	pthread_mutex_unlock(&engine->lock);
 	if (!status && packing.failed)
 		status = qn_error_set(err, "no memory to pack a %ld x %ld matrix", w.m, w.k);

@@ -89,6 +89,21 @@ void qn_format_read_row(int type, const void *tensor, long m, long k, long index
 			const struct qn_row *row);
 void qn_format_read_floats(int type, const void *tensor, long k, long index, float *x);
 
+/*
+ * Blocks of a quantised type other than I2_S, one after the other in a row.  Where halves are given,
+ * scales and minima go there as half floats, instead of to row, `stride` apart.
+ */
+struct qn_halves {
+	uint16_t *scales, *mins;
+	long stride;
+};
+void qn_format_read_blocks(int type, const void *blocks, long n_blocks, const struct qn_row *row,
+			   const struct qn_halves *halves);
+
+/* Values first .. first + n - 1 of an I2_S tensor of n_values, and its scale. */
+void qn_format_read_i2_s(const void *tensor, long n_values, long first, long n,
+			 const struct qn_row *row);
+
 float qn_format_half_to_float(uint16_t half);
 uint16_t qn_format_float_to_half(float x); /* to nearest even */
 

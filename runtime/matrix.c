@@ -123,10 +123,8 @@ long qn_matrix_padded_k(const struct quern_matrix *matrix)
 	return matrix->n_blocks * block_k(matrix->kernel);
 }
 
-int qn_matrix_alloc_rows(const struct quern_matrix *matrix, long n_rows, struct qn_rows *rows)
+int qn_matrix_alloc_rows(int format, long k, long n_rows, struct qn_rows *rows)
 {
-	const int format = matrix->kernel->format;
-	const long k = qn_matrix_padded_k(matrix);
 	const size_t n = (size_t)n_rows;
 	uint8_t *p;
 

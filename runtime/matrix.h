@@ -71,15 +71,15 @@ struct qn_rows {
 	size_t n_bytes;
 };
 
-/* Room for n_rows rows of a matrix, zero; -1 without memory.  Free with qn_matrix_free_rows. */
-int qn_matrix_alloc_rows(const struct quern_matrix *matrix, long n_rows, struct qn_rows *rows);
+/* Room for n_rows rows of k, zero; -1 without memory.  Free with qn_matrix_free_rows. */
+int qn_matrix_alloc_rows(int format, long k, long n_rows, struct qn_rows *rows);
 void qn_matrix_free_rows(struct qn_rows *rows);
 
 /* Row r, to fill or to read; rows from r on. */
 struct qn_row qn_matrix_row(const struct qn_rows *rows, long r);
 struct qn_rows qn_matrix_rows_from(const struct qn_rows *rows, long r);
 
-/* Packs panel_rows rows. */
+/* Packs panel_rows rows, all of K: code by code, what the faster pack.c is tested against. */
 void qn_matrix_pack_panel(const struct quern_matrix *matrix, const struct qn_rows *rows,
 			  uint8_t *panel);
 

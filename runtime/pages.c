@@ -6,11 +6,9 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE ((size_t)2 << 20)
-
 static size_t round_up(size_t n_bytes)
 {
-	return (n_bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	return (n_bytes + QN_HUGE_PAGE - 1) & ~(QN_HUGE_PAGE - 1);
 }
 
 void *qn_pages_alloc(size_t n_bytes, int huge)
@@ -18,16 +16,16 @@ void *qn_pages_alloc(size_t n_bytes, int huge)
 	const size_t size = round_up(n_bytes ? n_bytes : 1);
 	uint8_t *p, *aligned;
 
-	if (size < n_bytes || size + HUGE_PAGE < size)
+	if (size < n_bytes || size + QN_HUGE_PAGE < size)
 		return NULL;
-	p = mmap(NULL, size + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	p = mmap(NULL, size + QN_HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		 0);
 	if (p == MAP_FAILED)
 		return NULL;
-	aligned = (uint8_t *)(((uintptr_t)p + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
+	aligned = (uint8_t *)(((uintptr_t)p + QN_HUGE_PAGE - 1) & ~(uintptr_t)(QN_HUGE_PAGE - 1));
 	if (aligned > p)
 		munmap(p, (size_t)(aligned - p));
-	munmap(aligned + size, HUGE_PAGE - (size_t)(aligned - p));
+	munmap(aligned + size, QN_HUGE_PAGE - (size_t)(aligned - p));
 	/* A kernel without huge pages says no, and small ones do. */
 	madvise(aligned, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	return aligned;

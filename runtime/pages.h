@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#define QN_HUGE_PAGE ((size_t)2 << 20)
+
 /* Zeroed memory, aligned to 2 MiB; huge: ask the kernel for 2 MiB pages.  NULL when there is none.
  */
 void *qn_pages_alloc(size_t n_bytes, int huge);

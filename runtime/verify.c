@@ -102,8 +102,8 @@ static int trial_alloc(struct trial *t, const struct qn_kernel *kernel, long m, 
 	t->prepared = alloc_aligned(padded * groups * kernel->prepared_bytes + 64);
 	t->scratch = alloc_aligned(kernel->scratch_bytes + 64);
 	t->guarded = calloc(GUARD + n * (size_t)t->y_stride, sizeof(float));
-	if (qn_matrix_alloc_rows(&t->matrix, t->matrix.n_panels * kernel->layout.panel_rows,
-				 &t->rows) ||
+	if (qn_matrix_alloc_rows(kernel->format, qn_matrix_padded_k(&t->matrix),
+				 t->matrix.n_panels * kernel->layout.panel_rows, &t->rows) ||
 	    !t->matrix.packed || !t->x || !t->q || !t->all_q || !t->act_scale || !t->sum ||
 	    !t->half_sum || !t->prepared || !t->scratch || !t->guarded) {
 		trial_free(t);

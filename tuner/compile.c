@@ -15,22 +15,17 @@
 
 /* What a probe is made of besides kernels. */
 static const char *const probe_sources[] = {
-	"runtime/error.c",       "runtime/cpu.c",
-	"runtime/topology.c",    "runtime/pages.c",
-	"runtime/pool.c",        "runtime/shares.c",
-	"runtime/lane.c",        "runtime/format.c",
-	"runtime/format_gguf.c", "runtime/choose.c",
-	"runtime/matrix.c",      "runtime/matmul.c",
-	"runtime/engine.c",      "runtime/llm/gguf_header.c",
-	"runtime/llm/gguf.c",    "runtime/verify.c",
-	"runtime/bench.c",       "runtime/roof.c",
-	"tuner/clock.c",         "tuner/exercise.c",
-	"tuner/counters.c",      "tuner/line.c",
-	"tuner/sysfs.c",         "tuner/vitals.c",
-	"tuner/meter.c",         "tuner/isolate.c",
-	"tuner/load.c",          "tuner/tell.c",
-	"tuner/probe.c",         "tuner/serve.c",
-	"tuner/attach.c",        "tuner/probe_main.c",
+	"runtime/error.c",    "runtime/cpu.c",    "runtime/topology.c",
+	"runtime/pages.c",    "runtime/pool.c",   "runtime/shares.c",
+	"runtime/lane.c",     "runtime/format.c", "runtime/format_gguf.c",
+	"runtime/choose.c",   "runtime/matrix.c", "runtime/pack.c",
+	"runtime/matmul.c",   "runtime/engine.c", "runtime/llm/gguf_header.c",
+	"runtime/llm/gguf.c", "runtime/verify.c", "runtime/bench.c",
+	"runtime/roof.c",     "tuner/clock.c",    "tuner/exercise.c",
+	"tuner/counters.c",   "tuner/line.c",     "tuner/sysfs.c",
+	"tuner/vitals.c",     "tuner/meter.c",    "tuner/isolate.c",
+	"tuner/load.c",       "tuner/tell.c",     "tuner/probe.c",
+	"tuner/serve.c",      "tuner/attach.c",   "tuner/probe_main.c",
 };
 enum { N_PROBE_SOURCES = sizeof(probe_sources) / sizeof(*probe_sources) };
 
