@@ -2,8 +2,9 @@
  * packed.c: reads and writes packed weights.
  *
  * Bytes are read into the huge pages that packing fills as well, by all threads: mapped from the file they
- * would lie on small pages, and tokens would be generated more slowly ever after.  Each thread sums what
- * it has read while that is in its cache, so every byte is checked.
+ * mostly lie on small pages, and tokens are generated some per cent more slowly ever after.  But where memory is
+ * slow to come, as in a virtual machine that gives what is free back to its host, reading takes ten times as long, so
+ * what is left is mapped then.  Either way each thread sums its part: every byte is checked.
  *
  * A new file is begun with the first matrix that had to be packed, each is written as soon as it
  * is packed, and the disk has time to take it meanwhile.
@@ -19,16 +20,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../draft.h"
 #include "../engine.h"
 #include "../error.h"
+#include "../pages.h"
 #include "gguf.h"
 
 enum {
 	N_LANES = 8,
-	ALIGN = 4096, /* of a matrix in the file */
+	ALIGN = 4096,         /* of a matrix in the file */
+	HUGE_ALIGN = 2 << 20, /* of a large one; what lies between takes no room on the disk */
+	GRACE_NS = 20000000,
 	CHUNK_BYTES =
 		2 << 20, /* of a thread's turn: a huge page is touched first by one thread alone */
 	PIECE_BYTES = 1 << 18, /* of a read: what the second-level cache holds when it is summed */
@@ -72,7 +77,8 @@ struct qn_packed {
 	char path[MAX_PATH];
 
 	int fd; /* of the file that was found, or -1 */
-	uint64_t n_bytes;
+	uint64_t n_bytes, n_read;
+	uint64_t cpu_ns; /* of all threads, that reading took */
 	struct entry *found;
 	uint32_t n_found;
 
@@ -293,39 +299,84 @@ static void read_head(struct qn_packed *p)
 }
 
 struct reading {
-	const struct quern_matrix *matrix;
-	int fd;
+	uint8_t *bytes;
+	int fd; /* -1: they are there and only summed */
 	uint64_t offset;
 	size_t n_bytes;
 	_Atomic size_t next; /* chunk */
-	_Atomic uint64_t sum;
+	_Atomic uint64_t sum, cpu_ns;
 	_Atomic int failed;
 };
+
+/* Of this thread: time that it waits for a disk or for others is no part. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void read_chunk(struct reading *r, size_t chunk)
+{
+	const size_t first = chunk * CHUNK_BYTES, left = r->n_bytes - first;
+	const size_t end = first + (left < CHUNK_BYTES ? left : CHUNK_BYTES);
+	struct sum sum = {{0}, {0}};
+
+	for (size_t at = first, n; at < end; at += n) {
+		n = end - at < PIECE_BYTES ? end - at : PIECE_BYTES;
+		if (r->fd >= 0 && read_all(r->fd, r->bytes + at, n, r->offset + at)) {
+			atomic_store(&r->failed, 1);
+			return;
+		}
+		add_to_sum(&sum, r->bytes + at, n);
+	}
+	atomic_fetch_add(&r->sum, fold_sum(&sum, chunk));
+}
 
 static void read_thread(void *arg, int thread, int n_threads)
 {
 	struct reading *r = arg;
+	const uint64_t start = cpu_ns();
 	size_t chunk;
 
 	(void)thread;
 	(void)n_threads;
-	while ((chunk = atomic_fetch_add(&r->next, 1)) * CHUNK_BYTES < r->n_bytes) {
-		const size_t first = chunk * CHUNK_BYTES, left = r->n_bytes - first;
-		const size_t end = first + (left < CHUNK_BYTES ? left : CHUNK_BYTES);
-		struct sum sum = {{0}, {0}};
+	while ((chunk = atomic_fetch_add(&r->next, 1)) * CHUNK_BYTES < r->n_bytes)
+		read_chunk(r, chunk);
+	atomic_fetch_add(&r->cpu_ns, cpu_ns() - start);
+}
 
-		for (size_t at = first, n; at < end; at += n) {
-			uint8_t *to = r->matrix->packed + at;
+/* With all threads; 1: these are the bytes of the entry. */
+static int read_and_check(struct qn_packed *p, const struct entry *entry, int is_mapped,
+			  uint8_t *bytes, size_t n_bytes)
+{
+	struct quern_engine *engine = p->model->engine;
+	struct reading r = {.bytes = bytes,
+			    .fd = is_mapped ? -1 : p->fd,
+			    .offset = entry->offset,
+			    .n_bytes = n_bytes};
 
-			n = end - at < PIECE_BYTES ? end - at : PIECE_BYTES;
-			if (read_all(r->fd, to, n, r->offset + at)) {
-				atomic_store(&r->failed, 1);
-				return;
-			}
-			add_to_sum(&sum, to, n);
-		}
-		atomic_fetch_add(&r->sum, fold_sum(&sum, chunk));
+	pthread_mutex_lock(&engine->lock);
+	qn_pool_run(engine->pool, read_thread, &r);
+	pthread_mutex_unlock(&engine->lock);
+	if (!is_mapped) {
+		p->n_read += n_bytes;
+		p->cpu_ns += r.cpu_ns;
 	}
+	return !r.failed && r.sum == entry->sum;
+}
+
+/*
+ * Was it slower so far than 4 GB/s and than 2 GB/s a thread?  Zeroing and copying alone are twice as fast on a machine of
+ * today, and memory that comes from a host is four times slower.
+ */
+static int is_slow(const struct qn_packed *p)
+{
+	const uint64_t n =
+		p->model->engine->n_threads > 2 ? (uint64_t)p->model->engine->n_threads : 2;
+
+	return p->cpu_ns > n * GRACE_NS + p->n_read / 4 * n;
 }
 
 static const struct entry *find_entry(const struct qn_packed *p, const struct entry *like)
@@ -345,25 +396,29 @@ struct asked {
 };
 
 /* A qn_engine_fill_fn. */
-static int take(void *arg, const struct quern_matrix *matrix)
+static int take(void *arg, struct quern_matrix *matrix)
 {
 	struct asked *asked = arg;
 	struct qn_packed *p = asked->packed;
-	struct quern_engine *engine = p->model->engine;
-	struct reading r = {.matrix = matrix, .fd = p->fd, .n_bytes = qn_matrix_bytes(matrix)};
+	const size_t n_bytes = qn_matrix_bytes(matrix);
 	const struct entry *entry;
+	void *mapped;
 
 	asked->entry = describe(p, matrix, asked->name, asked->type);
 	entry = asked->entry.way ? find_entry(p, &asked->entry) : NULL;
-	if (!entry || entry->offset > p->n_bytes || r.n_bytes > p->n_bytes - entry->offset)
+	if (!entry || entry->offset > p->n_bytes || n_bytes > p->n_bytes - entry->offset)
 		return 0;
-	r.offset = entry->offset;
-	pthread_mutex_lock(&engine->lock);
-	qn_pool_run(engine->pool, read_thread, &r);
-	pthread_mutex_unlock(&engine->lock);
-	asked->is_taken = !r.failed && r.sum == entry->sum;
-	if (!asked->is_taken)
-		memset(matrix->packed, 0, r.n_bytes);
+	mapped = is_slow(p) ? qn_pages_map(p->fd, entry->offset, n_bytes) : NULL;
+	asked->is_taken =
+		read_and_check(p, entry, mapped != NULL, mapped ? mapped : matrix->packed, n_bytes);
+	if (mapped && asked->is_taken) {
+		qn_pages_free(matrix->packed, n_bytes);
+		matrix->packed = mapped;
+	} else if (mapped) {
+		qn_pages_free(mapped, n_bytes);
+	} else if (!asked->is_taken) {
+		memset(matrix->packed, 0, n_bytes);
+	}
 	return asked->is_taken;
 }
 
@@ -375,16 +430,16 @@ static void fail(struct qn_packed *p)
 	qn_draft_drop(&p->draft);
 }
 
-static uint64_t round_up(uint64_t n)
+static uint64_t round_up(uint64_t n, uint64_t to)
 {
-	return (n + ALIGN - 1) / ALIGN * ALIGN;
+	return (n + to - 1) / to * to;
 }
 
 /* Entries come in front when it is known what they are. */
 static void begin(struct qn_packed *p)
 {
 	p->is_begun = 1;
-	p->n_new_bytes = round_up(sizeof(struct head) + p->n_tensors * sizeof(struct entry));
+	p->n_new_bytes = sizeof(struct head) + p->n_tensors * sizeof(struct entry);
 	if (qn_draft_open(&p->draft, p->path, &p->error))
 		fail(p);
 }
@@ -394,7 +449,8 @@ static void write_matrix(struct qn_packed *p, struct entry *entry,
 {
 	const size_t n_bytes = qn_matrix_bytes(matrix);
 
-	entry->offset = round_up(p->n_new_bytes);
+	entry->offset = round_up(p->n_new_bytes, n_bytes < HUGE_ALIGN ? ALIGN : HUGE_ALIGN);
+	entry->sum = 0;
 	for (size_t chunk = 0; chunk * CHUNK_BYTES < n_bytes && !p->is_failed; chunk++) {
 		const size_t at = chunk * CHUNK_BYTES, left = n_bytes - at;
 		const size_t n = left < CHUNK_BYTES ? left : CHUNK_BYTES;
