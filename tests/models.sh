@@ -97,11 +97,24 @@ $run chat -m "$work/tiny.gguf" -n 5 --temp 0 <"$work/lines" >"$work/answers" 2>"
 # After /clear the same question has the same answer.
 [ "$(sed -n 1p "$work/answers")" = "$(tail -n 1 "$work/answers")" ] || complain "chat: $(cat "$work/answers")"
 
+# Packed weights that are kept, or cannot be, change nothing else.
+$run generate -m "$work/tiny.gguf" -n 20 --quiet >"$work/text" 2>"$work/err" || complain "generate: $(cat "$work/err")"
+for dir in packed packed tiny.gguf; do
+	$run generate -m "$work/tiny.gguf" -n 20 --quiet --packed "$work/$dir" >"$work/again" 2>"$work/err" ||
+		complain "generate --packed $dir: $(cat "$work/err")"
+	cmp -s "$work/text" "$work/again" || complain "generate --packed $dir: another text"
+	[ $dir = tiny.gguf ] || [ ! -s "$work/err" ] || complain "generate --packed: says $(cat "$work/err")"
+done
+grep -q '^quern-run: packed weights are not kept: .*Not a directory' "$work/err" ||
+	complain "generate --packed FILE: says $(cat "$work/err")"
+[ "$(ls "$work/packed" | grep -c '^[0-9a-f]*\.packed$')" -eq 1 ] || complain "--packed keeps $(ls "$work/packed")"
+
 refuse 2 'needs --model' generate
 refuse 2 'needs --model' bench
 refuse 2 "'--what'" generate --what
 refuse 2 'lacks its value' chat --system
 refuse 2 'from 0 to 1' generate -m x --top-p 2
+refuse 2 'needs the name of a folder' bench -m x --packed ''
 refuse 2 'must be f16 or q8_0' bench -m x --cache f32
 refuse 2 'numbers from 1 to' bench -m x -t 1,0
 refuse 2 'needs --file' perplexity -m x

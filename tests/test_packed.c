@@ -15,6 +15,7 @@
 #include "draft.h"
 #include "llm/gguf.h"
 #include "llm/model.h"
+#include "llm/packed.h"
 #include "llm/random.h"
 #include "quern.h"
 #include "scratch.h"
@@ -41,9 +42,9 @@ static void make_model(const char *path, const char *arch, int type, uint64_t se
 	}
 }
 
-static void open_engine(void)
+static void open_engine(int n_threads)
 {
-	const struct quern_options options = {.size = sizeof options, .n_threads = 2};
+	const struct quern_options options = {.size = sizeof options, .n_threads = n_threads};
 	struct quern_error err = {.text = ""};
 
 	if (!CHECK(quern_open(&engine, &options, &err) == 0)) {
@@ -210,7 +211,23 @@ static void test_floats(void)
 	free(without.logits);
 }
 
-/* Any byte of head and entries, some of the weights; then a file that ends too early or too late. */
+/* Can files grow beyond n bytes?  Where they cannot, a run says whether it took all there was. */
+static void limit_files(long n)
+{
+	static struct rlimit old;
+	struct rlimit small;
+
+	if (!old.rlim_max)
+		getrlimit(RLIMIT_FSIZE, &old);
+	small = old;
+	small.rlim_cur = n < 0 ? old.rlim_cur : (rlim_t)n;
+	CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+}
+
+/*
+ * Any byte of head and entries, some of the weights; then a file that ends too early or too late.  Nothing is taken of
+ * such a file, or not all; in the end it is whole again.
+ */
 static void test_damage(void)
 {
 	struct result without;
@@ -229,24 +246,32 @@ static void test_damage(void)
 	memcpy(&n_entries, good.bytes + 32, sizeof n_entries);
 	head = HEAD_BYTES + (long)n_entries * ENTRY_BYTES;
 	CHECK(n_entries > 4 && head < good.n);
-	for (long at = 0; at < good.n; at += at < HEAD_BYTES  ? 1
-					     : at < head      ? 11
-					     : at < head + 11 ? 4097
-							      : good.n / 40 + 1) {
+	limit_files(0);
+	check_run("m.gguf", "c", &without, NULL, "no damage", 0);
+	limit_files(-1);
+	for (long at = 0; at < good.n; at += at < head ? 1 : good.n / 40 + 1) {
 		const uint8_t byte = good.bytes[at] ^ (uint8_t)(1 << at % 8);
 
+		if (at >= head && !good.bytes[at])
+			continue; /* between head and weights, where nothing is */
 		overwrite(path, &byte, 1, at);
-		check_run("m.gguf", "c", &without, NULL, "damage", at);
-		/* What lies between head and weights is nothing. */
-		if (!CHECK(at >= head || is_as(path, &good, 0)))
-			printf("damage %ld is left\n", at);
+		limit_files(0);
+		check_run("m.gguf", "c", &without, "File too large", "damage", at);
+		limit_files(-1);
+		if (at % 500 == 0) {
+			check_run("m.gguf", "c", &without, NULL, "healed", at);
+			CHECK(is_as(path, &good, 0));
+		}
 		overwrite(path, &good.bytes[at], 1, at);
 	}
 	for (long n = good.n - 1; n >= 0; n -= 1 + (n > 200 ? good.n / 25 : n / 9)) {
 		CHECK(truncate(path, n) == 0);
-		check_run("m.gguf", "c", &without, NULL, "cut", n);
-		CHECK(is_as(path, &good, 0));
+		limit_files(0);
+		check_run("m.gguf", "c", &without, "File too large", "cut", n);
+		limit_files(-1);
 	}
+	check_run("m.gguf", "c", &without, NULL, "healed", 0);
+	CHECK(is_as(path, &good, 0));
 	CHECK(truncate(path, good.n + 1) == 0);
 	check_run("m.gguf", "c", &without, NULL, "longer", good.n);
 	CHECK(is_as(path, &good, 0));
@@ -256,6 +281,63 @@ static void test_damage(void)
 	unlink(path);
 	free(good.bytes);
 	free(without.logits);
+}
+
+/* Does this process have the file mapped? */
+static int is_mapped(const char *path)
+{
+	char line[1000];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	int found = 0;
+
+	while (maps && fgets(line, sizeof line, maps))
+		found |= strstr(line, path) != NULL;
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
+/* Weights that stay in the file; of one whose bytes are damaged they are packed after all. */
+static void test_mapped(void)
+{
+	struct quern_error err;
+	struct quern_model *model;
+	struct quern_matrix *matrix;
+	struct quern_tensor tensor;
+	struct quern_weights weights = {.size = sizeof weights};
+	struct copy good;
+	char path[600] = "";
+
+	make_model("m.gguf", "llama", QUERN_Q4_K, 6);
+	free(run("m.gguf", "c").logits);
+	if (!CHECK(only_file("c")))
+		return;
+	strcpy(path, only_file("c"));
+	good = read_file(path);
+	CHECK(quern_model_open(&model, engine, "m.gguf", NULL, &err) == 0 &&
+	      quern_gguf_find(model->file, "blk.0.attn_output.weight", &tensor) == 0);
+	weights.type = tensor.type;
+	weights.data = tensor.data;
+	weights.k = (long)tensor.dims[0];
+	weights.m = (long)tensor.dims[1];
+	for (int damaged = 0; damaged < 2; damaged++) {
+		const struct quern_matrix *own = model->layers[0].out.packed;
+		struct qn_packed *packed = qn_packed_open(model, "c");
+
+		qn_packed_map(packed);
+		CHECK(qn_packed_pack(packed, tensor.name, &weights, &matrix, &err) == 0);
+		CHECK(is_mapped(path) == !damaged);
+		CHECK(qn_matrix_bytes(matrix) == qn_matrix_bytes(own) &&
+		      !memcmp(matrix->packed, own->packed, qn_matrix_bytes(own)));
+		CHECK(qn_packed_close(packed, 0, &err) == 0);
+		quern_free(matrix);
+		CHECK(!is_mapped(path));
+		for (long at = 4096; at < good.n; at += 64)
+			overwrite(path, "?", 1, at);
+	}
+	quern_model_close(model);
+	unlink(path);
+	free(good.bytes);
 }
 
 /* Weights of the model's file are not read; but one that was changed is not taken for what it was. */
@@ -320,7 +402,7 @@ static void choose(const char *variable, const char *value)
 		setenv(variable, value, 1);
 	else
 		unsetenv(variable);
-	open_engine();
+	open_engine(2);
 }
 
 static const char *other_kernel(const struct qn_layout *layout, int format, int same_layout)
@@ -381,7 +463,6 @@ static void test_kernels(void)
 static void test_unwritable(void)
 {
 	struct result without;
-	struct rlimit old, small;
 	struct copy good;
 	char any[600];
 
@@ -405,13 +486,10 @@ static void test_unwritable(void)
 		check_run("m.gguf", "locked", &without, "Permission denied", "locked", 0);
 	rmdir("locked");
 
-	signal(SIGXFSZ, SIG_IGN);
-	getrlimit(RLIMIT_FSIZE, &old);
 	for (long n = 0; n < good.n; n += 1 + good.n / 7) {
-		small = (struct rlimit){(rlim_t)n, old.rlim_max};
-		CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+		limit_files(n);
 		check_run("m.gguf", "c", &without, "File too large", "limit", n);
-		CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
+		limit_files(-1);
 		CHECK(rmdir("c") == 0); /* nothing is left */
 	}
 
@@ -473,7 +551,7 @@ static void test_killed(void)
 		const pid_t pid = fork();
 
 		if (pid == 0) {
-			open_engine();
+			open_engine(2);
 			quern_model_open(&model, engine, "m.gguf", &options, &err);
 			_exit(0);
 		}
@@ -481,7 +559,7 @@ static void test_killed(void)
 		/* Only what it had begun: what the one before left is gone. */
 		CHECK(only_file("c") && strstr(only_file("c"), ".packed.quern-"));
 	}
-	open_engine();
+	open_engine(2);
 	without = run("m.gguf", NULL);
 	/* A writer that lives is left alone. */
 	CHECK(qn_draft_open(&alive, "c/other", &err) == 0);
@@ -533,13 +611,18 @@ int main(void)
 
 	if (!CHECK(scratch_open(folder)))
 		return check_exit();
-	open_engine();
+	signal(SIGXFSZ, SIG_IGN);
+	open_engine(2);
 	for (size_t i = 0; i < sizeof models / sizeof *models; i++)
 		test_same(models[i].arch, models[i].type);
 	test_floats();
+	test_mapped();
+	test_kernels();
+	/* Many runs that are short. */
+	quern_close(engine);
+	open_engine(1);
 	test_damage();
 	test_source();
-	test_kernels();
 	rmdir("c");
 	test_unwritable();
 	test_killed();

@@ -79,6 +79,7 @@ struct qn_packed {
 	int fd; /* of the file that was found, or -1 */
 	uint64_t n_bytes, n_read;
 	uint64_t cpu_ns; /* of all threads, that reading took */
+	int maps;
 	struct entry *found;
 	uint32_t n_found;
 
@@ -376,7 +377,7 @@ static int is_slow(const struct qn_packed *p)
 	const uint64_t n =
 		p->model->engine->n_threads > 2 ? (uint64_t)p->model->engine->n_threads : 2;
 
-	return p->cpu_ns > n * GRACE_NS + p->n_read / 4 * n;
+	return p->maps || p->cpu_ns > n * GRACE_NS + p->n_read / 4 * n;
 }
 
 static const struct entry *find_entry(const struct qn_packed *p, const struct entry *like)
@@ -528,6 +529,11 @@ struct qn_packed *qn_packed_open(const struct quern_model *model, const char *fo
 		read_head(p);
 	}
 	return p;
+}
+
+void qn_packed_map(struct qn_packed *p)
+{
+	p->maps = 1;
 }
 
 int qn_packed_close(struct qn_packed *p, int is_whole, struct quern_error *err)

@@ -24,6 +24,9 @@ struct qn_packed *qn_packed_open(const struct quern_model *model, const char *fo
 int qn_packed_pack(struct qn_packed *packed, const char *name, const struct quern_weights *weights,
 		   struct quern_matrix **matrix, struct quern_error *err);
 
+/* From now on what is taken is mapped, as it is where memory is slow to come: for tests. */
+void qn_packed_map(struct qn_packed *packed);
+
 /*
  * Ends all.  is_whole: every matrix was packed or taken, and a new file, if there was reason to begin one, takes the
  * old one's place; else it is given up.  -1 with a sentence: there should be a new file and is none.  NULL is allowed.
