@@ -98,9 +98,9 @@ $run chat -m "$work/tiny.gguf" -n 5 --temp 0 <"$work/lines" >"$work/answers" 2>"
 [ "$(sed -n 1p "$work/answers")" = "$(tail -n 1 "$work/answers")" ] || complain "chat: $(cat "$work/answers")"
 
 # Packed weights that are kept, or cannot be, change nothing else.
-$run generate -m "$work/tiny.gguf" -n 20 --quiet >"$work/text" 2>"$work/err" || complain "generate: $(cat "$work/err")"
+$run generate -m "$work/tiny.gguf" -p hello -n 20 --quiet >"$work/text" 2>"$work/err" || complain "generate: $(cat "$work/err")"
 for dir in packed packed tiny.gguf; do
-	$run generate -m "$work/tiny.gguf" -n 20 --quiet --packed "$work/$dir" >"$work/again" 2>"$work/err" ||
+	$run generate -m "$work/tiny.gguf" -p hello -n 20 --quiet --packed "$work/$dir" >"$work/again" 2>"$work/err" ||
 		complain "generate --packed $dir: $(cat "$work/err")"
 	cmp -s "$work/text" "$work/again" || complain "generate --packed $dir: another text"
 	[ $dir = tiny.gguf ] || [ ! -s "$work/err" ] || complain "generate --packed: says $(cat "$work/err")"

@@ -322,7 +322,11 @@ static void test_mapped(void)
 	weights.m = (long)tensor.dims[1];
 	for (int damaged = 0; damaged < 2; damaged++) {
 		const struct quern_matrix *own = model->layers[0].out.packed;
-		struct qn_packed *packed = qn_packed_open(model, "c");
+		struct qn_packed *packed =
+			qn_packed_open(&(struct qn_packed_model){engine, model->files,
+								 model->n_files,
+								 model->fingerprint},
+				       "c");
 
 		qn_packed_map(packed);
 		CHECK(qn_packed_pack(packed, tensor.name, &weights, &matrix, &err) == 0);

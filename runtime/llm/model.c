@@ -336,6 +336,18 @@ static uint64_t hash_tensor(uint64_t h, const struct quern_tensor *t)
 	return hash(h, (const uint8_t *)t->data + (t->n_bytes - n) / 2, n);
 }
 
+static int open_packed(struct loader *loader)
+{
+	const struct quern_model *m = loader->model;
+	const struct qn_packed_model packed = {m->engine, m->files, m->n_files, m->fingerprint};
+	const char *folder = loader->options->cache;
+
+	if (!folder || !*folder)
+		return 0;
+	loader->packed = qn_packed_open(&packed, folder);
+	return loader->packed ? 0 : qn_error_set(loader->err, "no memory for a model");
+}
+
 static int load(struct loader *loader)
 {
 	struct quern_model *m = loader->model;
@@ -347,11 +359,8 @@ static int load(struct loader *loader)
 		loader->n_all_bytes += t.n_bytes;
 		m->fingerprint = hash_tensor(m->fingerprint, &t);
 	}
-	if (loader->options->cache && *loader->options->cache) {
-		loader->packed = qn_packed_open(m, loader->options->cache);
-		if (!loader->packed)
-			return qn_error_set(loader->err, "no memory for a model");
-	}
+	if (open_packed(loader))
+		return -1;
 	loader->is_used = calloc(n + 1, 1);
 	m->layers = calloc((size_t)m->n_layers, sizeof *m->layers);
 	if (!loader->is_used || !m->layers)

@@ -26,6 +26,7 @@
 #include "../draft.h"
 #include "../engine.h"
 #include "../error.h"
+#include "../matmul.h"
 #include "../pages.h"
 #include "gguf.h"
 
@@ -71,7 +72,7 @@ struct way {
 };
 
 struct qn_packed {
-	const struct quern_model *model;
+	struct qn_packed_model model;
 	uint64_t source;
 	size_t n_tensors;
 	char path[MAX_PATH];
@@ -162,7 +163,7 @@ static uint64_t sum_head(const struct head *head, const struct entry *entries)
  * a download was damaged and repeated.  So its time of change has to be the same as well; a copy that did
  * not keep it is packed once more, which is slow and never wrong.
  */
-static uint64_t sum_source(const struct quern_model *model)
+static uint64_t sum_source(const struct qn_packed_model *model)
 {
 	uint64_t sum = 0;
 
@@ -218,7 +219,7 @@ static uint64_t find_way(struct qn_packed *p, const struct quern_matrix *matrix,
 		if (p->ways[i].type == type && p->ways[i].kernel == matrix->kernel)
 			return p->ways[i].sum;
 	}
-	way.sum = pack_sample(p->model->engine, matrix, type);
+	way.sum = pack_sample(p->model.engine, matrix, type);
 	if (p->n_ways < MAX_WAYS)
 		p->ways[p->n_ways++] = way;
 	return way.sum;
@@ -273,7 +274,7 @@ static int check_head(const struct qn_packed *p, const struct head *head)
 
 	return fstat(p->fd, &status) == 0 && S_ISREG(status.st_mode) &&
 			       !memcmp(head->magic, magic, sizeof magic) &&
-			       head->fingerprint == p->model->fingerprint &&
+			       head->fingerprint == p->model.fingerprint &&
 			       head->source == p->source &&
 			       head->n_bytes == (uint64_t)status.st_size &&
 			       head->entry_bytes == sizeof(struct entry) && head->n_entries > 0 &&
@@ -352,7 +353,7 @@ static void read_thread(void *arg, int thread, int n_threads)
 static int read_and_check(struct qn_packed *p, const struct entry *entry, int is_mapped,
 			  uint8_t *bytes, size_t n_bytes)
 {
-	struct quern_engine *engine = p->model->engine;
+	struct quern_engine *engine = p->model.engine;
 	struct reading r = {.bytes = bytes,
 			    .fd = is_mapped ? -1 : p->fd,
 			    .offset = entry->offset,
@@ -375,7 +376,7 @@ static int read_and_check(struct qn_packed *p, const struct entry *entry, int is
 static int is_slow(const struct qn_packed *p)
 {
 	const uint64_t n =
-		p->model->engine->n_threads > 2 ? (uint64_t)p->model->engine->n_threads : 2;
+		p->model.engine->n_threads > 2 ? (uint64_t)p->model.engine->n_threads : 2;
 
 	return p->maps || p->cpu_ns > n * GRACE_NS + p->n_read / 4 * n;
 }
@@ -470,7 +471,7 @@ static void write_matrix(struct qn_packed *p, struct entry *entry,
 
 static void write_head(struct qn_packed *p)
 {
-	struct head head = {.fingerprint = p->model->fingerprint,
+	struct head head = {.fingerprint = p->model.fingerprint,
 			    .source = p->source,
 			    .n_bytes = p->n_new_bytes,
 			    .n_entries = (uint32_t)p->n,
@@ -489,7 +490,7 @@ int qn_packed_pack(struct qn_packed *p, const char *name, const struct quern_wei
 {
 	struct asked asked = {.packed = p, .name = name, .type = weights->type};
 
-	if (qn_engine_pack(p->model->engine, matrix, weights, take, &asked, err))
+	if (qn_engine_pack(p->model.engine, matrix, weights, take, &asked, err))
 		return -1;
 	p->entries[p->n] = asked.entry;
 	p->matrices[p->n++] = *matrix;
@@ -502,18 +503,17 @@ int qn_packed_pack(struct qn_packed *p, const char *name, const struct quern_wei
 
 /* ---- opening and closing ---- */
 
-struct qn_packed *qn_packed_open(const struct quern_model *model, const char *folder)
+struct qn_packed *qn_packed_open(const struct qn_packed_model *model, const char *folder)
 {
 	struct qn_packed *p = calloc(1, sizeof *p);
-	struct quern_tensor tensor;
 
 	if (!p)
 		return NULL;
-	p->model = model;
+	p->model = *model;
 	p->source = sum_source(model);
 	p->fd = p->draft.fd = -1;
-	while (qn_parts_tensor(model, p->n_tensors, &tensor) == 0)
-		p->n_tensors++;
+	for (int i = 0; i < model->n_files; i++)
+		p->n_tensors += quern_gguf_n_tensors(model->files[i]);
 	p->entries = calloc(p->n_tensors + 1, sizeof *p->entries);
 	p->matrices = calloc(p->n_tensors + 1, sizeof *p->matrices);
 	if (!p->entries || !p->matrices) {

@@ -10,15 +10,22 @@
 #define QN_PACKED_H
 
 #include "../quern.h"
-#include "model.h"
 
 struct qn_packed;
 
+/* A model: its open files and its fingerprint. */
+struct qn_packed_model {
+	struct quern_engine *engine;
+	struct quern_gguf *const *files;
+	int n_files;
+	uint64_t fingerprint;
+};
+
 /*
- * Of a model whose files are open and whose fingerprint is known; the folder is made when there is none.  Whatever
- * is wrong with folder or file only means that weights are packed.  NULL without memory.
+ * The folder is made when there is none.  Whatever is wrong with folder or file only means that weights are
+ * packed.  NULL without memory.
  */
-struct qn_packed *qn_packed_open(const struct quern_model *model, const char *folder);
+struct qn_packed *qn_packed_open(const struct qn_packed_model *model, const char *folder);
 
 /* Packs the weights of a tensor or takes them from the file; those that were packed go into a new one. */
 int qn_packed_pack(struct qn_packed *packed, const char *name, const struct quern_weights *weights,
