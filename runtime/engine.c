@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "engine.h"
 #include "error.h"
 #include "format.h"
 #include "matmul.h"
@@ -197,22 +198,14 @@ static int choose_kernel(struct quern_matrix *matrix, const struct quern_weights
 	return 0;
 }
 
-/* The lane with more threads. */
-static struct qn_lane *packing_lane(const struct quern_engine *engine)
-{
-	struct qn_lane *few = engine->lanes[QN_SHARES_FEW_TOKENS];
-	struct qn_lane *many = engine->lanes[QN_SHARES_MANY_TOKENS];
-
-	return many->n_threads > few->n_threads ? many : few;
-}
-
-int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
-	       const struct quern_weights *weights, struct quern_error *err)
+int qn_engine_pack(struct quern_engine *engine, struct quern_matrix **out,
+		   const struct quern_weights *weights, qn_engine_fill_fn *fill, void *arg,
+		   struct quern_error *err)
 {
 	struct quern_weights w = {0};
 	struct quern_matrix *matrix;
 	struct qn_packing packing = {.weights = &w};
-	int format, act, status = -1;
+	int format, act, is_filled, status = -1;
 
 	*out = NULL;
 	if (weights->size < sizeof w.size)
@@ -251,11 +244,12 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 		goto out;
 	}
 	packing.matrix = matrix;
+	is_filled = fill && fill(arg, matrix);
 	pthread_mutex_lock(&engine->lock);
 	status = qn_matmul_reserve(engine, w.k, matrix->by_tokens, QN_N_TOKEN_CLASSES, err);
-	if (!status) {
-		qn_pool_run(packing_lane(engine)->pool, qn_pack_touch, &packing);
-		qn_pool_run(packing_lane(engine)->pool, qn_pack_thread, &packing);
+	if (!status && !is_filled) {
+		qn_pool_run(qn_lane_wider(engine->lanes)->pool, qn_pack_touch, &packing);
+		qn_pool_run(qn_lane_wider(engine->lanes)->pool, qn_pack_thread, &packing);
 	}
 	pthread_mutex_unlock(&engine->lock);
 	if (!status && packing.failed)
@@ -266,6 +260,12 @@ out:
 	else
 		*out = matrix;
 	return status;
+}
+
+int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
+	       const struct quern_weights *weights, struct quern_error *err)
+{
+	return qn_engine_pack(engine, out, weights, NULL, NULL, err);
 }
 
 void quern_free(struct quern_matrix *matrix)

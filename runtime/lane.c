@@ -114,6 +114,13 @@ int qn_lane_open(struct qn_lane *lanes[QN_SHARES_N_WORKS], const struct quern_op
 	return 0;
 }
 
+struct qn_lane *qn_lane_wider(struct qn_lane *const lanes[QN_SHARES_N_WORKS])
+{
+	struct qn_lane *few = lanes[QN_SHARES_FEW_TOKENS], *many = lanes[QN_SHARES_MANY_TOKENS];
+
+	return many->n_threads > few->n_threads ? many : few;
+}
+
 void qn_lane_close(struct qn_lane *lanes[QN_SHARES_N_WORKS])
 {
 	if (lanes[QN_SHARES_MANY_TOKENS] == lanes[QN_SHARES_FEW_TOKENS])

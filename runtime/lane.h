@@ -23,6 +23,9 @@ struct qn_lane {
  */
 int qn_lane_open(struct qn_lane *lanes[QN_SHARES_N_WORKS], const struct quern_options *options,
 		 uint32_t *features, struct quern_error *err);
+/* The lane with more threads, for work on all weights. */
+struct qn_lane *qn_lane_wider(struct qn_lane *const lanes[QN_SHARES_N_WORKS]);
+
 void qn_lane_close(struct qn_lane *lanes[QN_SHARES_N_WORKS]);
 
 #endif

@@ -1,9 +1,8 @@
 /*
- * pages.c: anonymous mappings cut to 2 MiB alignment.
+ * pages.c: mappings cut to 2 MiB alignment.
  */
 #include "pages.h"
 
-#include <stdint.h>
 #include <sys/mman.h>
 
 static size_t round_up(size_t n_bytes)
@@ -29,6 +28,18 @@ void *qn_pages_alloc(size_t n_bytes, int huge)
 	/* A kernel without huge pages says no, and small ones do. */
 	madvise(aligned, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	return aligned;
+}
+
+void *qn_pages_map(int fd, uint64_t offset, size_t n_bytes)
+{
+	void *p = qn_pages_alloc(n_bytes, 0);
+
+	if (!p || mmap(p, n_bytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) != p) {
+		qn_pages_free(p, n_bytes);
+		return NULL;
+	}
+	madvise(p, n_bytes, MADV_HUGEPAGE);
+	return p;
 }
 
 void qn_pages_free(void *p, size_t n_bytes)

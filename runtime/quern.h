@@ -341,6 +341,14 @@ struct quern_model_options {
 	/* Called after each matrix when not NULL; anything but 0 gives the model up. */
 	int (*progress)(void *context, uint64_t n_done, uint64_t n_bytes);
 	void *context;
+	/*
+	 * A folder in which packed weights are kept, one file for a model, as large as they are; it is
+	 * made when only its last part is missing.  The next start reads them instead of packing, if
+	 * they are of the same model file (name of no matter, time of change as it was) and as this
+	 * library packs for the kernels that it chooses then; else they are packed, and kept in the
+	 * place of the old ones.  NULL: they are not kept.
+	 */
+	const char *cache;
 };
 
 /*
@@ -352,6 +360,12 @@ struct quern_model_options {
  */
 int quern_model_open(struct quern_model **model, struct quern_engine *engine, const char *path,
 		     const struct quern_model_options *options, struct quern_error *err);
+
+/*
+ * Why packed weights could not be kept in options.cache, as a sentence that is there as long as the model; NULL when
+ * nothing was wrong.  The model runs all the same.
+ */
+const char *quern_model_note(const struct quern_model *model);
 
 /* Contexts of the model must have been closed.  NULL is allowed. */
 void quern_model_close(struct quern_model *model);

@@ -48,9 +48,14 @@ static int take_option(const char *name, const char *value, struct run_model_opt
 	} else if (is_either(name, "--batch", "-b")) {
 		status = run_options_number(name, value, 1 << 16, &o->context.n_batch);
 	} else if (!strcmp(name, "--cache")) {
+		o->packed = value;
+		if (!*value)
+			status = run_options_complain("%s needs the name of a folder", name);
+	} else if (!strcmp(name, "--cache-type")) {
 		o->context.cache_type = !strcmp(value, "q8_0") ? QUERN_Q8_0 : QUERN_F16;
 		if (strcmp(value, "q8_0") && strcmp(value, "f16"))
-			status = run_options_complain("--cache %s: must be f16 or q8_0", value);
+			status =
+				run_options_complain("--cache-type %s: must be f16 or q8_0", value);
 	} else {
 		return 0;
 	}
@@ -82,17 +87,22 @@ int run_model_parse(const char *command, int argc, char **argv, struct run_model
 
 /* ---- opening ---- */
 
-static int open_model(struct run_model *m, const char *path, struct quern_error *err)
+static int open_model(struct run_model *m, const struct run_model_options *o,
+		      struct quern_error *err)
 {
 	struct run_progress progress;
 	const struct quern_model_options how = {.size = sizeof how,
 						.progress = run_progress_show,
-						.context = &progress};
+						.context = &progress,
+						.cache = o->packed};
 	int status;
 
-	run_progress_start(&progress, path);
-	status = quern_model_open(&m->model, m->engine, path, &how, err);
+	run_progress_start(&progress, o->path);
+	status = quern_model_open(&m->model, m->engine, o->path, &how, err);
 	run_progress_hide(&progress);
+	if (!status && quern_model_note(m->model))
+		fprintf(stderr, "quern-run: packed weights are not kept: %s\n",
+			quern_model_note(m->model));
 	m->load_s = run_clock_s() - progress.start;
 	return status;
 }
@@ -110,7 +120,7 @@ int run_model_open(struct run_model *m, const struct run_model_options *o, int n
 
 	*m = (struct run_model){0};
 	context.size = sizeof context;
-	if (quern_open(&m->engine, &options, err) || open_model(m, o->path, err) ||
+	if (quern_open(&m->engine, &options, err) || open_model(m, o, err) ||
 	    quern_context_open(&m->context, m->model, &context, err))
 		return -1;
 	return needs_tokenizer &&

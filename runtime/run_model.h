@@ -13,6 +13,7 @@ struct run_model_options {
 	long n_prompt_threads; /* 0 and NULL: as n_threads and cpus */
 	const char *prompt_cpus;
 	int loose;
+	const char *packed; /* folder that keeps packed weights, or NULL */
 	struct quern_context_options context;
 };
 
@@ -29,7 +30,7 @@ typedef int run_model_own_fn(const char *name, const char *value, void *arg);
 
 /*
  * Reads the words of a command: its own options, then those that all these commands have: --model -m, --threads -t,
- * --cpus, --threads-batch -tb, --cpus-batch, --loose, --context -c, --batch -b, --cache.  -1 after a complaint.
+ * --cpus, --threads-batch -tb, --cpus-batch, --loose, --context -c, --batch -b, --cache-type, --cache.  -1 after a complaint.
  */
 int run_model_parse(const char *command, int argc, char **argv, struct run_model_options *o,
 		    run_model_own_fn *own, void *arg);

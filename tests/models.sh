@@ -107,13 +107,25 @@ $run bench -m "$work/tiny.gguf" -p 16 -n 2 -r 1 -t 1 --threads-batch 2 >"$work/b
 refuse 2 '--threads-batch 0: must be a number from 1' generate -m x --threads-batch 0
 refuse 2 '--cpus-batch 1-: must be a list' perplexity -m x -f x --cpus-batch 1-
 refuse 1 "cpus '8190-8191' are 2, for 3 threads for prompts" chat -m x -tb 3 --cpus-batch 8190-8191
+# Packed weights that are kept, or cannot be, change nothing else.
+$run generate -m "$work/tiny.gguf" -p hello -n 20 --quiet >"$work/text" 2>"$work/err" || complain "generate: $(cat "$work/err")"
+for dir in packed packed tiny.gguf; do
+	$run generate -m "$work/tiny.gguf" -p hello -n 20 --quiet --cache "$work/$dir" >"$work/again" 2>"$work/err" ||
+		complain "generate --cache $dir: $(cat "$work/err")"
+	cmp -s "$work/text" "$work/again" || complain "generate --cache $dir: another text"
+	[ $dir = tiny.gguf ] || [ ! -s "$work/err" ] || complain "generate --cache: says $(cat "$work/err")"
+done
+grep -q '^quern-run: packed weights are not kept: .*Not a directory' "$work/err" ||
+	complain "generate --cache FILE: says $(cat "$work/err")"
+[ "$(ls "$work/packed" | grep -c '^[0-9a-f]*\.packed$')" -eq 1 ] || complain "--cache keeps $(ls "$work/packed")"
 
 refuse 2 'needs --model' generate
 refuse 2 'needs --model' bench
 refuse 2 "'--what'" generate --what
 refuse 2 'lacks its value' chat --system
 refuse 2 'from 0 to 1' generate -m x --top-p 2
-refuse 2 'must be f16 or q8_0' bench -m x --cache f32
+refuse 2 'needs the name of a folder' bench -m x --cache ''
+refuse 2 'must be f16 or q8_0' bench -m x --cache-type f32
 refuse 2 'numbers from 1 to' bench -m x -t 1,0
 refuse 2 'needs --file' perplexity -m x
 refuse 1 'cannot open' generate -m "$work/none.gguf"

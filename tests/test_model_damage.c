@@ -187,7 +187,7 @@ static void test_sessions(void)
 	}
 	fclose(file);
 	CHECK(quern_session_save(context, 0, "/nonexistent/session", &err) == -1);
-	CHECK_SAYS(err.text, "/nonexistent/session: cannot write");
+	CHECK_SAYS(err.text, "/nonexistent/session: cannot create it");
 	unlink(session);
 	quern_context_close(context);
 	quern_model_close(model);

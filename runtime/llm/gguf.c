@@ -19,7 +19,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF is read without 
 
 /* ---- files ---- */
 
-static int map_file(const char *path, void **map, size_t *n_bytes, struct quern_error *err)
+static int map_file(const char *path, void **map, size_t *n_bytes, struct timespec *changed,
+		    struct quern_error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), failed = -1;
 	struct stat status;
@@ -34,6 +35,7 @@ static int map_file(const char *path, void **map, size_t *n_bytes, struct quern_
 		goto out;
 	}
 	*n_bytes = (size_t)status.st_size;
+	*changed = status.st_mtim;
 	*map = mmap(NULL, *n_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
 	failed = *map == MAP_FAILED ? -1 : 0;
 	if (failed)
@@ -46,11 +48,12 @@ out:
 
 int quern_gguf_open(struct quern_gguf **file, const char *path, struct quern_error *err)
 {
+	struct timespec changed = {0};
 	size_t n_bytes = 0;
 	void *map = NULL;
 
 	*file = NULL;
-	if (map_file(path, &map, &n_bytes, err))
+	if (map_file(path, &map, &n_bytes, &changed, err))
 		return -1;
 	if (qn_gguf_parse(map, n_bytes, path, file, err)) {
 		munmap(map, n_bytes);
@@ -58,6 +61,7 @@ int quern_gguf_open(struct quern_gguf **file, const char *path, struct quern_err
 	}
 	(*file)->map = map;
 	(*file)->map_bytes = n_bytes;
+	(*file)->changed = changed;
 	return 0;
 }
 

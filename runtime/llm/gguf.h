@@ -4,6 +4,8 @@
 #ifndef QN_GGUF_H
 #define QN_GGUF_H
 
+#include <time.h>
+
 #include "../quern.h"
 
 /* Strings of an array that share a mark. */
@@ -28,6 +30,7 @@ struct qn_gguf_index {
 struct quern_gguf {
 	void *map; /* NULL: the caller owns the bytes */
 	size_t map_bytes;
+	struct timespec changed; /* when the mapped file was */
 	struct quern_value *keys;
 	struct qn_gguf_entry *entries; /* tensors */
 	struct qn_gguf_index keys_by_name, entries_by_name;

@@ -7,15 +7,12 @@
 #include "gguf_write.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "../draft.h"
 #include "../error.h"
 #include "gguf.h"
 
@@ -23,8 +20,7 @@ enum {
 	BUFFER_BYTES = 1 << 18,
 	COUNTS_AT = 8, /* of tensors, then of keys */
 	MAX_NAME = 63, /* of a tensor */
-	I2_S_TAIL = 32,
-	SHOWN_PATH = 120 /* bytes of a path in a sentence */
+	I2_S_TAIL = 32
 };
 
 /* A tensor that was announced. */
@@ -34,8 +30,8 @@ struct entry {
 };
 
 struct qn_gguf_write {
-	char *path, *temporary;
-	int fd, failed;
+	struct qn_draft draft;
+	int failed;
 	struct quern_error error;
 	uint64_t n_keys, n_elements_left, alignment;
 	uint64_t n_bytes;     /* of the file so far */
@@ -51,13 +47,6 @@ struct qn_gguf_write {
 
 /* ---- errors ---- */
 
-static const char *end_of_path(const char *path)
-{
-	const size_t n = strlen(path);
-
-	return n > SHOWN_PATH ? path + n - SHOWN_PATH : path;
-}
-
 __attribute__((format(printf, 2, 3))) static void fail(struct qn_gguf_write *w, const char *format,
 						       ...)
 {
@@ -70,7 +59,7 @@ __attribute__((format(printf, 2, 3))) static void fail(struct qn_gguf_write *w, 
 	vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
 	w->failed = 1;
-	qn_error_set(&w->error, "%s: %s", end_of_path(w->path), sentence);
+	qn_error_set(&w->error, "%s: %s", qn_draft_shown(w->draft.path), sentence);
 }
 
 int qn_gguf_write_has_failed(const struct qn_gguf_write *w)
@@ -82,16 +71,8 @@ int qn_gguf_write_has_failed(const struct qn_gguf_write *w)
 
 static void write_out(struct qn_gguf_write *w, const uint8_t *data, size_t n)
 {
-	while (n > 0 && !w->failed) {
-		const ssize_t n_written = write(w->fd, data, n);
-
-		if (n_written > 0) {
-			data += n_written;
-			n -= (size_t)n_written;
-		} else if (n_written == 0 || errno != EINTR) {
-			fail(w, "cannot write: %s", strerror(n_written ? errno : ENOSPC));
-		}
-	}
+	if (!w->failed && qn_draft_write(&w->draft, data, n, &w->error))
+		w->failed = 1;
 }
 
 static void flush_buffer(struct qn_gguf_write *w)
@@ -138,53 +119,21 @@ static void pad(struct qn_gguf_write *w)
 
 /* ---- the file ---- */
 
-/* Creates a file beside path that nobody else has. */
-static int open_temporary(struct qn_gguf_write *w)
-{
-	const size_t room = strlen(w->path) + 48;
-
-	w->temporary = malloc(room);
-	if (!w->temporary)
-		return -1;
-	for (int i = 0; i < 100; i++) {
-		snprintf(w->temporary, room, "%s.part-%ld-%d", w->path, (long)getpid(), i);
-		w->fd = open(w->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (w->fd >= 0 || errno != EEXIST)
-			break;
-	}
-	return w->fd < 0 ? -1 : 0;
-}
-
 static void free_writer(struct qn_gguf_write *w)
 {
 	free(w->entries);
-	free(w->temporary);
-	free(w->path);
 	free(w);
 }
 
 int qn_gguf_write_open(struct qn_gguf_write **file, const char *path, struct quern_error *err)
 {
 	struct qn_gguf_write *w = calloc(1, sizeof(*w));
-	struct stat status;
 
 	*file = NULL;
-	if (w)
-		w->path = strdup(path);
-	if (!w || !w->path) {
-		free(w);
-		return qn_error_set(err, "%s: out of memory", end_of_path(path));
-	}
+	if (!w)
+		return qn_error_set(err, "%s: out of memory", qn_draft_shown(path));
 	w->alignment = 32;
-	/* A rename would put a file in the place of a device. */
-	if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-		qn_error_set(err, "%s: it is there and not a file; nothing is written over it",
-			     end_of_path(path));
-		free_writer(w);
-		return -1;
-	}
-	if (open_temporary(w)) {
-		qn_error_set(err, "%s: cannot create it: %s", end_of_path(path), strerror(errno));
+	if (qn_draft_open(&w->draft, path, err)) {
 		free_writer(w);
 		return -1;
 	}
@@ -200,40 +149,20 @@ void qn_gguf_write_abort(struct qn_gguf_write *w)
 {
 	if (!w)
 		return;
-	if (w->fd >= 0)
-		close(w->fd);
-	unlink(w->temporary);
+	qn_draft_drop(&w->draft);
 	free_writer(w);
-}
-
-/* So that the new name is on the disk as well; file systems without such a thing say no. */
-static void sync_folder(const char *path)
-{
-	char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
-	int fd;
-
-	if (slash)
-		slash[slash == folder] = '\0';
-	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(folder);
 }
 
 static void write_counts(struct qn_gguf_write *w)
 {
 	const uint64_t counts[2] = {w->n_entries, w->n_keys};
 
-	if (pwrite(w->fd, counts, sizeof(counts), COUNTS_AT) != (ssize_t)sizeof(counts))
-		fail(w, "cannot write: %s", strerror(errno));
+	if (qn_draft_write_at(&w->draft, counts, sizeof(counts), COUNTS_AT, &w->error))
+		w->failed = 1;
 }
 
 int qn_gguf_write_close(struct qn_gguf_write *w, struct quern_error *err)
 {
-	int fd;
-
 	assert(w->failed || w->n_elements_left == 0);
 	if (w->at < w->n_entries)
 		fail(w, "tensor '%s': %llu of its %llu bytes were given", w->entries[w->at].name,
@@ -241,20 +170,13 @@ int qn_gguf_write_close(struct qn_gguf_write *w, struct quern_error *err)
 	flush_buffer(w);
 	if (!w->failed)
 		write_counts(w);
-	if (!w->failed && fsync(w->fd) && errno != EINVAL) /* EINVAL: it cannot be synced */
-		fail(w, "cannot write: %s", strerror(errno));
-	fd = w->fd;
-	w->fd = -1;
-	if (close(fd))
-		fail(w, "cannot write: %s", strerror(errno));
-	if (!w->failed && rename(w->temporary, w->path))
-		fail(w, "cannot give it its name: %s", strerror(errno));
+	if (!w->failed && qn_draft_keep(&w->draft, &w->error))
+		w->failed = 1;
 	if (w->failed) {
 		qn_error_set(err, "%s", w->error.text);
 		qn_gguf_write_abort(w);
 		return -1;
 	}
-	sync_folder(w->path);
 	free_writer(w);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "../error.h"
 #include "../format.h"
 #include "gguf.h"
+#include "packed.h"
 
 enum { MAX_NAME = 64 };
 
@@ -23,6 +24,7 @@ struct loader {
 	const struct quern_model_options *options;
 	uint8_t *is_used; /* [tensors] */
 	uint64_t n_bytes, n_all_bytes;
+	struct qn_packed *packed; /* NULL: packed weights are not kept */
 	struct quern_error *err;
 };
 
@@ -121,7 +123,9 @@ static int pack(struct loader *loader, const struct quern_tensor *t, struct qn_l
 	struct quern_matrix_info info;
 	struct quern_error why;
 
-	if (quern_pack(model->engine, &linear->packed, &weights, &why))
+	if (loader->packed
+		    ? qn_packed_pack(loader->packed, t->name, &weights, &linear->packed, &why)
+		    : quern_pack(model->engine, &linear->packed, &weights, &why))
 		return qn_error_set(loader->err, "tensor %s: %.200s", t->name, why.text);
 	quern_matrix_info(linear->packed, &info);
 	model->weight_bytes += info.packed_bytes;
@@ -332,6 +336,18 @@ static uint64_t hash_tensor(uint64_t h, const struct quern_tensor *t)
 	return hash(h, (const uint8_t *)t->data + (t->n_bytes - n) / 2, n);
 }
 
+static int open_packed(struct loader *loader)
+{
+	const struct quern_model *m = loader->model;
+	const struct qn_packed_model packed = {m->engine, m->files, m->n_files, m->fingerprint};
+	const char *folder = loader->options->cache;
+
+	if (!folder || !*folder)
+		return 0;
+	loader->packed = qn_packed_open(&packed, folder);
+	return loader->packed ? 0 : qn_error_set(loader->err, "no memory for a model");
+}
+
 static int load(struct loader *loader)
 {
 	struct quern_model *m = loader->model;
@@ -343,6 +359,8 @@ static int load(struct loader *loader)
 		loader->n_all_bytes += t.n_bytes;
 		m->fingerprint = hash_tensor(m->fingerprint, &t);
 	}
+	if (open_packed(loader))
+		return -1;
 	loader->is_used = calloc(n + 1, 1);
 	m->layers = calloc((size_t)m->n_layers, sizeof *m->layers);
 	if (!loader->is_used || !m->layers)
@@ -381,6 +399,7 @@ int quern_model_open(struct quern_model **out, struct quern_engine *engine, cons
 		status = qn_parts_open(loader.model, path, err);
 	if (!status && (qn_arch_read(loader.model, &why) || load(&loader)))
 		status = qn_error_set(err, "%.100s: %.150s", path, why.text);
+	qn_packed_close(loader.packed, !status, &loader.model->note);
 	free(loader.is_used);
 	if (status)
 		quern_model_close(loader.model);
@@ -410,6 +429,11 @@ void quern_model_info(const struct quern_model *model, struct quern_model_info *
 					    (model->d_k + model->d_v)),
 		.n_macs = count_macs(model),
 	};
+}
+
+const char *quern_model_note(const struct quern_model *model)
+{
+	return *model->note.text ? model->note.text : NULL;
 }
 
 const struct quern_gguf *quern_model_file(const struct quern_model *model)

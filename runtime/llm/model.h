@@ -94,6 +94,7 @@ struct quern_model {
 	size_t weight_bytes;     /* read for one token, embeddings not counted */
 	uint64_t
 		fingerprint; /* of the file: its tensors' names, types and shapes, some of their bytes */
+	struct quern_error note; /* why packed weights were not kept; "": nothing is wrong */
 };
 
 /*

@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "../draft.h"
 #include "../error.h"
 #include "context.h"
 
@@ -30,7 +29,9 @@ struct sum {
 };
 
 struct stream {
-	FILE *file;
+	struct qn_draft draft; /* that is written */
+	FILE *file;            /* that is read */
+	struct quern_error error;
 	struct sum sum;
 	int failed;
 };
@@ -51,7 +52,8 @@ static void add_to_sum(struct sum *sum, const void *data, size_t n_bytes)
 static void put(struct stream *s, const void *data, size_t n_bytes)
 {
 	add_to_sum(&s->sum, data, n_bytes);
-	s->failed |= fwrite(data, 1, n_bytes, s->file) != n_bytes;
+	if (!s->failed)
+		s->failed = qn_draft_write(&s->draft, data, n_bytes, &s->error) != 0;
 }
 
 static void take(struct stream *s, void *data, size_t n_bytes)
@@ -108,37 +110,22 @@ int quern_session_save(const struct quern_context *c, int sequence, const char *
 		       struct quern_error *err)
 {
 	struct stream stream = {.failed = 0};
-	char temporary[4096];
 	struct head head;
-	int fd;
 
 	if (sequence < 0 || sequence >= c->cache.n_sequences)
 		return qn_error_set(err, "sequence %d: this context has 0 to %d", sequence,
 				    c->cache.n_sequences - 1);
-	if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-		return qn_error_set(err, "%.200s...: the name is too long", path);
-	fd = mkstemp(temporary);
-	stream.file = fd < 0 ? NULL : fdopen(fd, "wb");
-	if (!stream.file) {
-		qn_error_set(err, "%s: cannot write: %s", path, strerror(errno));
-		if (fd >= 0) {
-			close(fd);
-			unlink(temporary);
-		}
+	if (qn_draft_open(&stream.draft, path, err))
 		return -1;
-	}
 	head = head_of(c, c->cache.sequences[sequence].n);
 	put(&stream, &head, sizeof head);
 	put(&stream, c->cache.sequences[sequence].ids, head.n * sizeof(int32_t));
 	each_page(c, sequence, &stream, put_page);
 	put(&stream, &(struct sum){stream.sum.a, stream.sum.b}, sizeof(struct sum));
-	fchmod(fd, 0644);
-	stream.failed |= fflush(stream.file) != 0 || fsync(fd) != 0;
-	stream.failed |= fclose(stream.file) != 0;
-	if (!stream.failed && rename(temporary, path) == 0)
-		return 0;
-	qn_error_set(err, "%s: cannot write: %s", path, strerror(errno));
-	unlink(temporary);
+	if (!stream.failed)
+		return qn_draft_keep(&stream.draft, err);
+	qn_error_set(err, "%s", stream.error.text);
+	qn_draft_drop(&stream.draft);
 	return -1;
 }
 
