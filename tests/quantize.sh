@@ -89,14 +89,14 @@ refuses 1 'none.gguf: cannot open' quantize "$dir/none.gguf" "$dir/x.gguf" Q4_0
 refuses 1 'not a GGUF file' quantize "$dir/list" "$dir/x.gguf" Q4_0
 
 # What fails leaves no file, nor a part of one.
-left=$(ls "$dir" | grep -E '^x|part')
+left=$(ls "$dir" | grep -E '^x|quern-')
 [ -z "$left" ] || complain "leaves $left"
 
 # One that is stopped neither.
 ${RUN-} ./quern-run random --arch llama --size 7b "$dir/big.gguf" 2>"$dir/errors" &
 pid=$!
 n=0
-until ls "$dir" | grep -q part || [ $n = 100 ]; do
+until ls "$dir" | grep -q quern- || [ $n = 100 ]; do
 	sleep 0.1
 	n=$((n + 1))
 done
@@ -104,7 +104,7 @@ kill -TERM $pid
 wait $pid
 status=$?
 [ "$status" = 130 ] || complain "stopped: exit $status: $(cat "$dir/errors")"
-left=$(ls "$dir" | grep -E '^big|part')
+left=$(ls "$dir" | grep -E '^big|quern-')
 [ -z "$left" ] || complain "stopped, it leaves $left"
 
 exit $bad
