@@ -11,7 +11,7 @@
 struct qn_packing {
 	const struct quern_matrix *matrix; /* its shape and packed */
 	const struct quern_weights *weights;
-	float tensor_scale; /* of wtgt; else 0 */
+	float tensor_scale;       /* of wtgt; else 0 */
 	_Atomic size_t next_page; /* in bytes */
 	_Atomic long next_panel;
 	_Atomic int failed; /* no memory */

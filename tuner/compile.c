@@ -14,6 +14,7 @@
 #define MAX_PARALLEL 64
 
 /* What a probe is made of besides kernels. */
+/* clang-format off */
 static const char *const probe_sources[] = {
 	"runtime/error.c",
 	"runtime/cpu.c",
@@ -48,6 +49,7 @@ static const char *const probe_sources[] = {
 	"tuner/attach.c",
 	"tuner/probe_main.c",
 };
+/* clang-format on */
 enum { N_PROBE_SOURCES = sizeof(probe_sources) / sizeof(*probe_sources) };
 
 struct compile {
