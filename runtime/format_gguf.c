@@ -31,10 +31,13 @@ static uint16_t read_negative_half(const uint8_t *p)
 
 /* Bytes that are shifted and masked together. */
 typedef uint64_t vector __attribute__((vector_size(16)));
+typedef uint8_t byte_vector __attribute__((vector_size(16)));
 enum { N_VECTOR = sizeof(vector) };
 
 /* Bit 0 of every byte. */
 #define ONES 0x0101010101010101u
+/* Bit 0 of every other byte. */
+#define EVEN 0x0001000100010001u
 
 static inline vector load(const uint8_t *p)
 {
@@ -179,15 +182,16 @@ static void read_q2_k(const uint8_t *p, struct block *to)
 
 static void read_q3_k(const uint8_t *p, struct block *to)
 {
-	const uint8_t *low = p + 96, *high = p + 104; /* four bits and two bits of a sub-scale */
+	uint64_t low, high[2] = {0, 0}; /* four bits and two bits of the sub-scales */
+	vector z;
 
 	to->scale = read_half(p + 108);
-	for (int g = 0; g < 16; g++) {
-		const int z = (low[g % 8] >> 4 * (g / 8) & 15) | (high[g % 4] >> 2 * (g / 4) & 3)
-									 << 4;
-
-		to->sub_scales[g] = (int8_t)(z - 32);
-	}
+	memcpy(&low, p + 96, 8);
+	memcpy(high, p + 104, 4);
+	high[0] |= high[0] >> 2 << 32;
+	high[1] = high[0] >> 4;
+	z = ((vector){low, low >> 4} & 15 * ONES) | ((vector){high[0], high[1]} & 3 * ONES) << 4;
+	store((vector)((byte_vector)z - 32), (uint8_t *)to->sub_scales);
 	read_crumbs(p + 32, to->codes);
 	read_crumbs(p + 64, to->codes + 128);
 	add_bit_planes(p, 2, to->codes); /* a clear bit subtracts 4, so code = q + 4 */
@@ -253,25 +257,35 @@ static void read_iq4_xs(const uint8_t *p, struct block *to)
 }
 
 /*
- * n bytes of n_digits base-3 digits each, the first the most significant.  A byte is the fraction
- * v/243 in units of 1/256: times 3^i without its whole part, then times 3, has digit i as its whole
- * part.  What is multiplied last is below 256, so any byte gives digits 0..2.
+ * n bytes, 16 at most, of n_digits base-3 digits each, the first the most significant; codes of one
+ * digit lie `stride` behind those of the one before.  A byte is the fraction v/243 in units of
+ * 1/256: three times that has the next digit as its whole part, 2 at most, and the rest of the
+ * digits as its fraction.
  */
-static inline void read_trits(const uint8_t *restrict p, int n, int n_digits,
-			      uint8_t *restrict codes)
+static inline void read_trits(const uint8_t *p, int n, int n_digits, int stride, uint8_t *codes)
 {
-	for (int i = 0, power = 1; i < n_digits; i++, power *= 3) {
-		for (int j = 0; j < n; j++)
-			codes[i * n + j] = (uint8_t)((p[j] * power & 255) * 3 >> 8);
+	vector x = {0}, even, odd;
+
+	memcpy(&x, p, (size_t)n);
+	even = x & 0xff * EVEN;
+	odd = x >> 8 & 0xff * EVEN;
+	for (int i = 0; i < n_digits; i++, codes += stride) {
+		even = even + even + even;
+		odd = odd + odd + odd;
+		x = (even >> 8 & 3 * EVEN) | (odd & 0x300 * EVEN);
+		memcpy(codes, &x, (size_t)n);
+		even &= 0xff * EVEN;
+		odd &= 0xff * EVEN;
 	}
 }
 
 static void read_tq1_0(const uint8_t *p, struct block *to)
 {
 	to->scale = read_half(p + 52);
-	read_trits(p, 32, 5, to->codes);
-	read_trits(p + 32, 16, 5, to->codes + 160);
-	read_trits(p + 48, 4, 4, to->codes + 240);
+	read_trits(p, 16, 5, 32, to->codes);
+	read_trits(p + 16, 16, 5, 32, to->codes + 16);
+	read_trits(p + 32, 16, 5, 16, to->codes + 160);
+	read_trits(p + 48, 4, 4, 4, to->codes + 240);
 }
 
 static void read_tq2_0(const uint8_t *p, struct block *to)

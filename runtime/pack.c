@@ -1,9 +1,9 @@
 /*
  * pack.c: weights of any source -> packed panels, at the speed of memory.
  *
- * matrix.c packs code by code, as kernel.h describes the order; here are the same orders eight codes
+ * matrix.c packs code by code, as kernel.h describes the order; here are the same orders sixteen codes
  * at a time.  A piece of K of all rows of a panel is decoded to canonical form and packed before the
- * next, so that canonical codes, one byte each, stay in the nearest cache.
+ * next, so that canonical codes, one byte each, stay in a near cache.
  */
 #include "pack.h"
 
@@ -15,8 +15,8 @@
 /* Four lanes of four bytes; a lane belongs to a row, four rows go together. */
 typedef uint32_t lanes __attribute__((vector_size(16)));
 
-/* Codes of a piece: about the nearest cache. */
-#define PIECE_BYTES (32 << 10)
+/* Codes of a piece, between the nearest cache and the next: what is shorter costs more calls. */
+#define PIECE_BYTES (64 << 10)
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -493,7 +493,7 @@ static void pack_panel(const struct qn_packing *p, struct piece *piece, float *f
 }
 
 /*
- * K of a piece: whole blocks of any source and of the panel, whose codes stay in the nearest cache;
+ * K of a piece: whole blocks of any source and of the panel, whose codes stay in a near cache;
  * floats are encoded by whole rows.
  */
 static long piece_k(const struct qn_packing *p)
@@ -520,8 +520,10 @@ static int alloc_piece(const struct qn_packing *p, struct piece *piece)
 	n = piece->rows.n_scales * n_rows;
 	piece->n_bytes = 2 * (size_t)n * sizeof *piece->scales;
 	piece->scales = malloc(piece->n_bytes);
+	if (!piece->scales)
+		return -1;
 	piece->mins = piece->scales + n;
-	return piece->scales ? 0 : -1;
+	return 0;
 }
 
 void qn_pack_touch(void *arg, int thread, int n_threads)

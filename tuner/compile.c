@@ -14,6 +14,7 @@
 #define MAX_PARALLEL 64
 
 /* What a probe is made of besides kernels. */
+/* clang-format off */
 static const char *const probe_sources[] = {
 	"runtime/error.c",    "runtime/cpu.c",    "runtime/topology.c",
 	"runtime/pages.c",    "runtime/pool.c",   "runtime/shares.c",
@@ -27,6 +28,7 @@ static const char *const probe_sources[] = {
 	"tuner/load.c",       "tuner/tell.c",     "tuner/probe.c",
 	"tuner/serve.c",      "tuner/attach.c",   "tuner/probe_main.c",
 };
+/* clang-format on */
 enum { N_PROBE_SOURCES = sizeof(probe_sources) / sizeof(*probe_sources) };
 
 struct compile {
