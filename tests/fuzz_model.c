@@ -14,11 +14,13 @@
  *		/tmp/fuzz/[fik]*.c runtime/{error,cpu,topology,pages,pool,shares,format*,choose,matrix,matmul,engine}.c \
  *		runtime/llm/{gguf_header,gguf,unicode*,split,vocab*,merge,tokenizer,stream,chat,keys,parts,arch}.c \
  *		runtime/llm/{model,cache,attention,forward,context,session,sample}.c -lm -pthread
- *	/tmp/fuzz/model -max_len=100000 -rss_limit_mb=1000 -malloc_limit_mb=100 -timeout=5
+ *	/tmp/fuzz/model -max_len=100000 -rss_limit_mb=1000 -malloc_limit_mb=100
  *
  * (format*, unicode* and vocab* without the files that write.)
  */
 #include "fuzz_tokenizer.c"
+
+#include <time.h>
 
 #include "gguf_edit.h"
 #include "pages.h"
@@ -101,7 +103,7 @@ void __wrap_qn_pages_free(void *p, size_t n_bytes)
 
 /* ---- running a model ---- */
 
-enum { N_IDS = 6, N_CONTEXT = 40 };
+enum { N_IDS = 6, N_CONTEXT = 40, MAX_SECONDS = 2 };
 
 static void fuzz_logits(struct quern_context *c, struct quern_sampler *sampler, long n,
 			long n_vocab)
@@ -203,6 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 	const size_t at = find_second(data, n_bytes);
 	const struct edit_slice both[2] = {{data, at}, {data + at, n_bytes - at}};
 	struct quern_model *model;
+	const clock_t start = clock();
 
 	parts = both;
 	err.text[0] = '\0';
@@ -217,6 +220,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 		free(blocks[i]);
 		blocks[i] = NULL;
 	}
+	REQUIRE(clock() - start < MAX_SECONDS * CLOCKS_PER_SEC);
 	return 0;
 }
 
