@@ -21,7 +21,7 @@
 enum {
 	N_SEQUENCES = 16,
 	N_CONTEXT = 100,
-	N_POSITIONS = 700, /* of all: fewer than sequences could have */
+	N_POSITIONS = 300, /* of all: fewer than sequences could have */
 	N_BATCH = 48,
 	MAX_PROMPT = 60,
 	STEPS = 250, /* of a round without a time */
@@ -159,7 +159,12 @@ static int feed_some(struct soak *s, int n_inputs)
 
 	for (int i = 0; i < n_inputs; i++) {
 		const int sequence = (first + i) % N_SEQUENCES;
-		const long n = choose_tokens(s, ids[i], quern_logits(s->context, i));
+		const long room = N_CONTEXT - s->sequences[sequence].n;
+		long n = choose_tokens(s, ids[i], quern_logits(s->context, i));
+
+		/* Most of them know what there is room for. */
+		if (n > room && room > 0 && check_below(&s->state, 16))
+			n = room;
 
 		is_long |= s->sequences[sequence].n + n > N_CONTEXT;
 		inputs[i] = (struct quern_input){sequence, ids[i], n, QUERN_LAST_LOGITS};
@@ -422,7 +427,9 @@ int main(int argc, char **argv)
 			run_for(&s, seconds);
 		for (int i = 0; i < N_SUBJECTS && seconds <= 0; i++)
 			run_round(&s, &subjects[i], STEPS);
-		CHECK(s.n_compared > 50 && s.n_full > 10 && s.n_long > 10);
+		if (!CHECK(s.n_compared > 20 && s.n_full > 10 && s.n_long > 10))
+			printf("%ld logits compared, %ld times full, %ld times too long\n",
+			       s.n_compared, s.n_full, s.n_long);
 	}
 	quern_close(s.engine);
 	scratch_remove_tree(s.folder);
