@@ -297,9 +297,10 @@ static double multiply_units(const struct job *job, int i, long first, long end,
 		.x = job->x,
 		.y = call->y[i] + job->first_token * call->y_stride[i],
 		.y_stride = call->y_stride[i],
-		.scratch = engine->scratch_memory + (size_t)thread * engine->scratch_capacity,
 	};
 
+	if (engine->scratch_memory) /* does a kernel want some? */
+		work.scratch = engine->scratch_memory + (size_t)thread * engine->scratch_capacity;
 	work.x.prepared = slot < 0 ? NULL : engine->prepared[slot];
 	first = matrix->n_panels * first / job->n_units;
 	end = matrix->n_panels * end / job->n_units;

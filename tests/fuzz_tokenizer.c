@@ -187,24 +187,13 @@ static inline void fuzz_chat(const struct quern_tokenizer *t)
 	free(text);
 }
 
-/* All that can be asked of a tokenizer of a file, if it is one; choice: two of the texts. */
-static inline void fuzz_open_file(const uint8_t *data, size_t n_bytes, unsigned choice)
+/* All that can be asked of a tokenizer; choice: two of the texts. */
+static inline void fuzz_use(const struct quern_tokenizer *t, unsigned choice)
 {
 	static const char texts[][16] = {"hello  hello", "A11\n 1111\n\n", "aaaaaaa</s>",
 					 "<|im_end|> h\xff\xe2\x96\x81", "[user]   \t"};
-	struct quern_error err = {.text = ""};
-	struct quern_tokenizer *t;
-	struct quern_gguf *file;
 	char line[200];
 
-	if (qn_gguf_parse(data, n_bytes, "fuzz", &file, &err))
-		return;
-	if (quern_tokenizer_open(&t, file, &err)) {
-		fuzz_require(t == NULL && strlen(err.text) > 12);
-		quern_gguf_close(file);
-		return;
-	}
-	quern_gguf_close(file);
 	fuzz_require(quern_tokenizer_explain(t, line, sizeof(line)) > 12);
 	for (int special = -1; special <= QUERN_NEWLINE + 1; special++) {
 		int32_t id = quern_tokenizer_special(t, special);
@@ -216,6 +205,24 @@ static inline void fuzz_open_file(const uint8_t *data, size_t n_bytes, unsigned 
 	fuzz_text(t, texts[choice / 5 % 5], strlen(texts[choice / 5 % 5]),
 		  QUERN_ADD_BOS | QUERN_PARSE_SPECIAL, 0);
 	fuzz_chat(t);
+}
+
+/* The tokenizer of a file, if it is one. */
+static inline void fuzz_open_file(const uint8_t *data, size_t n_bytes, unsigned choice)
+{
+	struct quern_error err = {.text = ""};
+	struct quern_tokenizer *t;
+	struct quern_gguf *file;
+
+	if (qn_gguf_parse(data, n_bytes, "fuzz", &file, &err))
+		return;
+	if (quern_tokenizer_open(&t, file, &err)) {
+		fuzz_require(t == NULL && strlen(err.text) > 12);
+		quern_gguf_close(file);
+		return;
+	}
+	quern_gguf_close(file);
+	fuzz_use(t, choice);
 	quern_tokenizer_close(t);
 }
 

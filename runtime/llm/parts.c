@@ -49,14 +49,14 @@ static int open_part(struct quern_model *model, const char *path, long i, long n
 	return 0;
 }
 
-static int check_names(const struct quern_model *model, struct quern_error *err)
+static int check_names(const struct quern_model *model, const char *path, struct quern_error *err)
 {
 	struct quern_tensor tensor, first;
 
 	for (size_t i = 0; model->n_files > 1 && !qn_parts_tensor(model, i, &tensor); i++) {
 		if (qn_parts_find(model, tensor.name, &first) != (long)i)
-			return qn_error_set(err, "tensor %s is in two files of the model",
-					    tensor.name);
+			return qn_error_set(err, "%.150s: tensor %s is in two files of the model",
+					    path, tensor.name);
 	}
 	return 0;
 }
@@ -88,7 +88,7 @@ int qn_parts_open(struct quern_model *model, const char *path, struct quern_erro
 		if (open_part(model, path, i, n, err))
 			return -1;
 	}
-	return check_names(model, err);
+	return check_names(model, path, err);
 }
 
 void qn_parts_close(struct quern_model *model)
