@@ -175,8 +175,11 @@ void qn_cache_share(struct qn_cache *cache, int from, int to, long n)
 /* Element i of a vector stands i * stride behind p. */
 static void store_halves(const float *x, long n, uint16_t *p, long stride)
 {
-	for (long i = 0; i < n; i++)
-		p[i * stride] = qn_format_float_to_half(fmaxf(-65504, fminf(65504, x[i])));
+	for (long i = 0; i < n; i++) {
+		const float low = x[i] < 65504 ? x[i] : 65504;
+
+		p[i * stride] = qn_format_float_to_half(low > -65504 ? low : -65504);
+	}
 }
 
 static void store_bytes(const float *x, long n, int8_t *p, long stride, float *scale)
