@@ -303,6 +303,7 @@ struct piece {
 	struct qn_rows rows; /* the float scales of floats that were encoded, and those of wtgr */
 	uint16_t *scales, *mins; /* [rows.n_scales][panel_rows], as panels have them */
 	size_t n_bytes;          /* of both */
+	long next;               /* rows from here to where the thread will most likely go on */
 };
 
 /* The sub-scales and sub-minima of one group. */
@@ -430,11 +431,14 @@ static void read_piece(const struct qn_packing *p, long row_index, long n_rows, 
 	const struct quern_weights *w = p->weights;
 	const long n_scales = p->matrix->kernel->layout.panel_rows;
 	const uint8_t *from = w->data;
-	long n_values, n_bytes, row_bytes, part_bytes;
+	long n_values, n_bytes, row_bytes, part_bytes, ahead;
 
 	quern_type_block(w->type, &n_values, &n_bytes);
 	row_bytes = w->k / n_values * n_bytes;
 	part_bytes = n / n_values * n_bytes;
+	ahead = part_bytes;
+	if (first + n == w->k) /* the last piece of K? */
+		ahead = piece->next * row_bytes - first / n_values * n_bytes;
 	from += row_index * row_bytes + first / n_values * n_bytes;
 	for (long r = 0; r < n_rows; r++, from += row_bytes) {
 		const struct qn_row row = qn_matrix_row(&piece->rows, r);
@@ -442,13 +446,14 @@ static void read_piece(const struct qn_packing *p, long row_index, long n_rows, 
 
 		if (floats) {
 			encode_row(p, row_index + r, floats, &row, &halves);
-		} else if (w->type == QUERN_I2_S) {
+			continue;
+		}
+		fetch(from + ahead, part_bytes);
+		if (w->type == QUERN_I2_S)
 			qn_format_read_i2_s(w->data, w->m * w->k, (row_index + r) * w->k + first, n,
 					    &row);
-		} else {
-			fetch(from + part_bytes, part_bytes);
+		else
 			qn_format_read_blocks(w->type, from, n / n_values, &row, &halves);
-		}
 	}
 }
 
@@ -493,13 +498,14 @@ static long piece_k(const struct qn_packing *p)
 	return 256 * (n_blocks > 0 ? n_blocks : 1);
 }
 
-static int alloc_piece(const struct qn_packing *p, struct piece *piece)
+static int alloc_piece(const struct qn_packing *p, int n_threads, struct piece *piece)
 {
 	const struct qn_kernel *kernel = p->matrix->kernel;
 	const long n_rows = kernel->layout.panel_rows;
 	long n;
 
 	piece->scales = NULL;
+	piece->next = n_threads * n_rows;
 	if (qn_matrix_alloc_rows(kernel->format, piece_k(p), n_rows, &piece->rows))
 		return -1;
 	n = piece->rows.n_scales * n_rows;
@@ -533,8 +539,7 @@ void qn_pack_thread(void *arg, int thread, int n_threads)
 	long panel;
 
 	(void)thread;
-	(void)n_threads;
-	if (alloc_piece(p, &piece) || (is_float && !floats)) {
+	if (alloc_piece(p, n_threads, &piece) || (is_float && !floats)) {
 		atomic_store(&p->failed, 1);
 	} else {
 		while ((panel = atomic_fetch_add(&p->next_panel, 1)) < p->matrix->n_panels)
