@@ -79,9 +79,11 @@ INLINE void put_field(const struct codes *c, int width, int shift, uint8_t *out,
 	const uint32_t mask = (0xffu >> (8 - width)) * 0x01010101;
 	const int n = 8 / width;
 
+#pragma GCC unroll 8
 	for (int j = 0; j < width; j++, out += stride) {
 		lanes x = c->u[j * n + n - 1] >> shift & mask;
 
+#pragma GCC unroll 8
 		for (int f = n - 2; f >= 0; f--)
 			x = x << width | (c->u[j * n + f] >> shift & mask);
 		store_lanes(x, out);
@@ -92,6 +94,7 @@ INLINE void put_field(const struct codes *c, int width, int shift, uint8_t *out,
 INLINE void put_codes(const struct codes *c, int bits, uint32_t flip, uint8_t *out, long stride)
 {
 	if (bits == 8) {
+#pragma GCC unroll 8
 		for (int i = 0; i < 8; i++, out += stride)
 			store_lanes(c->u[i] ^ flip, out);
 		return;
@@ -136,6 +139,7 @@ INLINE lanes take_plane(const struct codes *c, int bit, int adjacent)
 	lanes x = {0};
 
 	/* Bit f of byte i is that of k = 4 f + i, then bit i of nibble f / 4 of byte f % 4. */
+#pragma GCC unroll 8
 	for (int f = 7; f >= 0; f--)
 		x = x << 1 | (c->u[f] >> bit & 0x01010101);
 	x = swap_bits(x, 14, 0x0000cccc);
