@@ -79,9 +79,11 @@ INLINE void put_field(const struct codes *c, int width, int shift, uint8_t *out,
 	const uint32_t mask = (0xffu >> (8 - width)) * 0x01010101;
 	const int n = 8 / width;
 
+#pragma GCC unroll 8
 	for (int j = 0; j < width; j++, out += stride) {
 		lanes x = c->u[j * n + n - 1] >> shift & mask;
 
+#pragma GCC unroll 8
 		for (int f = n - 2; f >= 0; f--)
 			x = x << width | (c->u[j * n + f] >> shift & mask);
 		store_lanes(x, out);
@@ -92,6 +94,7 @@ INLINE void put_field(const struct codes *c, int width, int shift, uint8_t *out,
 INLINE void put_codes(const struct codes *c, int bits, uint32_t flip, uint8_t *out, long stride)
 {
 	if (bits == 8) {
+#pragma GCC unroll 8
 		for (int i = 0; i < 8; i++, out += stride)
 			store_lanes(c->u[i] ^ flip, out);
 		return;
@@ -136,6 +139,7 @@ INLINE lanes take_plane(const struct codes *c, int bit, int adjacent)
 	lanes x = {0};
 
 	/* Bit f of byte i is that of k = 4 f + i, then bit i of nibble f / 4 of byte f % 4. */
+#pragma GCC unroll 8
 	for (int f = 7; f >= 0; f--)
 		x = x << 1 | (c->u[f] >> bit & 0x01010101);
 	x = swap_bits(x, 14, 0x0000cccc);
@@ -303,6 +307,7 @@ struct piece {
 	struct qn_rows rows; /* the float scales of floats that were encoded, and those of wtgr */
 	uint16_t *scales, *mins; /* [rows.n_scales][panel_rows], as panels have them */
 	size_t n_bytes;          /* of both */
+	long next;               /* rows from here to where the thread will most likely go on */
 };
 
 /* The sub-scales and sub-minima of one group. */
@@ -445,11 +450,14 @@ static void read_piece(const struct qn_packing *p, long row_index, long n_rows, 
 	const struct quern_weights *w = p->weights;
 	const long n_scales = p->matrix->kernel->layout.panel_rows;
 	const uint8_t *from = w->data;
-	long n_values, n_bytes, row_bytes, part_bytes;
+	long n_values, n_bytes, row_bytes, part_bytes, ahead;
 
 	quern_type_block(w->type, &n_values, &n_bytes);
 	row_bytes = w->k / n_values * n_bytes;
 	part_bytes = n / n_values * n_bytes;
+	ahead = part_bytes;
+	if (first + n == w->k) /* the last piece of K? */
+		ahead = piece->next * row_bytes - first / n_values * n_bytes;
 	from += row_index * row_bytes + first / n_values * n_bytes;
 	for (long r = 0; r < n_rows; r++, from += row_bytes) {
 		const struct qn_row row = qn_matrix_row(&piece->rows, r);
@@ -457,13 +465,14 @@ static void read_piece(const struct qn_packing *p, long row_index, long n_rows, 
 
 		if (floats) {
 			encode_row(p, row_index + r, floats, &row, &halves);
-		} else if (w->type == QUERN_I2_S) {
+			continue;
+		}
+		fetch(from + ahead, part_bytes);
+		if (w->type == QUERN_I2_S)
 			qn_format_read_i2_s(w->data, w->m * w->k, (row_index + r) * w->k + first, n,
 					    &row);
-		} else {
-			fetch(from + part_bytes, part_bytes);
+		else
 			qn_format_read_blocks(w->type, from, n / n_values, &row, &halves);
-		}
 	}
 }
 
@@ -508,13 +517,14 @@ static long piece_k(const struct qn_packing *p)
 	return 256 * (n_blocks > 0 ? n_blocks : 1);
 }
 
-static int alloc_piece(const struct qn_packing *p, struct piece *piece)
+static int alloc_piece(const struct qn_packing *p, int n_threads, struct piece *piece)
 {
 	const struct qn_kernel *kernel = p->matrix->kernel;
 	const long n_rows = kernel->layout.panel_rows;
 	long n;
 
 	piece->scales = NULL;
+	piece->next = n_threads * n_rows;
 	if (qn_matrix_alloc_rows(kernel->format, piece_k(p), n_rows, &piece->rows))
 		return -1;
 	n = piece->rows.n_scales * n_rows;
@@ -548,8 +558,7 @@ void qn_pack_thread(void *arg, int thread, int n_threads)
 	long panel;
 
 	(void)thread;
-	(void)n_threads;
-	if (alloc_piece(p, &piece) || (is_float && !floats)) {
+	if (alloc_piece(p, n_threads, &piece) || (is_float && !floats)) {
 		atomic_store(&p->failed, 1);
 	} else {
 		while ((panel = atomic_fetch_add(&p->next_panel, 1)) < p->matrix->n_panels)

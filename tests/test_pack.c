@@ -1,7 +1,6 @@
 /*
  * test_pack.c: panels as pack.c packs them, piece by piece, against those of matrix.c, code by code.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
