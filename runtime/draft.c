@@ -21,7 +21,7 @@
 
 enum { SHOWN_PATH = 120, N_TRIES = 100 };
 
-static const char mark[] = ".quern-";
+static const char mark[] = ".quern-part-";
 
 const char *qn_draft_shown(const char *path)
 {
@@ -50,7 +50,7 @@ static int open_folder(const char *path)
 	return fd;
 }
 
-/* Is it NAME.quern-PID-N? */
+/* Is it NAME.quern-part-PID-N? */
 static int is_draft(const char *name)
 {
 	static const char digits[] = "0123456789";

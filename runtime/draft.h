@@ -1,7 +1,7 @@
 /*
  * draft.h: files that have their names only when they are whole and on the disk.
  *
- * Until then a file is NAME.quern-PID-N in the same folder, and its writer holds a lock (flock) on it: one
+ * Until then a file is NAME.quern-part-PID-N in the same folder, and its writer holds a lock (flock) on it: one
  * that nobody holds was left by a process that was killed, and the next draft of the folder removes
  * it.  Where there are no such locks, none is removed.
  */

@@ -91,9 +91,11 @@ static void test_two(void)
 
 static void test_dead(void)
 {
-	static const char *const others[] = {"a.quern-1",     "a.quern-1-",    "a.quern--1",
-					     "a.quern-1-1.b", "a.quern-1-x",   ".quern-1-1",
-					     "a.part-1-1",    "a.quern-1-1-1", "quern-1-1"};
+	static const char *const others[] = {"a.quern-part-1",   "a.quern-part-1-",
+					     "a.quern-part--1",  "a.quern-part-1-1.b",
+					     "a.quern-part-1-x", ".quern-part-1-1",
+					     "a.part-1-1",       "a.quern-part-1-1-1",
+					     "quern-part-1-1"};
 	struct qn_draft draft;
 	struct quern_error err;
 	int status = 0;
@@ -108,17 +110,17 @@ static void test_dead(void)
 	CHECK(count_files() == 1);
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
 		scratch_write_text(others[i], "mine");
-	CHECK(symlink("a.quern-1", "l.quern-1-1") == 0 && mkdir("d.quern-1-1", 0777) == 0 &&
-	      mkfifo("f.quern-1-1", 0666) == 0);
-	scratch_write_text("c.quern-7.quern-1-1", "left");
+	CHECK(symlink("a.quern-part-1", "l.quern-part-1-1") == 0 &&
+	      mkdir("d.quern-part-1-1", 0777) == 0 && mkfifo("f.quern-part-1-1", 0666) == 0);
+	scratch_write_text("c.quern-part-7.quern-part-1-1", "left");
 	CHECK(qn_draft_open(&draft, "a", &err) == 0);
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
 		CHECK(is_there(others[i]));
 		unlink(others[i]);
 	}
-	CHECK(!is_there("c.quern-7.quern-1-1"));
-	CHECK(unlink("l.quern-1-1") == 0 && rmdir("d.quern-1-1") == 0 &&
-	      unlink("f.quern-1-1") == 0);
+	CHECK(!is_there("c.quern-part-7.quern-part-1-1"));
+	CHECK(unlink("l.quern-part-1-1") == 0 && rmdir("d.quern-part-1-1") == 0 &&
+	      unlink("f.quern-part-1-1") == 0);
 	CHECK(count_files() == 1 && is_there(draft.temporary));
 	qn_draft_drop(&draft);
 	CHECK(count_files() == 0);

@@ -92,6 +92,12 @@ void qn_gguf_forget(const struct quern_gguf *file, const struct quern_tensor *te
 		madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
+void qn_gguf_expect(const struct quern_gguf *file, int is_all)
+{
+	if (file->map)
+		madvise(file->map, file->map_bytes, is_all ? MADV_NORMAL : MADV_RANDOM);
+}
+
 /* ---- finding by name ---- */
 
 static const char *name_of(const void *record)

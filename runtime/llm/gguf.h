@@ -56,6 +56,12 @@ int qn_gguf_parse(const void *data, size_t n_bytes, const char *name, struct que
  */
 void qn_gguf_forget(const struct quern_gguf *file, const struct quern_tensor *tensor);
 
+/*
+ * Where the file will be read.  is_all: most of it, one part after the other, as is taken for granted when it is
+ * opened; 0: few places, and nothing need be read around them.
+ */
+void qn_gguf_expect(const struct quern_gguf *file, int is_all);
+
 /* Value of a fixed-size type at p, any alignment; sets all of *value but its name. */
 void qn_gguf_load(int type, const uint8_t *p, struct quern_value *value);
 

@@ -336,14 +336,23 @@ static uint64_t hash_tensor(uint64_t h, const struct quern_tensor *t)
 	return hash(h, (const uint8_t *)t->data + (t->n_bytes - n) / 2, n);
 }
 
+static void expect(const struct quern_model *m, int is_all)
+{
+	for (int i = 0; i < m->n_files; i++)
+		qn_gguf_expect(m->files[i], is_all);
+}
+
+/* Where weights may have been kept, files are read in few places until it turns out that they were not. */
 static int open_packed(struct loader *loader)
 {
 	const struct quern_model *m = loader->model;
 	const struct qn_packed_model packed = {m->engine, m->files, m->n_files, m->fingerprint};
 	const char *folder = loader->options->cache;
 
-	if (!folder || !*folder)
+	if (!folder || !*folder) {
+		expect(m, 1);
 		return 0;
+	}
 	loader->packed = qn_packed_open(&packed, folder);
 	return loader->packed ? 0 : qn_error_set(loader->err, "no memory for a model");
 }
@@ -354,6 +363,7 @@ static int load(struct loader *loader)
 	struct quern_tensor t;
 	size_t n = 0;
 
+	expect(m, 0);
 	m->fingerprint = 0xcbf29ce484222325u;
 	for (; qn_parts_tensor(m, n, &t) == 0; n++) {
 		loader->n_all_bytes += t.n_bytes;
@@ -374,7 +384,10 @@ static int load(struct loader *loader)
 		    read_feed_forward(loader, i, &m->layers[i]))
 			return -1;
 	}
-	return read_output(loader) || check_all_used(loader) ? -1 : 0;
+	if (read_output(loader) || check_all_used(loader))
+		return -1;
+	expect(m, 1);
+	return 0;
 }
 
 int quern_model_open(struct quern_model **out, struct quern_engine *engine, const char *path,

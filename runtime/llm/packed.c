@@ -80,7 +80,7 @@ struct qn_packed {
 	int fd; /* of the file that was found, or -1 */
 	uint64_t n_bytes, n_read;
 	uint64_t cpu_ns; /* of all threads, that reading took */
-	int maps;
+	int maps, is_missed;
 	struct entry *found;
 	uint32_t n_found;
 
@@ -397,30 +397,40 @@ struct asked {
 	struct entry entry;
 };
 
+/* Takes what an entry says; 1: these are the bytes. */
+static int take_entry(struct qn_packed *p, const struct entry *entry, struct quern_matrix *matrix)
+{
+	const size_t n_bytes = qn_matrix_bytes(matrix);
+	void *mapped;
+
+	if (entry->offset > p->n_bytes || n_bytes > p->n_bytes - entry->offset)
+		return 0;
+	mapped = is_slow(p) ? qn_pages_map(p->fd, entry->offset, n_bytes) : NULL;
+	if (!read_and_check(p, entry, mapped != NULL, mapped ? mapped : matrix->packed, n_bytes)) {
+		qn_pages_free(mapped, n_bytes);
+		memset(matrix->packed, 0, n_bytes);
+		return 0;
+	}
+	if (mapped) {
+		qn_pages_free(matrix->packed, n_bytes);
+		matrix->packed = mapped;
+	}
+	return 1;
+}
+
 /* A qn_engine_fill_fn. */
 static int take(void *arg, struct quern_matrix *matrix)
 {
 	struct asked *asked = arg;
 	struct qn_packed *p = asked->packed;
-	const size_t n_bytes = qn_matrix_bytes(matrix);
 	const struct entry *entry;
-	void *mapped;
 
 	asked->entry = describe(p, matrix, asked->name, asked->type);
 	entry = asked->entry.way ? find_entry(p, &asked->entry) : NULL;
-	if (!entry || entry->offset > p->n_bytes || n_bytes > p->n_bytes - entry->offset)
-		return 0;
-	mapped = is_slow(p) ? qn_pages_map(p->fd, entry->offset, n_bytes) : NULL;
-	asked->is_taken =
-		read_and_check(p, entry, mapped != NULL, mapped ? mapped : matrix->packed, n_bytes);
-	if (mapped && asked->is_taken) {
-		qn_pages_free(matrix->packed, n_bytes);
-		matrix->packed = mapped;
-	} else if (mapped) {
-		qn_pages_free(mapped, n_bytes);
-	} else if (!asked->is_taken) {
-		memset(matrix->packed, 0, n_bytes);
-	}
+	asked->is_taken = entry && take_entry(p, entry, matrix);
+	for (int i = 0; i < p->model.n_files && !asked->is_taken && !p->is_missed; i++)
+		qn_gguf_expect(p->model.files[i], 1);
+	p->is_missed |= !asked->is_taken;
 	return asked->is_taken;
 }
 

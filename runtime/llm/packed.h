@@ -27,7 +27,10 @@ struct qn_packed_model {
  */
 struct qn_packed *qn_packed_open(const struct qn_packed_model *model, const char *folder);
 
-/* Packs the weights of a tensor or takes them from the file; those that were packed go into a new one. */
+/*
+ * Packs the weights of a tensor or takes them from the file; those that were packed go into a new one.
+ * With the first that has to be packed, the model's files are expected to be read as a whole.
+ */
 int qn_packed_pack(struct qn_packed *packed, const char *name, const struct quern_weights *weights,
 		   struct quern_matrix **matrix, struct quern_error *err);
 
