@@ -301,6 +301,12 @@ struct qn_floats {
 	void (*attend)(const struct qn_attend *job);
 
 	/*
+	 * out[d] = what n parts are together that stand stride floats apart: the two floats of qn_query's
+	 * part, then d of its out.  A part with a peak of -INFINITY is empty.
+	 */
+	void (*merge)(const float *parts, long stride, long n, long d, float *out);
+
+	/*
 	 * y = (x - mean) / sqrt(mean((x - mean)^2) + eps) * weight + bias, with a mean of 0 unless
 	 * is_centred (root mean square norm); weight and bias may be NULL, y may be x.
 	 */

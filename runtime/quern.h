@@ -40,7 +40,7 @@ struct quern_options {
 			     cannot be pinned to is an error.  1: threads, of any number, move
 			     among those of `cpus` that are online and allowed; none is an error */
 
-	/* Other threads for prompts, see below; 0 and NULL: the same as above. */
+	/* Other threads for prompts, see below, pinned or loose as those; 0 and NULL: the same. */
 	int n_prompt_threads;    /* default: one per cpu of prompt_cpus */
 	const char *prompt_cpus; /* default: cpus, of which there may be more than n_threads */
 };

@@ -10,7 +10,6 @@
  */
 #include <math.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "context.h"
 
@@ -228,41 +227,19 @@ static void attend_units(struct job *job)
 	}
 }
 
-/* Spans of a token and a head -> what it sees of all of them. */
-static void merge_spans(const struct job *job, long t, long head, long n_spans)
-{
-	const struct quern_context *c = job->context;
-	const long d = c->model->d_v;
-	float *out = c->heads + (t * c->model->n_heads + head) * d;
-	float peak = -INFINITY, total = 0;
-
-	for (long s = 0; s < n_spans; s++)
-		peak = fmaxf(peak, part_of(job, t, s, head)[0]);
-	memset(out, 0, (size_t)d * sizeof *out);
-	for (long s = 0; s < n_spans; s++) {
-		const float *part = part_of(job, t, s, head);
-		const float factor = expf(part[0] - peak);
-
-		if (part[0] == -INFINITY)
-			continue;
-		total += factor * part[1];
-		for (long i = 0; i < d; i++)
-			out[i] += factor * part[2 + i];
-	}
-	for (long i = 0; i < d; i++)
-		out[i] /= total;
-}
-
 /* A thread's share of the heads of all tokens of tiles that are split. */
 static void merge_heads(const struct job *job, int thread, int n_threads)
 {
-	const long n = job->context->model->n_heads;
+	const struct quern_context *c = job->context;
+	const long n = c->model->n_heads, d = c->model->d_v, stride = n * (2 + d);
 	struct tile tile = {0};
 
 	while (next_tile(job, &tile)) {
 		for (long t = tile.first; t < tile.first + tile.n && tile.n_spans > 1; t++) {
 			for (long h = n * thread / n_threads; h < n * (thread + 1) / n_threads; h++)
-				merge_spans(job, t, h, tile.n_spans);
+				c->engine->floats->merge(part_of(job, t, 0, h), stride,
+							 tile.n_spans, d,
+							 c->heads + (t * n + h) * d);
 		}
 	}
 }
