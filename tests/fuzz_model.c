@@ -7,16 +7,8 @@
  * model.  Files are opened from blocks of exactly their size, and buffers come from malloc, so that
  * AddressSanitizer sees an overrun by one byte.
  *
- *	quern gen tests/fuzz_kernels.yaml -o /tmp/fuzz --arch x86_64
- *	clang-14 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -std=c11 -D_GNU_SOURCE \
- *		-iquote . -iquote runtime -iquote templates -Wl,--wrap=quern_gguf_open \
- *		-Wl,--wrap=qn_pages_alloc,--wrap=qn_pages_free -o /tmp/fuzz/model tests/fuzz_model.c \
- *		/tmp/fuzz/[fik]*.c runtime/{error,cpu,topology,pages,pool,shares,format*,choose,matrix,matmul,engine}.c \
- *		runtime/llm/{gguf_header,gguf,unicode*,split,vocab*,merge,tokenizer,stream,chat,keys,parts,arch}.c \
- *		runtime/llm/{model,cache,attention,forward,context,session,sample}.c -lm -pthread
- *	/tmp/fuzz/model -max_len=100000 -rss_limit_mb=1000 -malloc_limit_mb=100
- *
- * (format*, unicode* and vocab* without the files that write.)
+ *	make obj/fuzz/fuzz_model
+ *	obj/fuzz/fuzz_model -max_len=100000 -rss_limit_mb=1000 -malloc_limit_mb=100 CORPUS-FOLDER
  */
 #include <time.h>
 
