@@ -5,6 +5,7 @@
  * whole words, for what is wrong with a number is seldom one bit.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -374,6 +375,37 @@ static void test_edits(void)
 	}
 }
 
+/* ---- contexts of any size ---- */
+
+static void test_options(void)
+{
+	static const long numbers[] = {-1, LONG_MIN, 1L << 31, LONG_MAX};
+	struct quern_model *model;
+	struct quern_context *context;
+
+	make_model("llama", QUERN_F16);
+	if (!CHECK(quern_model_open(&model, engine, path, NULL, &err) == 0))
+		return;
+	for (int what = 0; what < 6; what++) {
+		for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+			struct quern_context_options o = {.size = sizeof o, .n_sequences = 3};
+			long *const fields[] = {&o.n_context, &o.n_positions, &o.n_batch,
+						&o.n_outputs};
+
+			if (what < 4)
+				*fields[what] = numbers[i];
+			else
+				*(what == 4 ? &o.n_sequences : &o.cache_type) =
+					numbers[i] < 0 ? -1 : INT_MAX - (int)i;
+			err.text[0] = '\0';
+			CHECK(quern_context_open(&context, model, &o, &err) == -1);
+			CHECK(context == NULL);
+			CHECK_SAYS(err.text, what == 5 ? "QUERN_F16" : "1 to ");
+		}
+	}
+	quern_model_close(model);
+}
+
 /* ---- sessions ---- */
 
 static void test_sessions(void)
@@ -455,6 +487,7 @@ int main(void)
 	test_mutants("gemma3", QUERN_Q8_0);
 	test_cuts();
 	test_edits();
+	test_options();
 	test_sessions();
 	quern_close(engine);
 	unlink(path);
