@@ -35,6 +35,7 @@ static const char usage[] =
 	"      --cache-type T       keys and values as f16 or q8_0 (default f16)\n"
 	"      --cache DIR          keep packed weights there: the next start is much faster\n"
 	"      --ignore-end         go on after the model's end token\n"
+	"      --shift              forget what is oldest when the context is full\n"
 	"      --quiet              no figures on standard error\n"
 	"  quern-run chat [OPTION...]       talk; options of generate (temperature 0.7), and\n"
 	"      --system TEXT        what the model is told first\n"

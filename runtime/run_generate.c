@@ -19,15 +19,15 @@ struct options {
 	struct quern_sampler_options sampler;
 	const char *prompt;
 	long n_tokens;
-	int ignores_end, is_quiet;
+	int ignores_end, is_quiet, shifts;
 };
 
 struct run {
 	const struct options *options;
 	struct run_model m;
 	struct quern_sampler *sampler;
-	int32_t *prompt;
-	long n_prompt, n_made, n_fed;
+	int32_t *ids; /* the prompt, later what the context has of the text */
+	long n_ids, n_prompt, n_made, n_fed;
 	double prompt_s, make_s;
 };
 
@@ -38,8 +38,10 @@ static int parse_own(const char *name, const char *value, void *arg)
 {
 	struct options *o = arg;
 
-	if (!strcmp(name, "--ignore-end") || !strcmp(name, "--quiet")) {
-		*(name[2] == 'i' ? &o->ignores_end : &o->is_quiet) = 1;
+	if (!strcmp(name, "--ignore-end") || !strcmp(name, "--quiet") || !strcmp(name, "--shift")) {
+		*(name[2] == 'i'   ? &o->ignores_end
+		  : name[2] == 'q' ? &o->is_quiet
+				   : &o->shifts) = 1;
 		return 1;
 	}
 	if (!value)
@@ -60,11 +62,51 @@ static int read_prompt(struct run *r, struct quern_error *err)
 	const char *text = r->options->prompt;
 
 	r->n_prompt = run_model_tokenize(&r->m, text, strlen(text),
-					 QUERN_ADD_BOS | QUERN_PARSE_SPECIAL, &r->prompt, err);
+					 QUERN_ADD_BOS | QUERN_PARSE_SPECIAL, &r->ids, err);
 	if (!r->n_prompt)
 		return qn_error_set(err, "the prompt has no tokens, and this model begins with "
 					 "none: --prompt TEXT gives it something to go on from");
 	return r->n_prompt < 0 ? -1 : 0;
+}
+
+/* All but the latest half of a context is forgotten, and the token that the model begins with stays. */
+static void shift(struct run *r, long n_context)
+{
+	const int32_t bos = quern_tokenizer_special(r->m.tokenizer, QUERN_BOS);
+	const long first = n_context > 3 && r->ids[0] == bos, n = (n_context + 1) / 2 - first;
+
+	memmove(r->ids + first, r->ids + r->n_ids - n, (size_t)n * sizeof *r->ids);
+	r->n_ids = first + n;
+	quern_sequence_cut(r->m.context, 0, 0);
+}
+
+/* Feeds what the model has not read of ids. */
+static int feed(struct run *r, struct quern_error *err)
+{
+	const long n_context = quern_context_length(r->m.context);
+	long n_read;
+
+	if (r->n_ids > n_context && !r->options->shifts)
+		return qn_error_set(err,
+				    "the text has %ld tokens; the context has room for %ld: "
+				    "--shift forgets what is oldest, --context makes room",
+				    r->n_ids, n_context);
+	if (r->n_ids > n_context)
+		shift(r, n_context);
+	n_read = quern_sequence_length(r->m.context, 0);
+	return run_model_feed(&r->m, r->ids + n_read, r->n_ids - n_read, err);
+}
+
+static int feed_prompt(struct run *r, struct quern_error *err)
+{
+	const size_t room = (size_t)(r->n_prompt + quern_context_length(r->m.context) + 1);
+	int32_t *ids = realloc(r->ids, room * sizeof *ids);
+
+	if (!ids)
+		return qn_error_set(err, "no memory for %zu tokens", room);
+	r->ids = ids;
+	r->n_ids = r->n_prompt;
+	return feed(r, err);
 }
 
 static int say(struct quern_stream *stream, int32_t id, struct quern_error *err)
@@ -94,7 +136,8 @@ static int make_text(struct run *r, struct quern_error *err)
 		r->n_made++;
 		if (say(&stream, id, err))
 			return -1;
-		if (r->n_made < o->n_tokens && run_model_feed(&r->m, &id, 1, err))
+		r->ids[r->n_ids++] = id;
+		if (r->n_made < o->n_tokens && feed(r, err))
 			return -1;
 		r->n_fed += r->n_made < o->n_tokens;
 	}
@@ -129,9 +172,9 @@ static int run_all(struct run *r, struct quern_error *err)
 	if (quern_sampler_open(&r->sampler, info.n_vocab, &o->sampler, err))
 		return -1;
 	for (long i = 0; i < r->n_prompt; i++)
-		quern_sampler_note(r->sampler, r->prompt[i]);
+		quern_sampler_note(r->sampler, r->ids[i]);
 	start = run_clock_s();
-	if (run_model_feed(&r->m, r->prompt, r->n_prompt, err))
+	if (feed_prompt(r, err))
 		return -1;
 	r->prompt_s = run_clock_s() - start;
 	start = run_clock_s();
@@ -157,7 +200,7 @@ int run_generate(int argc, char **argv)
 		fflush(stdout);
 		fprintf(stderr, "quern-run: %s\n", err.text);
 	}
-	free(r.prompt);
+	free(r.ids);
 	quern_sampler_close(r.sampler);
 	run_model_close(&r.m);
 	return status != 0;

@@ -7,24 +7,13 @@
  * model.  Files are opened from blocks of exactly their size, and buffers come from malloc, so that
  * AddressSanitizer sees an overrun by one byte.
  *
- *	quern gen tests/fuzz_kernels.yaml -o /tmp/fuzz --arch x86_64
- *	clang-14 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -std=c11 -D_GNU_SOURCE \
- *		-iquote . -iquote runtime -iquote templates -Wl,--wrap=quern_gguf_open \
- *		-Wl,--wrap=qn_pages_alloc,--wrap=qn_pages_free -o /tmp/fuzz/model tests/fuzz_model.c \
- *		/tmp/fuzz/[fik]*.c runtime/{error,cpu,topology,pages,pool,shares,format*,choose,matrix,matmul,engine}.c \
- *		runtime/llm/{gguf_header,gguf,unicode*,split,vocab*,merge,tokenizer,stream,chat,keys,parts,arch}.c \
- *		runtime/llm/{model,cache,attention,forward,context,session,sample}.c -lm -pthread
- *	/tmp/fuzz/model -max_len=100000 -rss_limit_mb=1000 -malloc_limit_mb=100
- *
- * (format*, unicode* and vocab* without the files that write.)
+ *	make obj/fuzz/fuzz_model
+ *	obj/fuzz/fuzz_model -max_len=100000 -rss_limit_mb=1000 -malloc_limit_mb=100 CORPUS-FOLDER
  */
-#include "fuzz_tokenizer.c"
-
 #include <time.h>
 
-#include "gguf_edit.h"
 #include "pages.h"
-#include "tiny_architectures.h"
+#include "sound_model.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -226,98 +215,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 
 /* ---- sound models ---- */
 
-enum { N_SOUND = 15, SOUND_BYTES = 100000 };
-
-static struct edit edit, other; /* of one file; of what is added to it */
+static struct edit edit;
 static struct edit_slice sounds[N_SOUND];
+
+static void make_sound(int i)
+{
+	static uint8_t room[SOUND_BYTES];
+	const struct edit_slice made = {room, sound_make(i, &edit, room)};
+
+	sounds[i] = (struct edit_slice){copy_exactly(made), made.n};
+}
 
 static const uint32_t matrix_types[] = {QUERN_F32,   QUERN_F16,    QUERN_BF16,   QUERN_Q4_0,
 					QUERN_Q4_1,  QUERN_Q5_0,   QUERN_Q5_1,   QUERN_Q8_0,
 					QUERN_Q2_K,  QUERN_Q3_K,   QUERN_Q4_K,   QUERN_Q5_K,
 					QUERN_Q6_K,  QUERN_IQ4_NL, QUERN_IQ4_XS, QUERN_TQ1_0,
 					QUERN_TQ2_0, QUERN_I2_S,   QUERN_Q1_0,   QUERN_Q2_0};
-
-enum { N_MATRIX_TYPES = sizeof matrix_types / sizeof *matrix_types };
-
-static void set_number(struct edit *e, const char *arch, const char *name, uint32_t number)
-{
-	char full[96];
-	struct edit_key *key;
-
-	snprintf(full, sizeof full, "%s%s%s", arch, *arch ? "." : "", name);
-	key = edit_add(e, full);
-	REQUIRE(key != NULL);
-	edit_set(e, key, QUERN_U32, &number, sizeof number);
-}
-
-/* Only the first layers are left. */
-static void cut_layers(struct edit *e, const char *arch, int n_layers)
-{
-	for (int i = e->n_tensors - 1; i >= 0; i--) {
-		int layer;
-		char name[64];
-
-		snprintf(name, sizeof name, "%.*s", (int)e->tensors[i].name.n,
-			 (const char *)e->tensors[i].name.p);
-		if (sscanf(name, "blk.%d.", &layer) == 1 && layer >= n_layers)
-			edit_drop_tensor(e, i);
-	}
-	set_number(e, arch, "block_count", (uint32_t)n_layers);
-}
-
-/* The caller frees what it returns when the file was written. */
-static uint8_t *add_tokenizer(struct edit *e, int kind)
-{
-	size_t n_bytes;
-	uint8_t *data = fuzz_sound_file(kind, &n_bytes);
-
-	REQUIRE(edit_read(&other, data, n_bytes) == 0);
-	for (int i = 0; i < other.n_keys; i++) {
-		char name[96];
-		struct edit_key *key;
-
-		snprintf(name, sizeof name, "%.*s", (int)other.keys[i].name.n,
-			 (const char *)other.keys[i].name.p);
-		if (!strncmp(name, "tokenizer", 9)) {
-			key = edit_add(e, name);
-			key->type = other.keys[i].type;
-			key->value = other.keys[i].value;
-		}
-	}
-	return data;
-}
-
-/* Matrices become F16; what is multiplied is no matter. */
-static void halve(struct edit *e)
-{
-	for (int i = 0; i < e->n_tensors; i++) {
-		if (e->tensors[i].n_dims == 2)
-			e->tensors[i].type = QUERN_F16;
-	}
-}
-
-static void make_sound(int i)
-{
-	static struct tiny tiny;
-	static uint8_t room[SOUND_BYTES];
-	const int number = i < 4 ? i : i + 1; /* yarn is refused */
-	struct edit_slice made;
-	size_t n_bytes;
-	uint8_t *data, *tokenizer;
-
-	models[number].make(&tiny);
-	data = tiny_write(&tiny, &n_bytes);
-	REQUIRE(edit_read(&edit, data, n_bytes) == 0);
-	cut_layers(&edit, tiny.arch, strncmp(tiny.arch, "gemma", 5) ? 1 : 2);
-	tokenizer = add_tokenizer(&edit, i % 3);
-	halve(&edit);
-	made.n = edit_write(&edit, 1, room, sizeof room);
-	REQUIRE(made.n > 0);
-	made.p = room;
-	sounds[i] = (struct edit_slice){copy_exactly(made), made.n};
-	free(tokenizer);
-	free(data);
-}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -630,7 +543,7 @@ static void edit_counts(struct edit *e, uint64_t *state)
 	const uint32_t alignment = PICK(state, alignments);
 
 	if (below(state, 2)) {
-		set_number(e, "", "general.alignment", alignment);
+		sound_set(e, "", "general.alignment", alignment);
 		if (alignment >= 8 && alignment <= 4096)
 			e->alignment = alignment;
 	} else if (below(state, 2)) {
@@ -664,15 +577,15 @@ static size_t split(struct edit *e, uint8_t *data, size_t room, uint64_t *state)
 	const int n = e->n_tensors, n_first = n ? (int)below(state, (unsigned)n) : 0;
 	size_t first, second;
 
-	set_number(e, "split", "count", 2);
-	set_number(e, "split", "no", 0);
+	sound_set(e, "split", "count", 2);
+	sound_set(e, "split", "no", 0);
 	e->n_tensors = n_first;
 	first = edit_write(e, 1, data, room);
 	e->n_keys = 0;
 	e->n_tensors = n - n_first;
 	memmove(e->tensors, e->tensors + n_first, (size_t)e->n_tensors * sizeof *e->tensors);
-	set_number(e, "split", "count", 2);
-	set_number(e, "split", "no", 1);
+	sound_set(e, "split", "count", 2);
+	sound_set(e, "split", "no", 1);
 	for (int i = (int)below(state, 8); i == 0 && e->n_tensors; i++)
 		edit_once(e, state);
 	second = edit_write(e, 1, data + first, room - first);

@@ -119,6 +119,40 @@ grep -q '^quern-run: packed weights are not kept: .*Not a directory' "$work/err"
 	complain "generate --cache FILE: says $(cat "$work/err")"
 [ "$(ls "$work/packed" | grep -c '^[0-9a-f]*\.packed$')" -eq 1 ] || complain "--cache keeps $(ls "$work/packed")"
 
+# Texts that are longer than the context.
+long=$(seq -s ' ' 300)
+refuse 1 'has room for 64: --shift' generate -m "$work/tiny.gguf" -c 64 -p "$long"
+refuse 1 'has room for 64: --shift' generate -m "$work/tiny.gguf" -c 64 -p 'hello' -n 100 --ignore-end
+$run generate -m "$work/tiny.gguf" -c 32 -p 'hello' -n 100 --ignore-end --shift >"$work/text" 2>"$work/err" ||
+	complain "generate --shift: $(cat "$work/err")"
+grep -q '^generation  *100 tokens' "$work/err" || complain "generate --shift: $(cat "$work/err")"
+# Only the end of a long prompt tells what follows it.
+for head in hello 'another beginning'; do
+	$run generate -m "$work/tiny.gguf" -c 32 -p "$head $long" -n 40 --ignore-end --shift --quiet 2>&1 |
+		tee "$work/text.${head%% *}" | grep -q . || complain "generate --shift: says nothing"
+done
+cmp -s "$work/text.hello" "$work/text.another" || complain 'generate --shift: what is forgotten has changed the text'
+for context in 1 2 3 4 5; do
+	$run generate -m "$work/tiny.gguf" -c $context -p "$long" -n 12 --ignore-end --shift --quiet >"$work/text" 2>&1 ||
+		complain "generate --shift -c $context: $(cat "$work/text")"
+done
+printf '%s\nhello\n' "$long" >"$work/lines"
+for shift in '' --shift; do
+	# shellcheck disable=SC2086
+	$run chat -m "$work/tiny.gguf" -c 64 -n 5 --temp 0 $shift <"$work/lines" >"$work/answers" 2>"$work/err" ||
+		complain "chat $shift: $(cat "$work/err")"
+	grep -q "^quern-run: th.* has [0-9]* tokens, more than 56 of a context of 64" "$work/err" &&
+		[ "$(grep -c 'tokens read' "$work/err")" -eq 1 ] || complain "chat $shift: $(cat "$work/err")"
+done
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	echo hello
+done >"$work/lines"
+$run chat -m "$work/tiny.gguf" -c 64 -n 5 --temp 0 <"$work/lines" >"$work/answers" 2>"$work/err"
+grep -q '^quern-run: the conversation has .*--shift forgets' "$work/err" || complain "chat: $(cat "$work/err")"
+$run chat -m "$work/tiny.gguf" -c 64 -n 5 --temp 0 --shift <"$work/lines" >"$work/answers" 2>"$work/err"
+[ "$(grep -c 'tokens read' "$work/err")" -eq 10 ] && ! grep -q '^quern-run' "$work/err" ||
+	complain "chat --shift: $(cat "$work/err")"
+
 refuse 2 'needs --model' generate
 refuse 2 'needs --model' bench
 refuse 2 "'--what'" generate --what

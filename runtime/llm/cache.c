@@ -25,6 +25,7 @@ int qn_cache_open(struct qn_cache *cache, const struct quern_model *model, int i
 		  int n_sequences, long n_context, long n_positions, struct quern_error *err)
 {
 	const size_t element = is_bytes ? 1 : 2;
+	size_t n_bytes;
 
 	*cache = (struct qn_cache){.is_bytes = is_bytes,
 				   .d_k = model->d_k,
@@ -38,7 +39,11 @@ int qn_cache_open(struct qn_cache *cache, const struct quern_model *model, int i
 	cache->head_bytes = QN_PAGE * ((size_t)(cache->d_k + cache->d_v) * element +
 				       (is_bytes ? 2 * sizeof(float) : 0));
 	cache->page_bytes = cache->head_bytes * (size_t)cache->n_kv_heads;
-	cache->layer_bytes = cache->page_bytes * (size_t)cache->n_pages;
+	if (__builtin_mul_overflow(cache->page_bytes, (size_t)cache->n_pages,
+				   &cache->layer_bytes) ||
+	    __builtin_mul_overflow(cache->layer_bytes, (size_t)cache->n_layers, &n_bytes))
+		return qn_error_set(err, "a cache of %ld positions is more than memory can be",
+				    n_positions);
 	cache->memory = qn_pages_alloc(cache_bytes(cache), 1);
 	cache->free_pages = malloc((size_t)cache->n_pages * sizeof *cache->free_pages);
 	cache->n_users = calloc((size_t)cache->n_pages, sizeof *cache->n_users);

@@ -77,7 +77,7 @@ static int set_options(struct quern_context *c, const struct quern_context_optio
 	*n_context = o->n_context                ? o->n_context
 		     : trained < DEFAULT_CONTEXT ? trained
 						 : DEFAULT_CONTEXT;
-	*n_positions = o->n_positions ? o->n_positions : *n_context * *n_sequences;
+	*n_positions = o->n_positions;
 	c->n_batch = o->n_batch ? o->n_batch : DEFAULT_BATCH;
 	c->max_outputs = o->n_outputs ? o->n_outputs : *n_sequences;
 	if (*n_sequences < 1 || *n_sequences > MAX_SEQUENCES)
@@ -86,6 +86,8 @@ static int set_options(struct quern_context *c, const struct quern_context_optio
 	if (*n_context < 1 || *n_context > trained)
 		return qn_error_set(err, "a context of %ld tokens: the model was made for 1 to %ld",
 				    *n_context, trained);
+	if (!*n_positions)
+		*n_positions = *n_context * *n_sequences;
 	if (*n_positions < 1 || *n_positions > 1L << 30)
 		return qn_error_set(err, "a cache of %ld tokens: must be 1 to %ld", *n_positions,
 				    1L << 30);

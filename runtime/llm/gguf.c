@@ -184,6 +184,13 @@ int quern_gguf_find(const struct quern_gguf *file, const char *name, struct quer
 	return 0;
 }
 
+long qn_gguf_number(const struct quern_gguf *file, const char *name)
+{
+	const struct qn_gguf_entry *entry = find_name(&file->entries_by_name, name);
+
+	return entry ? (long)(entry - file->entries) : -1;
+}
+
 size_t quern_gguf_n_keys(const struct quern_gguf *file)
 {
 	return file->keys_by_name.n;

@@ -62,6 +62,9 @@ void qn_gguf_forget(const struct quern_gguf *file, const struct quern_tensor *te
  */
 void qn_gguf_expect(const struct quern_gguf *file, int is_all);
 
+/* Number of the tensor with this name; -1: there is none. */
+long qn_gguf_number(const struct quern_gguf *file, const char *name);
+
 /* Value of a fixed-size type at p, any alignment; sets all of *value but its name. */
 void qn_gguf_load(int type, const uint8_t *p, struct quern_value *value);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../error.h"
+#include "gguf.h"
 #include "keys.h"
 #include "model.h"
 
@@ -115,13 +116,11 @@ long qn_parts_find(const struct quern_model *model, const char *name, struct que
 	long first = 0;
 
 	for (int f = 0; f < model->n_files; f++) {
-		struct quern_tensor at;
+		const long i = qn_gguf_number(model->files[f], name);
 
-		if (quern_gguf_find(model->files[f], name, tensor) == 0) {
-			for (size_t i = 0; !quern_gguf_tensor(model->files[f], i, &at); i++) {
-				if (at.name == tensor->name)
-					return first + (long)i;
-			}
+		if (i >= 0) {
+			quern_gguf_tensor(model->files[f], (size_t)i, tensor);
+			return first + i;
 		}
 		first += (long)quern_gguf_n_tensors(model->files[f]);
 	}
