@@ -9,7 +9,7 @@
 #include "gguf_edit.h"
 #include "tiny_architectures.h"
 
-enum { N_SOUND = 15, SOUND_BYTES = 100000 };
+enum { N_SOUND = 16, SOUND_WIDE = N_SOUND - 1, SOUND_BYTES = 100000 };
 
 static inline void sound_check(int ok)
 {
@@ -75,6 +75,22 @@ static inline void sound_halve(struct edit *e)
 	}
 }
 
+/* The embedding becomes as wide as a block of a K type, which matrices that read it get. */
+static inline void sound_widen(struct edit *e, const char *arch)
+{
+	sound_set(e, arch, "embedding_length", 256);
+	for (int i = 0; i < e->n_tensors; i++) {
+		struct edit_tensor *t = &e->tensors[i];
+
+		for (int d = 0; d < 2; d++) {
+			if (t->dims[d] == TINY_EMBD)
+				t->dims[d] = 256;
+		}
+		if (t->n_dims == 2 && t->dims[0] % 32 == 0)
+			t->type = t->dims[0] == 256 ? QUERN_Q4_K : QUERN_Q4_0;
+	}
+}
+
 /*
  * File i of N_SOUND, of one layer (of two where these differ), in room of SOUND_BYTES; returns its size.  e is what it was
  * made with.
@@ -82,16 +98,19 @@ static inline void sound_halve(struct edit *e)
 static inline size_t sound_make(int i, struct edit *e, uint8_t *room)
 {
 	static struct tiny tiny;
-	const int number = i < 4 ? i : i + 1; /* yarn is refused */
+	const int number = i == SOUND_WIDE ? 14 : i < 4 ? i : i + 1; /* gemma3; yarn is refused */
+	const int is_local = !strncmp(models[number].name, "gemma", 5) && i != SOUND_WIDE;
 	size_t n_bytes;
 	uint8_t *data, *tokenizer;
 
 	models[number].make(&tiny);
 	data = tiny_write(&tiny, &n_bytes);
 	sound_check(edit_read(e, data, n_bytes) == 0);
-	sound_cut_layers(e, tiny.arch, strncmp(tiny.arch, "gemma", 5) ? 1 : 2);
+	sound_cut_layers(e, tiny.arch, is_local ? 2 : 1);
 	tokenizer = sound_add_tokenizer(e, i % 3);
 	sound_halve(e);
+	if (i == SOUND_WIDE)
+		sound_widen(e, tiny.arch);
 	n_bytes = edit_write(e, 1, room, SOUND_BYTES);
 	sound_check(n_bytes > 0);
 	free(tokenizer);
