@@ -341,7 +341,7 @@ static void check_lanes(void)
 /* ---- long sequences ---- */
 
 /* The last tokens cross position 1792, where a span of eight pages begins, which those before do not see. */
-enum { N_LONG = 1828, N_BEHIND = 1788, N_SHARED = 300, N_LAST = 40, N_OTHER = 3 };
+enum { N_LONG = 828, N_BEHIND = 788, N_SHARED = 300, N_LAST = 40, N_OTHER = 3 };
 
 static void feed(struct quern_context *context, const struct quern_input *inputs, int n)
 {
