@@ -237,7 +237,9 @@ int qn_engine_pack(struct quern_engine *engine, struct quern_matrix **out,
 	qn_matrix_place(&matrix->what, engine->lanes);
 	if (choose_kernel(matrix, &w, err))
 		goto out;
-	matrix->packed = qn_pages_alloc(qn_matrix_bytes(matrix), 1);
+	pthread_mutex_lock(&engine->lock);
+	matrix->packed = qn_pages_take(&engine->chunk, qn_matrix_bytes(matrix), &matrix->chunk);
+	pthread_mutex_unlock(&engine->lock);
 	if (!matrix->packed) {
 		qn_error_set(err, "no memory for %zu bytes of packed weights",
 			     qn_matrix_bytes(matrix));
@@ -268,12 +270,28 @@ int quern_pack(struct quern_engine *engine, struct quern_matrix **out,
 	return qn_engine_pack(engine, out, weights, NULL, NULL, err);
 }
 
+void qn_engine_release(struct quern_matrix *matrix)
+{
+	struct quern_engine *engine = matrix->engine;
+	const size_t n_bytes = qn_matrix_bytes(matrix);
+
+	if (matrix->chunk) {
+		pthread_mutex_lock(&engine->lock);
+		qn_pages_give(&engine->chunk, matrix->chunk, matrix->packed, n_bytes);
+		pthread_mutex_unlock(&engine->lock);
+	} else {
+		qn_pages_free(matrix->packed, n_bytes);
+	}
+	matrix->packed = NULL;
+	matrix->chunk = NULL;
+}
+
 void quern_free(struct quern_matrix *matrix)
 {
 	if (!matrix)
 		return;
 	if (matrix->packed)
-		qn_pages_free(matrix->packed, qn_matrix_bytes(matrix));
+		qn_engine_release(matrix);
 	free(matrix);
 }
 

@@ -17,4 +17,7 @@ int qn_engine_pack(struct quern_engine *engine, struct quern_matrix **matrix,
 		   const struct quern_weights *weights, qn_engine_fill_fn *fill, void *arg,
 		   struct quern_error *err);
 
+/* Gives a matrix's packed bytes back.  The engine's lock is not held. */
+void qn_engine_release(struct quern_matrix *matrix);
+
 #endif

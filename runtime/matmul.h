@@ -20,6 +20,8 @@ struct quern_engine {
 	const struct qn_isa *isa;       /* quantises activations */
 	const struct qn_floats *floats; /* of it; NULL in a library of kernels alone */
 
+	struct qn_chunk *chunk; /* of the next matrix's packed bytes, see pages.h */
+
 	/* Activations of one pass.  Grown when a matrix is packed, never by a multiplication. */
 	long k_capacity;
 	size_t prepared_capacity; /* bytes of 32 k of all tokens, in each of prepared[] */

@@ -28,6 +28,8 @@ struct quern_matrix {
 	long n_panels, n_blocks; /* blocks of one panel */
 	size_t panel_bytes;
 	uint8_t *packed; /* n_panels * panel_bytes */
+	struct qn_chunk
+		*chunk; /* that they are a piece of, see pages.h; NULL: pages of their own */
 };
 
 /* Fills the numbers of a matrix from kernel, m and k; packed stays as it is. */

@@ -20,4 +20,19 @@ void *qn_pages_map(int fd, uint64_t offset, size_t n_bytes);
 /* Of either kind. */
 void qn_pages_free(void *p, size_t n_bytes);
 
+/* ---- pieces ---- */
+
+/*
+ * Pages that pieces share, so that what is smaller than a huge page does not take one of its own.  They are given
+ * back when the last piece is; a piece that is given back before frees whole huge pages alone.
+ */
+struct qn_chunk;
+
+/*
+ * n_bytes of zeroed memory on huge pages, aligned to 4096, from *current, or from a new chunk that takes its place (NULL:
+ * there is none yet); *owner is the chunk that they are of.  NULL: there is no memory.  One thread at a time.
+ */
+void *qn_pages_take(struct qn_chunk **current, size_t n_bytes, struct qn_chunk **owner);
+void qn_pages_give(struct qn_chunk **current, struct qn_chunk *owner, void *p, size_t n_bytes);
+
 #endif

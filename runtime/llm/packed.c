@@ -412,7 +412,7 @@ static int take_entry(struct qn_packed *p, const struct entry *entry, struct que
 		return 0;
 	}
 	if (mapped) {
-		qn_pages_free(matrix->packed, n_bytes);
+		qn_engine_release(matrix);
 		matrix->packed = mapped;
 	}
 	return 1;
