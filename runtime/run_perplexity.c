@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "draft.h"
 #include "error.h"
 #include "run_clock.h"
 #include "run_model.h"
@@ -45,8 +45,8 @@ struct run {
 	int32_t *ids;
 	long n_ids, n_window; /* tokens */
 	uint16_t *row;        /* [n_vocab] stored */
-	FILE *save, *base;
-	char draft[4096]; /* what o->save is called until it is whole */
+	struct qn_draft save; /* o->save, where it is asked for */
+	FILE *base;
 	struct score score;
 };
 
@@ -135,11 +135,6 @@ static double log_sum(const float *logits, long n, float *peak)
 	return log(sum) + (double)*peak;
 }
 
-static int fail_save(const struct run *r, struct quern_error *err)
-{
-	return qn_error_set(err, "%s: cannot write: %s", r->o->save, strerror(errno));
-}
-
 static int save_row(struct run *r, const float *logits, float peak, double total,
 		    struct quern_error *err)
 {
@@ -147,10 +142,10 @@ static int save_row(struct run *r, const float *logits, float peak, double total
 
 	for (long i = 0; i < r->info.n_vocab; i++)
 		r->row[i] = (uint16_t)lrintf(fminf(RANGE, peak - logits[i]) * (65535 / RANGE));
-	if (fwrite(&top, sizeof top, 1, r->save) != 1 ||
-	    fwrite(r->row, 2, (size_t)r->info.n_vocab, r->save) != (size_t)r->info.n_vocab)
-		return fail_save(r, err);
-	return 0;
+	return qn_draft_write(&r->save, &top, sizeof top, err) ||
+			       qn_draft_write(&r->save, r->row, 2 * (size_t)r->info.n_vocab, err)
+		       ? -1
+		       : 0;
 }
 
 /* sum p ln(p / q), p the stored probabilities, q these. */
@@ -191,7 +186,7 @@ static int score_row(struct run *r, const float *logits, int32_t next, struct qu
 	r->score.n++;
 	r->score.nll += nll;
 	r->score.nll2 += nll * nll;
-	if (r->save && save_row(r, logits, peak, total, err))
+	if (r->o->save && save_row(r, logits, peak, total, err))
 		return -1;
 	return r->base ? compare_row(r, logits, total, err) : 0;
 }
@@ -231,43 +226,6 @@ struct head {
 	int64_t n_vocab, n_window, n_windows;
 };
 
-static int open_save(struct run *r, const struct head *head, struct quern_error *err)
-{
-	struct stat status;
-
-	if (snprintf(r->draft, sizeof r->draft, "%s.new", r->o->save) >= (int)sizeof r->draft)
-		return qn_error_set(err, "%.150s...: the name is too long", r->o->save);
-	if (stat(r->o->save, &status) == 0 && !S_ISREG(status.st_mode))
-		return qn_error_set(err, "%s: it is there and not a file", r->o->save);
-	r->save = fopen(r->draft, "wb");
-	return !r->save || fwrite(head, sizeof *head, 1, r->save) != 1 ? fail_save(r, err) : 0;
-}
-
-static int keep_save(struct run *r, struct quern_error *err)
-{
-	FILE *file = r->save;
-
-	if (!file)
-		return 0;
-	if (fflush(file) || fsync(fileno(file)))
-		return fail_save(r, err);
-	r->save = NULL;
-	if (!fclose(file) && !rename(r->draft, r->o->save))
-		return 0;
-	fail_save(r, err);
-	unlink(r->draft);
-	return -1;
-}
-
-/* Of a run that has failed. */
-static void drop_save(struct run *r)
-{
-	if (r->save) {
-		fclose(r->save);
-		unlink(r->draft);
-	}
-}
-
 static int open_stored(struct run *r, long n_windows, struct quern_error *err)
 {
 	struct head head = {.n_vocab = r->info.n_vocab,
@@ -276,7 +234,8 @@ static int open_stored(struct run *r, long n_windows, struct quern_error *err)
 	struct head found;
 
 	memcpy(head.magic, magic, sizeof magic);
-	if (r->o->save && open_save(r, &head, err))
+	if (r->o->save && (qn_draft_open(&r->save, r->o->save, err) ||
+			   qn_draft_write(&r->save, &head, sizeof head, err)))
 		return -1;
 	if (!r->o->base)
 		return 0;
@@ -354,7 +313,7 @@ static int score_all(struct run *r, struct quern_error *err)
 			tell(r, i + 1, n_windows);
 		}
 	}
-	if (keep_save(r, err))
+	if (r->o->save && qn_draft_keep(&r->save, err))
 		return -1;
 	print_result(r);
 	return 0;
@@ -390,7 +349,7 @@ int run_perplexity(int argc, char **argv)
 	status = run_all(&r, &err);
 	if (status)
 		fprintf(stderr, "quern-run: %s\n", err.text);
-	drop_save(&r);
+	qn_draft_drop(&r.save); /* of a run that has failed */
 	if (r.base)
 		fclose(r.base);
 	free(r.row);
