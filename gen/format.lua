@@ -56,17 +56,17 @@ local function describe(name, rank)
   if f.codebook then f.sub = codebook_offset end
   f.top = f.codebook and 255 or f.mul * (f.n_codes - 1)
   f.block = math.max(f.super, f.group, 32)
-  -- What the scales of a block take for each row, in bytes.
-  local floats = f.group == 0 and 0 or f.has_min and 4 or 2
+  -- What the scales of a block take for each row, in bytes; those of two levels are f16 and bytes.
+  f.float_bytes = f.group == 0 and 0 or f.has_min and 4 or 2
   f.sub_bytes = f.super == 0 and 0 or f.sub_bits == 4 and 1 or f.has_min and 2 or 1
-  f.head_bytes = floats + f.sub_bytes * (f.super // math.max(f.group, 1))
+  f.head_bytes = f.float_bytes + f.sub_bytes * (f.super // math.max(f.group, 1))
   f.halves = f.group == 16 and 2 or 1
   return f
 end
 
 -- { name, rank (its place in names), id; bits, n_codes, mul, sub, codebook (levels or false), top (the
 -- largest unsigned code that is multiplied), parts; group (0: one scale a row), halves (groups in
--- 32 k, at least 1), super (0, or 256 with two levels), sub_bits, sub_bytes (of a group), sub_low, sub_high (range of the multiples), has_min; block (k of a block), head_bytes }
+-- 32 k, at least 1), super (0, or 256 with two levels), sub_bits, sub_bytes (of a group), sub_low, sub_high (range of the multiples), has_min; block (k of a block), float_bytes, head_bytes }
 function format.get(name)
   for rank, known in ipairs(names) do
     if known == name then return describe(name, rank) end

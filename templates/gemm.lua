@@ -131,8 +131,7 @@ function gemm.vars(point, format, isa, act)
   vars.min_floats = vars.panel_rows * (kc // span)   -- scales, which minima stand behind
   vars.steps = vars.block // 32                   -- groups of 32 k in a block
   -- Its scales, but for the bytes of two levels in front of every 32 k of codes.
-  vars.head = (vars.by_rows and format.head_bytes or format.super > 0 and (format.has_min and 4 or 2) or format.head_bytes)
-    * vars.panel_rows
+  vars.head = (vars.by_rows and format.head_bytes or format.float_bytes) * vars.panel_rows
   vars.sub_step = vars.by_rows and 0 or format.sub_bytes * format.halves * vars.panel_rows
   vars.row_head = format.group == 0 and 4 * vars.panel_rows or 0
   vars.step_bytes = point.RV * vars.vector_bytes + vars.sub_step
