@@ -332,20 +332,22 @@ int config_set_formats(struct config *config, struct gen *gen, const char *text,
 	return add_list(config, gen, FORMATS, "--formats", text, err);
 }
 
+static int set_numbers(struct config *config, struct config_numbers *numbers, enum key key,
+		       const char *option, const char *text, struct gen_error *err)
+{
+	free(numbers->list);
+	*numbers = (struct config_numbers){.n = 0};
+	return add_list(config, NULL, key, option, text, err);
+}
+
 int config_set_threads(struct config *config, const char *text, struct gen_error *err)
 {
-	config->threads.n = 0;
-	free(config->threads.list);
-	config->threads.list = NULL;
-	return add_list(config, NULL, THREADS, "--threads", text, err);
+	return set_numbers(config, &config->threads, THREADS, "--threads", text, err);
 }
 
 int config_set_tokens(struct config *config, const char *text, struct gen_error *err)
 {
-	config->tokens.n = 0;
-	free(config->tokens.list);
-	config->tokens.list = NULL;
-	return add_list(config, NULL, TOKENS, "--tokens", text, err);
+	return set_numbers(config, &config->tokens, TOKENS, "--tokens", text, err);
 }
 
 int config_set_cores(struct config *config, const char *text, struct gen_error *err)
