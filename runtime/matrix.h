@@ -81,8 +81,4 @@ void qn_matrix_free_rows(struct qn_rows *rows);
 struct qn_row qn_matrix_row(const struct qn_rows *rows, long r);
 struct qn_rows qn_matrix_rows_from(const struct qn_rows *rows, long r);
 
-/* Packs panel_rows rows, all of K: code by code, what the faster pack.c is tested against. */
-void qn_matrix_pack_panel(const struct quern_matrix *matrix, const struct qn_rows *rows,
-			  uint8_t *panel);
-
 #endif

@@ -1,7 +1,7 @@
 /*
  * pack.c: weights of any source -> packed panels, at the speed of memory.
  *
- * matrix.c packs code by code, as kernel.h describes the order; here are the same orders sixteen codes
+ * pack_plain.c packs code by code, as kernel.h describes the order; here are the same orders sixteen codes
  * at a time.  A piece of K of all rows of a panel is decoded to canonical form and packed before the
  * next, so that canonical codes, one byte each, stay in a near cache.
  */
@@ -540,13 +540,14 @@ void qn_pack_touch(void *arg, int thread, int n_threads)
 {
 	struct qn_packing *p = arg;
 	volatile uint8_t *packed = p->matrix->packed;
+	const size_t inside = (uintptr_t)packed % QN_HUGE_PAGE; /* of the first page */
 	const size_t n_bytes = qn_matrix_bytes(p->matrix);
 	size_t at;
 
 	(void)thread;
 	(void)n_threads;
-	while ((at = atomic_fetch_add(&p->next_page, QN_HUGE_PAGE)) < n_bytes)
-		packed[at] = 0;
+	while ((at = atomic_fetch_add(&p->next_page, QN_HUGE_PAGE)) < inside + n_bytes)
+		packed[at > inside ? at - inside : 0] = 0;
 }
 
 void qn_pack_thread(void *arg, int thread, int n_threads)

@@ -25,7 +25,7 @@ void qn_pack_touch(void *arg, int thread, int n_threads);
 
 /*
  * Packs panels until none is left; what every thread of a pool runs (arg is struct qn_packing).  The
- * panels are those of qn_matrix_pack_panel, byte for byte.
+ * panels are those of qn_pack_plain, byte for byte.
  */
 void qn_pack_thread(void *arg, int thread, int n_threads);
 

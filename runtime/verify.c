@@ -13,7 +13,7 @@
 
 #include "error.h"
 #include "format.h"
-#include "matrix.h"
+#include "pack_plain.h"
 
 #define GUARD 64 /* floats on either side of the output */
 #define GUARD_VALUE -1.2345e30f
@@ -120,8 +120,8 @@ static void trial_pack(struct trial *t)
 	for (long p = 0; p < t->matrix.n_panels; p++) {
 		const struct qn_rows panel = qn_matrix_rows_from(&t->rows, p * rows);
 
-		qn_matrix_pack_panel(&t->matrix, &panel,
-				     t->matrix.packed + (size_t)p * t->matrix.panel_bytes);
+		qn_pack_plain(&t->matrix, &panel,
+			      t->matrix.packed + (size_t)p * t->matrix.panel_bytes);
 	}
 }
 

@@ -1,11 +1,12 @@
 /*
- * test_pack.c: panels as pack.c packs them, piece by piece, against those of matrix.c, code by code.
+ * test_pack.c: panels as pack.c packs them, piece by piece, against those of pack_plain.c, code by code.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
 #include "pack.h"
+#include "pack_plain.h"
 
 static uint64_t seed = 1;
 
@@ -45,7 +46,7 @@ static void pack_plainly(const struct quern_matrix *matrix, const struct quern_w
 
 			qn_format_read_row(w->type, w->data, w->m, w->k, panel * n_rows + r, &row);
 		}
-		qn_matrix_pack_panel(matrix, &rows, packed + (size_t)panel * matrix->panel_bytes);
+		qn_pack_plain(matrix, &rows, packed + (size_t)panel * matrix->panel_bytes);
 		qn_matrix_free_rows(&rows);
 	}
 }

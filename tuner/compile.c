@@ -32,6 +32,7 @@ static const char *const probe_sources[] = {
 	"runtime/engine.c",
 	"runtime/llm/gguf_header.c",
 	"runtime/llm/gguf.c",
+	"runtime/pack_plain.c",
 	"runtime/verify.c",
 	"runtime/bench.c",
 	"runtime/roof.c",

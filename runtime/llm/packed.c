@@ -36,7 +36,7 @@ enum {
 	HUGE_ALIGN = 2 << 20, /* of a large one; what lies between takes no room on the disk */
 	GRACE_NS = 20000000,
 	CHUNK_BYTES =
-		2 << 20, /* of a thread's turn: a huge page is touched first by one thread alone */
+		2 << 20, /* of a thread's turn: two threads seldom touch a new huge page at once */
 	PIECE_BYTES = 1 << 18, /* of a read: what the second-level cache holds when it is summed */
 	MAX_NAME = 64,
 	MAX_PATH = 4096,
