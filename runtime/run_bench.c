@@ -159,7 +159,8 @@ static int run_once(struct bench *b, const struct test *t, double *s, struct que
 /* Of most of its passes. */
 static long tokens_of_pass(const struct bench *b, const struct test *t)
 {
-	const long n_batch = b->o->model.context.n_batch ? b->o->model.context.n_batch : 512;
+	const long n_batch =
+		b->o->model.context.n_batch ? b->o->model.context.n_batch : QN_PASS_TOKENS;
 	const long n = t->n_sequences * (t->n_prompt ? t->n_prompt : 1);
 
 	return n < n_batch ? n : n_batch;
