@@ -98,8 +98,12 @@ static int open_model(struct run_model *m, const struct run_model_options *o,
 	int status;
 
 	run_progress_start(&progress, o->path);
+	if (o->packed) /* half a file would be left */
+		run_progress_catch();
 	status = quern_model_open(&m->model, m->engine, o->path, &how, err);
 	run_progress_hide(&progress);
+	if (o->packed)
+		run_progress_release();
 	if (!status && quern_model_note(m->model))
 		fprintf(stderr, "quern-run: packed weights are not kept: %s\n",
 			quern_model_note(m->model));

@@ -15,6 +15,9 @@ struct run_progress {
 /* From now on the first SIGINT, SIGTERM or SIGHUP is only noted, for commands that have something to clean up. */
 void run_progress_catch(void);
 
+/* All is cleaned up: signals do what they did before, and one that was noted does it now. */
+void run_progress_release(void);
+
 void run_progress_start(struct run_progress *progress, const char *what);
 
 /*

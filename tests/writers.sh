@@ -117,4 +117,18 @@ for writer in random quantize perplexity; do
 	rm -r "$dir/killed"
 done
 
+# One that is stopped while it keeps packed weights leaves no part of them.
+run random --size qwen2-0.5b --type Q4_0 "$dir/model.gguf" 2>"$dir/errors" || complain "random: $(cat "$dir/errors")"
+${RUN-} ./quern-run generate -m "$dir/model.gguf" -n 1 --cache "$dir/cache" >"$dir/out" 2>"$dir/errors" &
+pid=$!
+until ls "$dir/cache" 2>/dev/null | grep -q quern- || ! kill -0 $pid 2>/dev/null; do
+	sleep 0.01
+done
+kill -TERM $pid
+wait $pid
+status=$?
+[ $status = 143 ] || complain "stopped with half a cache: exit $status: $(cat "$dir/errors")"
+left=$(ls "$dir/cache")
+[ -z "$left" ] || complain "stopped with half a cache, it leaves $left"
+
 exit $bad
