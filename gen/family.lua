@@ -10,7 +10,18 @@ local isa = require("isa")
 local family = {}
 
 local names = { "dot", "lut", "gemm" }
-local acts = { "a8g32", "a8r" }
+local acts = { "a8g32", "a8g256", "a8r" }
+
+function family.check_config_act(act)
+  if act ~= "own" then family.check_act(act) end
+end
+
+-- What an activation format of a config means for a format: "own" is the one that its weights are multiplied with
+-- unless another is asked for (qn_format_own_act of runtime/format.h).
+function family.act_of(fmt_name, act)
+  if act ~= "own" then return act end
+  return format.get(fmt_name).block == 256 and "a8g256" or "a8g32"
+end
 
 -- A parameter of every family, which changes no text: what compiles a kernel.  "default" is the compiler of the
 -- build or the device.  Portable code is what is left when nothing else runs: not worth a choice.
@@ -59,10 +70,16 @@ local function parameters(fam, fmt, row)
   return list
 end
 
--- nil, or why a family has no kernel at all for a format.
-function family.refuses(fam_name, fmt_name)
-  local fam = family.get(fam_name)
-  return fam.refuses and fam.refuses(format.get(fmt_name))
+local function refusal(fam, fmt, act)
+  if act == "a8g256" and fmt.block ~= 256 then
+    return ("scales of 256 activations want blocks of 256 weights, %s has %d"):format(fmt.name, fmt.block)
+  end
+  return fam.refuses and fam.refuses(fmt, act)
+end
+
+-- nil, or why a family has no kernel at all for a format and such activations.
+function family.refuses(fam_name, fmt_name, act)
+  return refusal(family.get(fam_name), format.get(fmt_name), act)
 end
 
 -- Whether kernels of a point round more than activations to int8.
@@ -72,8 +89,8 @@ end
 
 -- nil, or the first rule that a point breaks.
 function family.why_illegal(fam, point, fmt, row, act)
-  local refusal = fam.refuses and fam.refuses(fmt)
-  if refusal then return refusal end
+  local refused = refusal(fam, fmt, act)
+  if refused then return refused end
   for _, rule in ipairs(fam.rules) do
     local why = rule(point, fmt, row, act)
     if why then return why end
@@ -222,8 +239,8 @@ function family.complete(key)
   for _, name in ipairs { "family", "format", "act", "isa" } do
     if not words[name] then error(("a kernel needs '%s' (in '%s')"):format(name, key), 0) end
   end
-  local refusal = family.refuses(words.family, words.format)
-  if refusal then error(("no %s kernel of %s: %s"):format(words.family, words.format, refusal), 0) end
+  local refused = family.refuses(words.family, words.format, words.act)
+  if refused then error(("no %s kernel of %s: %s"):format(words.family, words.format, refused), 0) end
   for word in family.default(words.family, words.format, words.act, words.isa):gmatch("%S+") do
     if not words[word:match("^%w+")] then given[#given + 1] = word end
   end

@@ -17,6 +17,7 @@ local isa = {}
 --   lanes         activations of products, 4 each, that one vector has side by side, for products that choose
 --                 one of them: vn_dot_lane and vw_load_anew are words of such an ISA
 --   mmla          products of 2 rows of 8 codes with 2 tokens' activations: vn_mmla, vb_zip and others
+--   pairs16       products of pairs of 16-bit numbers, added to 32-bit lanes: vw_dot_pairs, vh_pairs and others
 --   split         words that take sums apart into bytes, which are multiplied again: vh_low, vb_evens and others
 local avx2 = "-mavx2 -mfma -mf16c"
 local avx512 = avx2 .. " -mavx512f -mavx512bw -mavx512dq -mavx512vl"
@@ -36,20 +37,20 @@ local rows = {
   },
   {
     name = "avx2", arch = "x86_64", features = "avx2", replaces = "", flags = avx2, rank = 1,
-    vector_bytes = 32, registers = 16, pairs = 2, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+    vector_bytes = 32, registers = 16, pairs = 2, pairs16 = true, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {
     name = "avxvnni", arch = "x86_64", features = "avx2 avxvnni", replaces = "avx2", flags = avx2 .. " -mavxvnni", rank = 2,
-    vector_bytes = 32, registers = 16, pairs = 0, codes8 = "unsigned", tables = { 1 }, unpack = { "shift" },
+    vector_bytes = 32, registers = 16, pairs = 0, pairs16 = true, codes8 = "unsigned", tables = { 1 }, unpack = { "shift" },
   },
   {
     name = "avx512bw", arch = "x86_64", features = "avx2 avx512", replaces = "", flags = avx512, rank = 3,
-    vector_bytes = 64, registers = 32, pairs = 2, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
+    vector_bytes = 64, registers = 32, pairs = 2, pairs16 = true, codes8 = "signed", tables = { 1 }, unpack = { "shift" },
   },
   {
     name = "avx512", arch = "x86_64", features = "avx2 avx512 avx512vnni avx512vbmi gfni", replaces = "avx512bw",
     flags = avx512 .. " -mavx512vnni -mavx512vbmi -mgfni", rank = 4, vector_bytes = 64, registers = 32,
-    pairs = 0, codes8 = "unsigned", tables = { 1, 4 }, unpack = { "shift", "affine" },
+    pairs = 0, pairs16 = true, codes8 = "unsigned", tables = { 1, 4 }, unpack = { "shift", "affine" },
   },
   {
     name = "neon", arch = "aarch64", features = "neon", replaces = "", flags = "-march=armv8-a", rank = 1,

@@ -287,9 +287,10 @@ local function read_config(doc, cases)
   local spaces = {}
   for _, fmt in ipairs(each_name(doc, "formats", format.names(), format.get)) do
     for _, row in ipairs(each_name(doc, "isas", isa.names(), isa.get)) do
-      for _, act in ipairs(each_name(doc, "acts", family.acts(), family.check_act)) do
+      for _, act in ipairs(each_name(doc, "acts", family.acts(), family.check_config_act)) do
         for _, fam in ipairs(each_name(doc, "families", family.names(), family.get)) do
-          if not family.refuses(fam, fmt) then spaces[#spaces + 1] = { fam, fmt, act, row } end
+          local own = family.act_of(fmt, act)
+          if not family.refuses(fam, fmt, own) then spaces[#spaces + 1] = { fam, fmt, own, row } end
         end
       end
     end

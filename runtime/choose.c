@@ -62,6 +62,13 @@ const struct qn_kernel *qn_choose_by_name(const struct qn_registry *registry, co
 	return NULL;
 }
 
+/* Can a kernel take such activations?  One for finer scales can: those are equal then. */
+static int takes(const struct qn_kernel *kernel, int act)
+{
+	return kernel->act == act || kernel->act == QN_A8G32 ||
+	       (kernel->act == QN_A8G256 && act == QN_A8R);
+}
+
 /* 1 when one of the names is for this format and these activations, 0 when none is. */
 static int choose_forced(const struct qn_registry *registry, uint32_t features, int format, int act,
 			 const char *names, struct qn_chosen *chosen, struct quern_error *err)
@@ -76,7 +83,7 @@ static int choose_forced(const struct qn_registry *registry, uint32_t features, 
 				"kernel '%.*s' is not in this library: 'quern-run kernels "
 				"--list' names those that are",
 				(int)(n < 64 ? n : 64), name);
-		if (kernel->format == format && (kernel->act == act || kernel->act == QN_A8G32)) {
+		if (kernel->format == format && takes(kernel, act)) {
 			char text[128];
 
 			if (!can_run(kernel->needs, features))
@@ -217,7 +224,7 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 	      struct quern_error *err)
 {
 	const struct limits limits = {features, layout};
-	struct qn_case grouped = *what;
+	static const int finer[] = {QN_A8G256, QN_A8G32};
 	int found;
 
 	if (forced) {
@@ -226,23 +233,29 @@ int qn_choose(const struct qn_registry *registry, uint32_t features, const struc
 		if (found)
 			return found > 0 ? 0 : -1;
 	}
-	grouped.act = QN_A8G32;
-	if (choose_measured(registry, &limits, what, chosen) ||
-	    choose_measured(registry, &limits, &grouped, chosen))
+	if (choose_measured(registry, &limits, what, chosen))
 		return 0;
+	for (int i = what->act == QN_A8R ? 0 : 1; i < 2; i++) {
+		struct qn_case other = *what;
+
+		other.act = finer[i];
+		if (choose_measured(registry, &limits, &other, chosen))
+			return 0;
+	}
 	*chosen = (struct qn_chosen){.rung = QN_RUNG_ANY};
 	for (int i = 0; i < registry->n_kernels; i++) {
 		const struct qn_kernel *kernel = registry->kernels[i];
 
 		if (kernel->format == what->format && is_allowed(kernel, &limits) &&
-		    !qn_is_lossy(kernel) && (kernel->act == what->act || kernel->act == QN_A8G32) &&
+		    !qn_is_lossy(kernel) && takes(kernel, what->act) &&
 		    (!chosen->kernel || kernel->isa->rank > chosen->kernel->isa->rank))
 			chosen->kernel = kernel;
 	}
 	if (chosen->kernel)
 		return 0;
 	return qn_error_set(err,
-			    "this library was generated without a kernel for %s that this CPU can "
-			    "run (made from %s)",
-			    qn_formats[what->format].name, registry->origin);
+			    "this library was generated without a kernel for %s and %s that this "
+			    "CPU can run (made from %s)",
+			    qn_formats[what->format].name, qn_format_acts[what->act],
+			    registry->origin);
 }

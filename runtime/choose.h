@@ -34,8 +34,8 @@ struct qn_chosen {
 };
 
 /*
- * Activations with one scale a token (a8r) go through kernels of their own or, where there are none,
- * through those for a8g32, which take any scales.
+ * Activations with one scale a token (a8r) or for 256 (a8g256) go through kernels of their own or, where there are none,
+ * through those for finer scales, which are equal then.
  *
  * features: what the CPU has.  layout: NULL, or what the kernel must read.  forced: NULL, or kernel
  * names separated by commas, of which one for the case's format is taken; a name that the registry

@@ -214,10 +214,10 @@ int qn_engine_pack(struct quern_engine *engine, struct quern_matrix **out,
 	format = check_weights(&w, err);
 	if (format < 0)
 		return -1;
-	act = w.act ? qn_format_find_act(w.act) : QN_A8G32;
+	act = w.act ? qn_format_find_act(w.act) : (int)qn_format_own_act(format);
 	if (act < 0)
 		return qn_error_set(err,
-				    "activation format '%.32s' is not known: a8g32 and a8r are",
+				    "activation format '%.32s' is not known: a8g32, a8g256 and a8r are",
 				    w.act);
 	if (!(w.max_nmse >= 0 && w.max_nmse < 1))
 		return qn_error_set(err, "max_nmse must be from 0 (exact) to below 1");

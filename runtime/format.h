@@ -46,6 +46,12 @@ int qn_format_find(const char *name);
 extern const char *const qn_format_acts[QN_N_ACTS];
 int qn_format_find_act(const char *name);
 
+/*
+ * The one that a format's weights are multiplied with unless another is asked for: a8g256 where scales are for 256 weights,
+ * as llama.cpp does (its Q8_K), else a8g32 (its Q8_0).
+ */
+enum qn_act_id qn_format_own_act(int format);
+
 /* Float scales of one row of k weights (and minima, when it has them); sub-scales. */
 long qn_format_n_scales(int format, long k);
 long qn_format_n_subs(int format, long k);

@@ -32,8 +32,8 @@
 /* Tokens of a job at most; longer products take several passes over the weights. */
 #define QN_PASS_TOKENS 512
 
-/* Activation formats: int8 with a scale for 32, or with one scale a row (token). */
-enum qn_act_id { QN_A8G32, QN_A8R, QN_N_ACTS };
+/* Activation formats: int8 with a scale for 32, for 256, or with one scale a row (token). */
+enum qn_act_id { QN_A8G32, QN_A8G256, QN_A8R, QN_N_ACTS };
 
 /* Weight formats, w<bits>g<group><options>; format.h says what they mean. */
 enum qn_format_id {
@@ -145,7 +145,7 @@ static inline int qn_same_layout(const struct qn_layout *a, const struct qn_layo
 struct qn_acts {
 	long n_tokens, k;
 	const int8_t *q;    /* [n_tokens][k], |q| <= 127 */
-	const float *scale; /* [n_tokens][k / 32], x = scale * q; a8r: all of a token are equal */
+	const float *scale; /* [n_tokens][k / 32], x = scale * q; equal for 256 k (a8g256) or a token (a8r) */
 	const int32_t *sum; /* [n_tokens][k / 32], sum of q over 32 */
 	const int32_t *half_sum; /* [n_tokens][k / 16], over 16 */
 	const float *x; /* [n_tokens][x_stride], x_k each, not padded: what q was rounded from */
@@ -222,7 +222,7 @@ struct qn_isa {
 	/*
 	 * x[k] -> int8: scale = amax / top, q = round to nearest even of x / scale, sums of q over
 	 * 32 and over 16; top is 127, less for lossy kernels.  With whole < 0 every 32 have an amax of their own (a8g32, ggml's Q8_0
-	 * rule, but the scale stays f32); else it is the amax of all (a8r).  An amax that is not
+	 * rule, but the scale stays f32); else it is the amax of all (a8r, and 256 of a8g256).  An amax that is not
 	 * finite gives a scale of NaN and q = 0, so that the result is NaN and no kernel meets
 	 * |q| > top.
 	 */
@@ -327,6 +327,9 @@ extern const struct qn_floats qn_floats_scalar, qn_floats_avx2, qn_floats_avxvnn
 	qn_floats_avx512bw, qn_floats_avx512, qn_floats_neon, qn_floats_dotprod, qn_floats_i8mm,
 	qn_floats_sve128, qn_floats_sve256, qn_floats_sve512;
 
+/* Sums of activations in what a kernel prepares, see qn_tiles_*. */
+enum qn_prepared_sums { QN_NO_SUMS, QN_SCALED_SUMS, QN_SUM_PAIRS };
+
 struct qn_kernel {
 	const char *name;  /* <family>_<format>_<act>_<isa>_<tile>, for people */
 	const char *point; /* its parameters, "KU=2 PF=1024 ..." */
@@ -342,7 +345,7 @@ struct qn_kernel {
 	uint16_t start_k;    /* activations of one start: 16 or a multiple of 32 up to 256 */
 	uint8_t float_start; /* starts have V_FLOAT_START added */
 	uint8_t per_step; /* lossy lookups: a unit of a sum is this many half steps of the table */
-	uint8_t scaled_sums;     /* sums times the scale stand there, too */
+	uint8_t sums;            /* enum qn_prepared_sums: what of them stands there, too */
 	uint8_t act_top;         /* |q| it takes at most: 127, or less, which is lossy */
 	uint8_t adds;            /* 0; lossy lookups: sums of a table that fit a byte together */
 	uint32_t prepared_bytes; /* of a token's 32 activations */

@@ -122,7 +122,7 @@ static int same_prepared(const struct qn_kernel *a, const struct qn_kernel *b)
 {
 	return a->prepare == b->prepare && a->token_tile == b->token_tile && a->bias == b->bias &&
 	       a->start_k == b->start_k && a->float_start == b->float_start &&
-	       a->scaled_sums == b->scaled_sums && a->prepared_bytes == b->prepared_bytes &&
+	       a->sums == b->sums && a->prepared_bytes == b->prepared_bytes &&
 	       a->act == b->act && a->adds == b->adds && a->per_step == b->per_step;
 }
 
@@ -234,6 +234,17 @@ static void quantize_shared(const struct job *job, int thread, int n_threads, lo
 	}
 }
 
+/* a8g256: peaks of 256 at a time; first and end are multiples of them. */
+static void quantize_blocks(const struct job *job, long first, long end)
+{
+	const long each = QN_K_PAD / QN_GROUP;
+
+	for (long t = 0; t < job->x.n_tokens; t++) {
+		for (long g = first; g < end; g += each)
+			quantize_slice(job, t, g, g + each, find_peak(job, t, g, g + each));
+	}
+}
+
 static void prepare_slice(const struct job *job, int thread, int n_threads)
 {
 	const long n_pads = job->x.k / QN_K_PAD, pad_groups = QN_K_PAD / QN_GROUP;
@@ -244,6 +255,8 @@ static void prepare_slice(const struct job *job, int thread, int n_threads)
 		quantize_tokens(job, thread, n_threads);
 	} else if (job->act == QN_A8R) {
 		quantize_shared(job, thread, n_threads, first, end);
+	} else if (job->act == QN_A8G256) {
+		quantize_blocks(job, first, end);
 	} else {
 		for (long t = 0; t < job->x.n_tokens; t++)
 			quantize_slice(job, t, first, end, -1);

@@ -339,7 +339,7 @@ static int run_threads(const struct options *o, int n_threads, int *has_head,
 				.m = o->shapes[s].m,
 				.k = o->shapes[s].k,
 				.n_tokens = o->n_tokens,
-				.act = o->act,
+				.act = run_options_act_of(o->act, o->formats[f]),
 			};
 
 			qn_matrix_place(&what, engine->lanes);
@@ -356,7 +356,7 @@ out:
 
 int run_kernels(int argc, char **argv)
 {
-	struct options o = {.n_tokens = 1};
+	struct options o = {.n_tokens = 1, .act = RUN_OWN_ACT};
 	struct quern_error err;
 	int has_head = 0;
 

@@ -140,8 +140,20 @@ int run_options_loose(const char *cpus, int loose)
 
 int run_options_act(const char *text, int *act)
 {
-	*act = qn_format_find_act(text);
-	return *act < 0 ? run_options_complain("--act %s: must be a8g32 or a8r", text) : 0;
+	*act = strcmp(text, "own") ? qn_format_find_act(text) : RUN_OWN_ACT;
+	return *act < 0 && *act != RUN_OWN_ACT
+		       ? run_options_complain("--act %s: must be own, a8g32, a8g256 or a8r", text)
+		       : 0;
+}
+
+int run_options_act_of(int act, int format)
+{
+	return act == RUN_OWN_ACT ? (int)qn_format_own_act(format) : act;
+}
+
+const char *run_options_act_text(int act)
+{
+	return act == RUN_OWN_ACT ? "own activations" : qn_format_acts[act];
 }
 
 /* Those that weights can be read from and written to. */

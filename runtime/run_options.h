@@ -29,8 +29,11 @@ const char *run_options_forced(const char *option);
 int run_options_cpus(const char *option, const char *text);
 int run_options_loose(const char *cpus, int loose);
 
-/* An activation format; -1 after a complaint. */
+/* An activation format, or RUN_OWN_ACT, each format's own; -1 after a complaint. */
+#define RUN_OWN_ACT (-2)
 int run_options_act(const char *text, int *act);
+int run_options_act_of(int act, int format);
+const char *run_options_act_text(int act);
 
 /* A type of weights by GGUF's name, such as Q4_0 or q4_0 (enum quern_type); -1 after a complaint. */
 int run_options_type(const char *option, const char *text, int *type);

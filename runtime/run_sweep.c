@@ -299,7 +299,7 @@ static int run_case(struct sweep *s, struct run_row *rows, long i, uint64_t *ran
 	what->m = next_number(random, 1, MAX_M);
 	what->k = next_number(random, MIN_K, MAX_K);
 	what->n_tokens = next_number(random, 1, MAX_N);
-	what->act = o->act;
+	what->act = run_options_act_of(o->act, what->format);
 	qn_matrix_place(what, s->engine->lanes);
 	if (choose_kernel(s->engine, &row->tested, err) ||
 	    choose_reference(s->engine, what, row, err) || measure(s, row, err))
@@ -348,7 +348,7 @@ out:
 
 int run_sweep(int argc, char **argv)
 {
-	struct run_sweep_options o = {.n_cases = 200, .seed = 1, .n_threads = 1, .min_ratio = 0.60};
+	struct run_sweep_options o = {.n_cases = 200, .seed = 1, .n_threads = 1, .act = RUN_OWN_ACT, .min_ratio = 0.60};
 	struct sweep s = {.options = &o, .out = {.options = &o, .rows = stdout, .summary = stderr}};
 	struct quern_error err;
 	int status;

@@ -2,6 +2,7 @@
  * run_sweep_out.c: rows as tab-separated lines or JSON objects, and the summary behind them.
  */
 #include "run_sweep_out.h"
+#include "run_options.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -137,7 +138,7 @@ void run_sweep_out_head(const struct run_sweep_out *out, const struct qn_roof *r
 	fprintf(out->rows,
 		", %s; seed %ld, %ld cases, threads %ld; %s; roofs at the start %.1f GB/s, %.0f int8 "
 		"GMAC/s; kernels of %s\n",
-		qn_format_acts[o->act], o->seed, o->n_cases, o->n_threads, topology.name,
+		run_options_act_text(o->act), o->seed, o->n_cases, o->n_threads, topology.name,
 		roof->dram_gbps, roof->int8_gmacs, qn_registry.origin);
 }
 
@@ -213,7 +214,7 @@ static void print_tallies(const struct run_sweep_out *out, const struct run_row 
 	fprintf(out->summary,
 		", %s, threads %ld, seed %ld: %ld case%s, %ld below %.0f %% of the nearest tuned "
 		"shape; least %.0f %%, median %.0f %%\n",
-		qn_format_acts[o->act], o->n_threads, o->seed, t.n, t.n == 1 ? "" : "s", t.n_below,
+		run_options_act_text(o->act), o->n_threads, o->seed, t.n, t.n == 1 ? "" : "s", t.n_below,
 		least, 100 * t.least, 100 * t.median);
 	if (o->n_formats == 1)
 		return;

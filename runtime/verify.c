@@ -256,27 +256,27 @@ static void fill_acts(struct trial *t, enum fill fill, uint64_t *seed)
 }
 
 /*
- * Lets every n_passes-th group count, from `pass` on.  With a scale for each group by that; with one a
- * token the rest of q is 0.
+ * Lets every n_passes-th group count, from `pass` on.  With a scale for each group by that; with one for more
+ * the rest of q is 0.
  */
 static void choose_live(struct trial *t, long pass, long n_passes)
 {
 	const long n_groups = t->acts_k / QN_GROUP;
-	const int per_row = t->matrix.kernel->act == QN_A8R;
+	const int shared = t->matrix.kernel->act != QN_A8G32;
 
 	/* With a scale for each group q stays the same in all passes. */
-	if (per_row || !pass)
+	if (shared || !pass)
 		memcpy(t->q, t->all_q, (size_t)(t->n_tokens * t->acts_k));
 	for (long g = 0; g < t->n_tokens * n_groups; g++) {
 		const int live = g % n_groups % n_passes == pass;
 
-		t->act_scale[g] = per_row || live;
-		if (per_row && !live)
+		t->act_scale[g] = shared || live;
+		if (shared && !live)
 			memset(t->q + g * QN_GROUP, 0, QN_GROUP);
 	}
 	for (long i = 0; i < t->n_tokens * t->acts_k; i++)
 		t->x[i] = t->act_scale[i / QN_GROUP] * (float)t->q[i];
-	if (per_row || !pass)
+	if (shared || !pass)
 		sum_acts(t);
 }
 
@@ -430,7 +430,7 @@ static int check_integers(const struct qn_kernel *kernel, const struct integers 
 				 : 0;
 	}
 	/* Sums of integers over more than 32 k: all at once, as large as they get. */
-	if (kernel->act == QN_A8R && !status) {
+	if (kernel->act != QN_A8G32 && !status) {
 		choose_live(&t, 0, 1);
 		status = trial_run(&t, err) || compare_integers(&t, c, rounding, err) ? -1 : 0;
 	}
@@ -446,11 +446,16 @@ static void quantize_token(struct trial *t, long token)
 	const long groups = t->acts_k / QN_GROUP;
 	const float *x = t->x + token * t->acts_k;
 
-	kernel->isa->quantize(x, t->acts_k,
-			      kernel->act == QN_A8R ? kernel->isa->amax(x, t->acts_k) : -1,
-			      kernel->act_top, t->q + token * t->acts_k,
-			      t->act_scale + token * groups, t->sum + token * groups,
-			      t->half_sum + 2 * token * groups);
+	const long shared = kernel->act == QN_A8G256 ? QN_K_PAD : t->acts_k;
+
+	for (long k = 0; k < t->acts_k; k += shared) {
+		const long at = token * groups + k / QN_GROUP;
+		const float whole = kernel->act == QN_A8G32 ? -1 : kernel->isa->amax(x + k, shared);
+
+		kernel->isa->quantize(x + k, shared, whole, kernel->act_top,
+				      t->q + at * QN_GROUP, t->act_scale + at, t->sum + at,
+				      t->half_sum + 2 * at);
+	}
 }
 
 /* Normal weights and activations through the format's encoder and the ISA's quantiser. */

@@ -48,6 +48,9 @@ dot.rules = {
     if p.PACK == "trits" and p.KU > 1 then return "KU has no meaning with PACK=trits" end
   end,
   panel.four_vectors,
+  function(p, _, _, act)
+    if p.PACK == "trits" and act == "a8g256" then return "blocks of trits do not end where those of 256 activations do" end
+  end,
   function(p)
     if p.PACK == "rows" and (p.RG > 1 or p.NT > 1) then return "PACK=rows has RG=1 and NT=1" end
   end,
@@ -91,14 +94,14 @@ end
 
 -- The template's view of a point.
 function dot.vars(point, format, isa, act)
-  local vars = panel.vars(point, format, isa)
+  local vars = panel.vars(point, format, isa, act)
   vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
   if vars.by_rows then
     vars.step_k = 64
     vars.prepared_bytes, vars.prepare = 24, "qn_half_sums_" .. isa.name
   elseif isa.lanes and not vars.trits then
     local step_scale = format.super > 0 or format.group == 16 or format.group == 32
-    vars.carried = act == "a8r" and not step_scale
+    vars.carried = vars.late and not step_scale
     if format.bits == 2 then mask_in_place(vars) end
     if not vars.carried then
       vars.float_start = #vars.exps == 1

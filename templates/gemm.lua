@@ -29,7 +29,7 @@ local gemm = {
   template = "gemm.c.tmpl",
   doc = "many tokens, codes decoded once",
   parameters = {
-    { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
+    { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12, 16 }, ordered = true },
     { name = "RG", tile = "g", values = { 1, 2, 3, 4 }, ordered = true },
     { name = "NT", tile = "n", values = { 1, 2, 3, 4, 6, 8, 10, 12 }, ordered = true },
     { name = "KC", tile = "k", values = { 256, 512, 1024, 2048, 4096 }, ordered = true },
@@ -56,7 +56,7 @@ gemm.rules = {
     if p.RV % p.RG ~= 0 then return ("RG=%d does not divide RV=%d"):format(p.RG, p.RV) end
   end,
   function(p, format, isa, act)
-    if p.PART == 1 and act == "a8r" then return "PART has no meaning with one scale a token" end
+    if p.PART == 1 and act ~= "a8g32" then return "PART has no meaning where sums of a scale's span stay integers" end
   end,
   function(p, format, isa)
     local live = p.RG * p.NT * (p.FOLD == 1 and 1 or format.halves) + p.RG + 1
@@ -66,7 +66,7 @@ gemm.rules = {
     end
   end,
   function(p, format, isa, act)
-    if p.FOLD == 1 and act == "a8r" and isa.lanes and format.has_min and format.halves == 2 then
+    if p.FOLD == 1 and act ~= "a8g32" and isa.lanes and format.has_min and format.halves == 2 then
       return "FOLD=1 has one start for 256 k, the minima want sums over 16"
     end
   end,
@@ -80,6 +80,9 @@ gemm.rules = {
   end,
   panel.needed_unpack,
   panel.four_vectors,
+  function(p, _, _, act)
+    if p.PACK == "trits" and act == "a8g256" then return "blocks of trits do not end where those of 256 activations do" end
+  end,
 }
 
 gemm.is_lossy = panel.is_lossy
@@ -108,7 +111,7 @@ function gemm.relayout(point, rv, pack)
 end
 
 function gemm.vars(point, format, isa, act)
-  local vars = panel.vars(point, format, isa)
+  local vars = panel.vars(point, format, isa, act)
   vars.fold = point.FOLD == 1
   vars.halves, vars.min_halves = format.halves, format.halves
   vars.span = format.group
@@ -122,7 +125,12 @@ function gemm.vars(point, format, isa, act)
   local kc = point.KC // vars.block * vars.block
   local span = vars.span > 0 and math.min(vars.span, kc) or kc
   local min_span = format.group > 0 and math.min(format.group, kc) or kc
-  local floats = format.group == 0 and 0 or kc // span + (format.has_min and kc // min_span or 0)
+  -- Minima of a8g256 are summed as integers, two groups at a time, where an ISA can: a block has its f16 minima, then
+  -- pairs of sub-minima.
+  vars.min_pairs = vars.per_block and format.has_min and isa.pairs16 or false
+  vars.min_pair_rows = format.super // math.max(format.group, 1) // 2
+  local min_rows = vars.min_pairs and kc // format.super * (1 + vars.min_pair_rows) or kc // min_span
+  local floats = format.group == 0 and 0 or kc // span + (format.has_min and min_rows or 0)
   vars.kc, vars.span = kc, span
   vars.step_min = format.has_min and min_span <= 32   -- minima of no more than 32 k
   vars.zero_level = format.sub                    -- the code of level 0
@@ -136,16 +144,18 @@ function gemm.vars(point, format, isa, act)
   vars.row_head = format.group == 0 and 4 * vars.panel_rows or 0
   vars.step_bytes = point.RV * vars.vector_bytes + vars.sub_step
   vars.block_bytes = vars.head + (vars.trits and 1 or vars.steps) * vars.step_bytes
+  vars.chunk_bytes = kc // vars.block * vars.block_bytes
   vars.mmla = isa.mmla or false
   vars.direct = format.bits == 8 and not isa.mmla -- packed codes are bytes already
   vars.byte_area = vars.direct and 0 or vars.panel_rows * kc
   -- Sums over halves, for minima or for starts; a tile's starts stand before its minima.
   vars.tile_halves = format.has_min and vars.min_halves or vars.halves
-  vars.start_k, vars.scaled_sums = 32 // vars.tile_halves, format.has_min
+  vars.start_k = 32 // vars.tile_halves
+  vars.prepared_sums = vars.min_pairs and "QN_SUM_PAIRS" or format.has_min and "QN_SCALED_SUMS" or "QN_NO_SUMS"
   if isa.lanes then
     -- Sums that stay integers have one start for all of a scale's span, or for 256 k: they carry on.  Chunks of
     -- blocks of trits start at any 32 k.
-    vars.carried = act == "a8r" and vars.long_span
+    vars.carried = vars.late and vars.long_span
     if vars.carried then vars.start_k = vars.scaled and span or vars.trits and 32 or 256 end
     vars.float_start = not vars.carried or vars.scaled
   end
@@ -153,7 +163,8 @@ function gemm.vars(point, format, isa, act)
   -- tokens' share one, scales as well.
   vars.scale_words, vars.start_words = isa.mmla and 2 or 1, isa.mmla and 2 or isa.lanes or 1
   vars.tile_bytes = 32 + 4 * vars.scale_words
-    + 4 * vars.tile_halves * (vars.start_words + (format.has_min and vars.scale_words or 0))
+    + 4 * vars.tile_halves * vars.start_words
+    + (vars.min_pairs and 4 or format.has_min and 4 * vars.tile_halves * vars.scale_words or 0)
   vars.prepared_bytes, vars.prepare = vars.tile_bytes, "qn_tiles_" .. isa.name
   -- Sums of all tokens of a pass wait in scratch memory: rows of y may lie a power of two apart, where
   -- they would drive each other out of the caches.

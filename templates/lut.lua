@@ -20,7 +20,7 @@ local lut = {
   template = "lut.c.tmpl",
   doc = "exact table lookups, bit-serial",
   parameters = {
-    { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12 }, ordered = true },
+    { name = "RV", tile = "r", values = { 1, 2, 3, 4, 6, 8, 12, 16 }, ordered = true },
     { name = "KU", tile = "k", values = { 1, 2, 4 }, ordered = true },
     { name = "PF", tile = "p", values = { 0, 1024, 2048, 4096, 8192, 16384 }, ordered = true },
     { name = "NT", tile = "n", values = { 1, 2, 4 }, ordered = true },
@@ -73,7 +73,8 @@ function lut.is_lossy(point)
 end
 
 -- nil, or why there is no kernel for a format.
-function lut.refuses(format)
+function lut.refuses(format, act)
+  if act == "a8g256" then return "tables and sums of lookups have a scale for 32 activations or one a token" end
   if format.halves == 2 then return "lookups sum 32 activations at a time" end
   if format.codebook then return "lookups are bit-serial, a codebook is not" end
 end
@@ -127,8 +128,9 @@ function lut.vars(point, format, isa, act)
     -- Rounded sums with signs are mul * (2 code - (2^bits - 1)) / 2: what is missing to the level, twice.
     bias = point.ADDS > 0 and format.mul * ((1 << format.bits) - 1) - 2 * format.sub or -format.sub,
     rounded = point.ADDS > 0, act_top = 127,
-    prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, start_k = 0, scaled_sums = false,
+    prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, start_k = 0, prepared_sums = "QN_NO_SUMS",
     prepare = point.ADDS > 0 and "qn_rounded_tables_" .. isa.name or ("qn_tables%d_%s"):format(point.ADJ, isa.name),
+    late = act ~= "a8g32", per_row = act == "a8r", per_block = false, pairs16 = false, short_sums = false,
     step_k = 32, side = false, sub = format.sub, unrolls = point.ADJ == 2, lanes = isa.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false,
   }
   return point.ADJ == 2 and side_by_side(vars, point, format, isa, act) or vars

@@ -138,7 +138,7 @@ function panel.merged(exps, sum, at)
 end
 
 -- What templates of kernels want to know of layouts.
-function panel.vars(point, format, row)
+function panel.vars(point, format, row, act)
   local signed = panel.is_signed(format, row)
   local pack = point.PACK or "bits"
   local trits, pairs, by_rows = pack == "trits", pack == "pairs", pack == "rows"
@@ -154,9 +154,14 @@ function panel.vars(point, format, row)
     order = trits and "QN_TRITS" or by_rows and "QN_ROWS" or pairs and "QN_PLANE_PAIRS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
     planes = planes, plane_pairs = pairs, by_rows = by_rows,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
-    step_k = 32, unrolls = row.lanes ~= nil, lanes = row.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false, start_k = 0, scaled_sums = false,
+    step_k = 32, unrolls = row.lanes ~= nil, lanes = row.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false, start_k = 0, prepared_sums = "QN_NO_SUMS",
     signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top, act_top) or 8,
     wide_sums = row.pairs == 0,         -- products are summed in 32 bits
+    per_row = act == "a8r",             -- one scale a token: it is applied at the end
+    per_block = act == "a8g256",        -- one for each block: it is applied at its end
+    late = act ~= "a8g32",              -- either
+    pairs16 = row.pairs16 or false,
+    short_sums = 16 * 127 * math.max(format.sub, format.mul * (format.n_codes - 1) - format.sub) < 1 << 15,
     bias = signed and 0 or -format.sub, rounded = false, act_top = act_top,
     n_low = low, n_top = top or 0, fields = fields(format), levels = table_of,
     block = trits and 160 or format.block,

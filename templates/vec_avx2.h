@@ -87,6 +87,32 @@ static inline vh vh_widen(vb a, int half)
 static inline vh vh_add(vh a, vh b) { return _mm256_add_epi16(a, b); }
 #define vh_shift_left(a, n) _mm256_slli_epi16(a, n)
 
+/* Pairs of 16 bits: low and high of every 32-bit lane. */
+static inline vh vh_pairs(vw low, vw high)
+{
+	return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
+}
+/* VL bytes and VL others, unsigned or signed, in turn */
+static inline vh vh_byte_pairs(const void *low, const void *high)
+{
+	return _mm256_or_si256(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)low)),
+			       _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)high)), 16));
+}
+static inline vh vh_signed_byte_pairs(const void *low, const void *high)
+{
+	return vh_pairs(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)low)),
+			_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)high)));
+}
+static inline vh vh_and(vh a, int mask) { return _mm256_and_si256(a, _mm256_set1_epi16((short)mask)); }
+#define vh_shift_right(a, n) _mm256_srli_epi16(a, n)
+#ifndef VEC_AVXVNNI_H
+/* sum + both products of pairs */
+static inline vw vw_dot_pairs(vw sum, vh a, vh b)
+{
+	return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
+#endif
+
 /* 32-bit */
 static inline vw vw_set(int i) { return _mm256_set1_epi32(i); }
 static inline vw vw_add(vw a, vw b) { return _mm256_add_epi32(a, b); }

@@ -116,6 +116,29 @@ static inline vh vh_widen(vb a, int half)
 static inline vh vh_add(vh a, vh b) { return _mm512_add_epi16(a, b); }
 #define vh_shift_left(a, n) _mm512_slli_epi16(a, n)
 
+/* Pairs of 16 bits: low and high of every 32-bit lane. */
+static inline vh vh_pairs(vw low, vw high)
+{
+	return _mm512_mask_mov_epi16(low, 0xaaaaaaaa, _mm512_slli_epi32(high, 16));
+}
+/* VL bytes and VL others, unsigned or signed, in turn */
+static inline vh vh_byte_pairs(const void *low, const void *high)
+{
+	return _mm512_or_si512(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)low)),
+			       _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)high)), 16));
+}
+static inline vh vh_signed_byte_pairs(const void *low, const void *high)
+{
+	return vh_pairs(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)low)),
+			_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)high)));
+}
+static inline vh vh_and(vh a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi16((short)mask)); }
+#define vh_shift_right(a, n) _mm512_srli_epi16(a, n)
+#ifndef VEC_AVX512BW_H
+/* sum + both products of pairs */
+static inline vw vw_dot_pairs(vw sum, vh a, vh b) { return _mm512_dpwssd_epi32(sum, a, b); }
+#endif
+
 /* 32-bit */
 static inline vw vw_set(int i) { return _mm512_set1_epi32(i); }
 static inline vw vw_add(vw a, vw b) { return _mm512_add_epi32(a, b); }

@@ -21,6 +21,11 @@ static inline vw vn_sum(vn sum, int start)
 	return _mm512_add_epi32(_mm512_madd_epi16(sum, _mm512_set1_epi16(1)), _mm512_set1_epi32(start));
 }
 
+static inline vw vw_dot_pairs(vw sum, vh a, vh b)
+{
+	return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+}
+
 /*
  * sum + 4 products of signed codes in each lane.  The sign moves from the code to the
  * activation; |code| <= 128 and |x| <= 127, so a pair is at most 2 * 128 * 127 = 32512.

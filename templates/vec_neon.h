@@ -20,6 +20,7 @@ typedef struct { int16x8_t low, high; } vn;     /* of the low and high 8 bytes *
 #endif
 
 static inline void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline void v_prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); } /* no nearer than L2 */
 /* p += n in the register of p, where compilers would count from where it began. */
 #define v_advance(p, n) do { (p) += (n); __asm__("" : "+r"(p)); } while (0)
 /* a is to be there before anything else is loaded. */

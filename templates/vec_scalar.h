@@ -21,6 +21,7 @@ typedef vw vn;
 #define V_EACH(n) for (int i = 0; i < (n); i++)
 
 static inline void v_prefetch(const void *p) { (void)p; }
+static inline void v_prefetch_far(const void *p) { (void)p; }
 #define v_opaque(x) __asm__ volatile("" : "+m"(x))
 
 /* bytes */

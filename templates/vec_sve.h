@@ -32,6 +32,7 @@ typedef vw vn;
 #define V_W svptrue_b32()
 
 static inline void v_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
+static inline void v_prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); } /* no nearer than L2 */
 /* clang takes no type of a fixed length there. */
 static inline __attribute__((always_inline)) vb v_hide(vb a)
 {

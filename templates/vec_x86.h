@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 static inline void v_prefetch(const void *p) { _mm_prefetch(p, _MM_HINT_T0); }
+static inline void v_prefetch_far(const void *p) { _mm_prefetch(p, _MM_HINT_T1); } /* no nearer than L2 */
 
 /* Sums of either 16 of 32 signed bytes. */
 static inline void v_half_sums(const int8_t *p, int32_t out[2])

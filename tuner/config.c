@@ -12,6 +12,7 @@
 #define MAX_SIDE 1000000 /* of a matrix */
 #define MAX_TOKENS 4096
 #define MAX_THREADS 256
+#define OWN_ACT "own"
 
 /* Where a value came from: a node of a file, or an option. */
 struct place {
@@ -188,6 +189,19 @@ static int add_cores(struct config_names *cores, const char *name, const struct 
 	return 0;
 }
 
+static int add_act(struct config *config, struct gen *gen, const char *name,
+		   const struct place *place, struct gen_error *err)
+{
+	const char *const *acts = gen_acts(gen);
+	const char *known[8] = {0};
+	size_t n = 0;
+
+	for (; acts[n] && n < sizeof(known) / sizeof(*known) - 2; n++)
+		known[n] = acts[n];
+	known[n] = OWN_ACT;
+	return add_name(&config->acts, name, "activation format", known, place, err);
+}
+
 static int add_word(struct config *config, struct gen *gen, enum key key, const char *word,
 		    const struct place *place, struct gen_error *err)
 {
@@ -195,8 +209,7 @@ static int add_word(struct config *config, struct gen *gen, enum key key, const 
 	case FORMATS:
 		return add_name(&config->formats, word, "format", gen_formats(gen), place, err);
 	case ACTS:
-		return add_name(&config->acts, word, "activation format", gen_acts(gen), place,
-				err);
+		return add_act(config, gen, word, place, err);
 	case FAMILIES:
 		return add_name(&config->families, word, "family", gen_families(gen), place, err);
 	case ISAS: return add_name(&config->isas, word, "isa", gen_isas(gen), place, err);
@@ -438,6 +451,29 @@ static void put_numbers(FILE *out, const char *what, const struct config_numbers
 	for (size_t i = 0; i < numbers->n; i++)
 		fprintf(out, " %ld", numbers->list[i]);
 	fputs("; ", out);
+}
+
+static const char *resolve_act(const struct config *config, size_t format, size_t act)
+{
+	const char *name = config->acts.list[act];
+	const int own = (int)qn_format_own_act(qn_format_find(config->formats.list[format]));
+
+	if (!strcmp(name, OWN_ACT))
+		return qn_format_acts[own];
+	return !strcmp(name, qn_format_acts[QN_A8G256]) && own != QN_A8G256 ? NULL : name;
+}
+
+const char *config_act(const struct config *config, size_t format, size_t act)
+{
+	const char *name = resolve_act(config, format, act);
+
+	for (size_t i = 0; i < act && name; i++) {
+		const char *earlier = resolve_act(config, format, i);
+
+		if (earlier && !strcmp(earlier, name))
+			return NULL;
+	}
+	return name;
 }
 
 size_t config_n_shapes(const struct config *config, size_t format)

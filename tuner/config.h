@@ -57,6 +57,12 @@ int config_set_shapes(struct config *config, const char *text, struct gen_error 
 int config_set_model(struct config *config, const char *path, int only_formats,
 		     struct gen_error *err);
 
+/*
+ * What activation format number `act` of the config is for a format, by its index: "own" is what the runtime takes for it
+ * unless another is asked for.  NULL where it is not for this format or an earlier one was the same.
+ */
+const char *config_act(const struct config *config, size_t format, size_t act);
+
 /* How many shapes a format, by its index, is tuned for. */
 size_t config_n_shapes(const struct config *config, size_t format);
 

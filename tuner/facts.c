@@ -10,7 +10,13 @@ static int find_kernel(struct gen *gen, const struct config *config, const char 
 		       struct gen_point *point, struct gen_isa *isa, struct gen_error *err)
 {
 	const char *const *isas = gen_isas(gen);
+	const char *act = NULL;
 
+	for (size_t a = 0; a < config->acts.n && !act; a++)
+		act = config_act(config, 0, a);
+	if (!act)
+		return fail_set(err, "no activation format of the config is for %s",
+				config->formats.list[0]);
 	for (size_t i = 0; isas[i]; i++) {
 		if (gen_isa(gen, isas[i], isa, err) < 0)
 			return -1;
@@ -19,7 +25,7 @@ static int find_kernel(struct gen *gen, const struct config *config, const char 
 		for (size_t f = 0; f < config->families.n; f++) {
 			struct gen_space *space =
 				gen_space_open(gen, config->families.list[f],
-					       config->formats.list[0], config->acts.list[0],
+					       config->formats.list[0], act,
 					       isa->name, config->tokens.list[config->tokens.n - 1],
 					       0, 0, err);
 			int found = space && gen_space_count(space) > 0;

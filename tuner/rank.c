@@ -26,12 +26,17 @@ static int run_formats(struct rank *rank, struct gen_error *err)
 	const struct config *config = &rank->config;
 	int status = 0;
 
-	rank->show.n_cases = config->formats.n * config->acts.n * config->tokens.n;
+	rank->show.n_cases = 0;
+	for (size_t f = 0; f < config->formats.n; f++) {
+		for (size_t a = 0; a < config->acts.n && has_shape(config, f); a++)
+			rank->show.n_cases += config_act(config, f, a) ? config->tokens.n : 0;
+	}
 	for (size_t f = 0; f < config->formats.n; f++) {
 		for (size_t a = 0; a < config->acts.n && has_shape(config, f); a++) {
-			for (size_t n = 0; n < config->tokens.n && !status; n++)
-				status = ranking_run(rank, f, config->acts.list[a],
-						     config->tokens.list[n], err);
+			const char *act = config_act(config, f, a);
+
+			for (size_t n = 0; act && n < config->tokens.n && !status; n++)
+				status = ranking_run(rank, f, act, config->tokens.list[n], err);
 		}
 	}
 	return status;

@@ -26,7 +26,7 @@ void units_list(struct units *units, const struct config *config, long shard, lo
 	for (size_t i = 0; i < n; i++) {
 		const size_t format = i / config->acts.n, act = i % config->acts.n;
 
-		if (!config_n_shapes(config, format))
+		if (!config_n_shapes(config, format) || !config_act(config, format, act))
 			continue;
 		for (size_t j = 0; j < n_tokens; j++) {
 			if (n_shards && n_dealt % (size_t)n_shards != (size_t)(shard - 1))
@@ -95,7 +95,7 @@ static int has_points(const struct contest *contest, const struct contest_unit *
 	for (size_t i = 0; i < contest->n_isas && !found; i++) {
 		struct gen_space *space =
 			gen_space_open(contest->gen, family, config->formats.list[unit->format],
-				       config->acts.list[unit->act], contest->isas[i].info.name,
+				       config_act(config, unit->format, unit->act), contest->isas[i].info.name,
 				       config->tokens.list[unit->tokens], config->max_nmse > 0, 0,
 				       err);
 
@@ -156,7 +156,7 @@ static int is_of_unit(const struct contest *contest, const struct contest_unit *
 	return !entry->is_default && !entry->is_estimated &&
 	       entry->n == config->tokens.list[unit->tokens] &&
 	       !strcmp(entry->format, config->formats.list[unit->format]) &&
-	       !strcmp(record_entry_act(entry, act), config->acts.list[unit->act]);
+	       !strcmp(record_entry_act(entry, act), config_act(config, unit->format, unit->act));
 }
 
 /* One shape with one number of threads on one class of cores. */
