@@ -123,8 +123,13 @@ enum {
  * in the lowest bits; the top bit is flipped.  Instead of the bytes of every group there are, behind the f16 scales, all
  * sub-scales of a block, then all sub-minima: for every 64 k, for every two vectors of rows, a vector whose byte i belongs to
  * the 16 k from 16 (i % 4) on of row i / 4, of the first vector of rows in the low nibble, of the second in the high one.
+ *
+ * With QN_FOURS, for codes of two bits with a sub-scale for 16, four such groups share a byte: for every 64 k there is, for
+ * every vector of rows, a vector whose byte i has the sub-scale (low nibble) and the sub-minimum of the 16 k from 16 (i % 4)
+ * on of row i / 4; then, for every vector of rows, 4 vectors.  Byte i of vector j of those holds the codes of row i / 4 at
+ * k = 16 f + 4 j + i % 4 for f = 0..3, the first in the lowest bits.
  */
-enum qn_order { QN_CODES, QN_PLANES, QN_TRITS, QN_PLANE_PAIRS, QN_ROWS };
+enum qn_order { QN_CODES, QN_PLANES, QN_TRITS, QN_PLANE_PAIRS, QN_ROWS, QN_FOURS };
 
 struct qn_layout {
 	uint8_t order;        /* enum qn_order */

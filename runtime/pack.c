@@ -206,8 +206,19 @@ INLINE void put_rows(const uint8_t *codes, long code_stride, uint8_t *out, long 
 	put_codes(&all, 8, 0x80808080, out, stride);
 }
 
+/* Four groups of 16 k in a byte, each two bits above the one before. */
+INLINE void put_fours(const uint8_t *codes, long code_stride, uint8_t *out, long stride)
+{
+	const struct codes low = load_codes(codes, code_stride);
+	const struct codes high = load_codes(codes + QN_GROUP, code_stride);
+
+#pragma GCC unroll 4
+	for (int j = 0; j < 4; j++, out += stride)
+		store_lanes(low.u[j] | low.u[4 + j] << 2 | high.u[j] << 4 | high.u[4 + j] << 6, out);
+}
+
 /*
- * Codes of 32 k (160 of QN_TRITS) of one vector of rows (four of QN_ROWS); compiled for every
+ * Codes of 32 k (160 of QN_TRITS, 64 of QN_FOURS) of one vector of rows (four of QN_ROWS); compiled for every
  * layout, whose numbers are no variables then.
  */
 INLINE void pack_vector(const uint8_t *codes, long code_stride, int order, int bits, int adjacent,
@@ -222,6 +233,10 @@ INLINE void pack_vector(const uint8_t *codes, long code_stride, int order, int b
 		}
 		if (order == QN_ROWS) {
 			put_rows(codes, code_stride, out + at, stride);
+			continue;
+		}
+		if (order == QN_FOURS) {
+			put_fours(codes, code_stride, out + at, stride);
 			continue;
 		}
 		c = load_codes(codes, code_stride);
@@ -269,7 +284,7 @@ static void pack_planes(struct step s, uint8_t *out)
 	}
 }
 
-/* Codes of 32 k, or 160 of QN_TRITS, of all rows of a panel; returns the end of what it wrote. */
+/* Codes of 32 k, or 160 of QN_TRITS and 64 of QN_FOURS, of all rows of a panel; returns the end of what it wrote. */
 static uint8_t *pack_step(struct step s, uint8_t *out)
 {
 	const struct qn_layout *layout = &s.kernel->layout;
@@ -285,6 +300,10 @@ static uint8_t *pack_step(struct step s, uint8_t *out)
 		case QN_TRITS:
 			pack_vector(s.codes, s.stride, QN_TRITS, 2, 4, 0, out, vector);
 			out += 8 * vector;
+			break;
+		case QN_FOURS:
+			pack_vector(s.codes, s.stride, QN_FOURS, 2, 4, 0, out, vector);
+			out += 4 * vector;
 			break;
 		case QN_PLANE_PAIRS:
 			pack_vector(s.codes, s.stride, QN_PLANE_PAIRS, 2, 4, 0, out, vector);
@@ -375,7 +394,21 @@ static uint8_t *pack_scales(const struct qn_kernel *kernel, const struct piece *
 	return pack_row_subs(&kernel->layout, rows->sub_mins + group, rows->n_subs, n_groups, out);
 }
 
-/* What stands in front of the codes of 32 k from k on, where scales have two levels; returns the end of it. */
+/* Of QN_FOURS: sub-scales and sub-minima of the four groups from g on. */
+static uint8_t *pack_four_subs(const struct qn_rows *rows, long g, int n_rows, uint8_t *out)
+{
+	for (int r = 0; r < n_rows; r++, g += rows->n_subs, out += 4) {
+		uint32_t scales, mins;
+
+		memcpy(&scales, rows->sub_scales + g, sizeof scales);
+		memcpy(&mins, rows->sub_mins + g, sizeof mins);
+		scales |= mins << 4;
+		memcpy(out, &scales, sizeof scales);
+	}
+	return out;
+}
+
+/* What stands in front of the codes of a step from k on, where scales have two levels; returns the end of it. */
 static uint8_t *pack_step_subs(const struct qn_kernel *kernel, const struct qn_rows *rows, long k,
 			       uint8_t *out)
 {
@@ -383,6 +416,8 @@ static uint8_t *pack_step_subs(const struct qn_kernel *kernel, const struct qn_r
 
 	if (!format->super || kernel->layout.order == QN_ROWS)
 		return out;
+	if (kernel->layout.order == QN_FOURS)
+		return pack_four_subs(rows, k / format->group, kernel->layout.panel_rows, out);
 	for (long g = k / format->group; g < (k + QN_GROUP) / format->group; g++) {
 		const struct qn_row row = {.sub_scales = rows->sub_scales + g,
 					   .sub_mins = rows->sub_mins + g};
@@ -401,7 +436,9 @@ static uint8_t *pack_blocks(const struct quern_matrix *matrix, const struct piec
 	const struct qn_kernel *kernel = matrix->kernel;
 	const struct qn_rows *rows = &piece->rows;
 	const long each = qn_matrix_padded_k(matrix) / matrix->n_blocks;
-	const long step = kernel->layout.order == QN_TRITS ? each : QN_GROUP;
+	const long step = kernel->layout.order == QN_TRITS   ? each
+			  : kernel->layout.order == QN_FOURS ? 2 * QN_GROUP
+							     : QN_GROUP;
 
 	for (long b = 0; b < k / each; b++) {
 		if (qn_formats[kernel->format].group)

@@ -186,6 +186,28 @@ static uint8_t *pack_rows(const struct qn_layout *layout, const uint8_t *codes, 
 	return out;
 }
 
+/* 64 k of all rows of a panel as QN_FOURS has them, sub-scales and sub-minima first; returns the end of what it wrote. */
+static uint8_t *pack_fours(const struct qn_layout *layout, const struct qn_rows *rows, long k,
+			   uint8_t *out)
+{
+	for (int i = 0; i < 4 * layout->panel_rows; i++) {
+		const long at = i / 4 * rows->n_subs + k / 16 + i % 4;
+
+		*out++ = (uint8_t)(rows->sub_scales[at] | rows->sub_mins[at] << 4);
+	}
+	for (int first = 0; first < layout->panel_rows; first += layout->vector_bytes / 4) {
+		for (int j = 0; j < 4; j++) {
+			for (int i = 0; i < layout->vector_bytes; i++) {
+				const uint8_t *c = rows->codes + (first + i / 4) * rows->k + k +
+						   4 * j + i % 4;
+
+				*out++ = (uint8_t)(c[0] | c[16] << 2 | c[32] << 4 | c[48] << 6);
+			}
+		}
+	}
+	return out;
+}
+
 /*
  * Sub-scales or sub-minima of the groups of a block for QN_ROWS, [row][stride] of them; returns the
  * end of what it wrote.
@@ -281,7 +303,11 @@ void qn_pack_plain(const struct quern_matrix *matrix, const struct qn_rows *rows
 			panel = pack_trits(matrix, rows->codes + b * each, rows->k, panel);
 			continue;
 		}
-		for (long k = b * each; k < (b + 1) * each; k += QN_GROUP) {
+		for (long k = b * each; k < (b + 1) * each && kernel->layout.order == QN_FOURS;
+		     k += 64)
+			panel = pack_fours(&kernel->layout, rows, k, panel);
+		for (long k = b * each; k < (b + 1) * each && kernel->layout.order != QN_FOURS;
+		     k += QN_GROUP) {
 			const uint8_t *codes = rows->codes + k;
 
 			if (format->super && kernel->layout.order != QN_ROWS)

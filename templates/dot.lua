@@ -11,6 +11,9 @@
 -- With PACK=rows a byte has the codes of four rows (dot_rows.c.tmpl): a vector of them serves four products without
 -- shifts and masks for each.  Sums over 16 k are narrowed to 16 bits or split into bytes, which sub-scales multiply eight or
 -- sixteen at a time.  KU then counts 64 k.
+--
+-- With PACK=fours a byte has the codes of four groups (dot_fours.c.tmpl), which are only masked; sums over 16 k are shifted
+-- to where pairs of 16 bits want them.  KU counts 64 k there, too.
 
 local panel = require("panel")
 
@@ -48,6 +51,7 @@ dot.rules = {
     if p.PACK == "trits" and p.KU > 1 then return "KU has no meaning with PACK=trits" end
   end,
   panel.four_vectors,
+  panel.four_groups,
   function(p, _, _, act)
     if p.PACK == "trits" and act == "a8g256" then return "blocks of trits do not end where those of 256 activations do" end
   end,
@@ -96,7 +100,9 @@ end
 function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa, act)
   vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
-  if vars.by_rows then
+  if vars.fours then
+    vars.step_k = 64
+  elseif vars.by_rows then
     vars.step_k = 64
     vars.prepared_bytes, vars.prepare = 24, "qn_half_sums_" .. isa.name
   elseif isa.lanes and not vars.trits then

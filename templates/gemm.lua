@@ -80,6 +80,10 @@ gemm.rules = {
   end,
   panel.needed_unpack,
   panel.four_vectors,
+  panel.four_groups,
+  function(p)
+    if p.PACK == "fours" and p.FOLD == 0 then return "PACK=fours is decoded with FOLD=1" end
+  end,
   function(p, _, _, act)
     if p.PACK == "trits" and act == "a8g256" then return "blocks of trits do not end where those of 256 activations do" end
   end,
@@ -140,9 +144,10 @@ function gemm.vars(point, format, isa, act)
   vars.steps = vars.block // 32                   -- groups of 32 k in a block
   -- Its scales, but for the bytes of two levels in front of every 32 k of codes.
   vars.head = (vars.by_rows and format.head_bytes or format.float_bytes) * vars.panel_rows
-  vars.sub_step = vars.by_rows and 0 or format.sub_bytes * format.halves * vars.panel_rows
+  vars.sub_step = (vars.by_rows or vars.fours) and 0 or format.sub_bytes * format.halves * vars.panel_rows
   vars.row_head = format.group == 0 and 4 * vars.panel_rows or 0
   vars.step_bytes = point.RV * vars.vector_bytes + vars.sub_step
+  if vars.fours then vars.step_bytes = vars.step_bytes + vars.vector_rows * 2 * point.RV end
   vars.block_bytes = vars.head + (vars.trits and 1 or vars.steps) * vars.step_bytes
   vars.chunk_bytes = kc // vars.block * vars.block_bytes
   vars.mmla = isa.mmla or false

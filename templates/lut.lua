@@ -131,7 +131,7 @@ function lut.vars(point, format, isa, act)
     prepared_bytes = point.ADDS > 0 and 136 or 256, scratch_bytes = 0, start_k = 0, prepared_sums = "QN_NO_SUMS",
     prepare = point.ADDS > 0 and "qn_rounded_tables_" .. isa.name or ("qn_tables%d_%s"):format(point.ADJ, isa.name),
     late = act ~= "a8g32", per_row = act == "a8r", per_block = false, pairs16 = false, short_sums = false,
-    step_k = 32, side = false, sub = format.sub, unrolls = point.ADJ == 2, lanes = isa.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false,
+    fours = false, step_k = 32, side = false, sub = format.sub, unrolls = point.ADJ == 2, lanes = isa.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false,
   }
   return point.ADJ == 2 and side_by_side(vars, point, format, isa, act) or vars
 end

@@ -48,10 +48,16 @@ function panel.has_rows(format, row)
   return row.split and format.bits == 2 and format.sub_bits == 4 or false
 end
 
+-- Whether four groups of 16 k can share bytes: products stay below 2^8 * 2^7, which 16 bits do not take.
+function panel.has_fours(format, row)
+  return row.pairs16 and row.pairs == 0 and format.bits == 2 and format.sub_bits == 4 or false
+end
+
 -- Ternary codes as bit fields or five to a byte, which takes sums of any unsigned bytes, so no SDOT; codes of 2 bits with
--- two levels and 16 weights a group as bit fields, or those of four vectors of rows in a byte.
+-- two levels and 16 weights a group as bit fields, or those of four vectors of rows or of four groups in a byte.
 function panel.packs(format, row)
   if panel.has_rows(format, row) then return { "bits", "rows" } end
+  if panel.has_fours(format, row) then return { "bits", "fours" } end
   if format.n_codes ~= 3 or format.group > 0 or row.pairs > 0 then return nil end
   return row.lanes and row.codes8 == "signed" and { "bits" } or { "bits", "trits" }
 end
@@ -74,6 +80,11 @@ end
 -- A rule of a family: four vectors of rows share bytes.
 function panel.four_vectors(p)
   if p.PACK == "rows" and p.RV ~= 4 then return "PACK=rows is for RV=4" end
+end
+
+-- A rule: four groups share bytes.
+function panel.four_groups(p, _, _, act)
+  if p.PACK == "fours" and act ~= "a8g256" then return "PACK=fours sums groups as integers, which want activations a8g256" end
 end
 
 -- Bits of the activations, fewer than 8 where more products of them fit 16 bits then; nil where nothing is gained.
@@ -141,7 +152,7 @@ end
 function panel.vars(point, format, row, act)
   local signed = panel.is_signed(format, row)
   local pack = point.PACK or "bits"
-  local trits, pairs, by_rows = pack == "trits", pack == "pairs", pack == "rows"
+  local trits, pairs, by_rows, fours = pack == "trits", pack == "pairs", pack == "rows", pack == "fours"
   local planes = pairs or pack == "planes"
   local adjacent = pack == "planes" and row.tables[#row.tables] or 4
   local rows = point.RV * row.vector_bytes // 4
@@ -151,8 +162,8 @@ function panel.vars(point, format, row, act)
   for i, level in ipairs(format.codebook or {}) do table_of[i] = signed and level & 255 or level + format.sub end
   return {
     adjacent = adjacent, signed_codes = signed and format.bits == 8 and 1 or 0,
-    order = trits and "QN_TRITS" or by_rows and "QN_ROWS" or pairs and "QN_PLANE_PAIRS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
-    planes = planes, plane_pairs = pairs, by_rows = by_rows,
+    order = trits and "QN_TRITS" or by_rows and "QN_ROWS" or fours and "QN_FOURS" or pairs and "QN_PLANE_PAIRS" or planes and "QN_PLANES" or "QN_CODES", pack = pack, trits = trits,
+    planes = planes, plane_pairs = pairs, by_rows = by_rows, fours = fours,
     panel_rows = rows, vector_rows = row.vector_bytes // 4,
     step_k = 32, unrolls = row.lanes ~= nil, lanes = row.lanes or false, carried = false, exps = { 0 }, merged = panel.merged, start_at = 0, float_start = false, start_k = 0, prepared_sums = "QN_NO_SUMS",
     signed = signed, sub = signed and 0 or format.sub, depth = isa.depth(row, format.top, act_top) or 8,

@@ -87,11 +87,9 @@ static inline vh vh_widen(vb a, int half)
 static inline vh vh_add(vh a, vh b) { return _mm256_add_epi16(a, b); }
 #define vh_shift_left(a, n) _mm256_slli_epi16(a, n)
 
-/* Pairs of 16 bits: low and high of every 32-bit lane. */
-static inline vh vh_pairs(vw low, vw high)
-{
-	return _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa);
-}
+/* Pairs of 16 bits: the low half of every lane of low, and what shifting high left by n has in the upper one. */
+#define vh_pairs_at(low, high, n) _mm256_blend_epi16((low), _mm256_slli_epi32((high), n), 0xaa)
+static inline vh vh_pairs(vw low, vw high) { return vh_pairs_at(low, high, 16); }
 /* VL bytes and VL others, unsigned or signed, in turn */
 static inline vh vh_byte_pairs(const void *low, const void *high)
 {

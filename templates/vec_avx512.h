@@ -116,11 +116,9 @@ static inline vh vh_widen(vb a, int half)
 static inline vh vh_add(vh a, vh b) { return _mm512_add_epi16(a, b); }
 #define vh_shift_left(a, n) _mm512_slli_epi16(a, n)
 
-/* Pairs of 16 bits: low and high of every 32-bit lane. */
-static inline vh vh_pairs(vw low, vw high)
-{
-	return _mm512_mask_mov_epi16(low, 0xaaaaaaaa, _mm512_slli_epi32(high, 16));
-}
+/* Pairs of 16 bits: the low half of every lane of low, and what shifting high left by n has in the upper one. */
+#define vh_pairs_at(low, high, n) _mm512_mask_mov_epi16((low), 0xaaaaaaaa, _mm512_slli_epi32((high), n))
+static inline vh vh_pairs(vw low, vw high) { return vh_pairs_at(low, high, 16); }
 /* VL bytes and VL others, unsigned or signed, in turn */
 static inline vh vh_byte_pairs(const void *low, const void *high)
 {

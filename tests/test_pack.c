@@ -120,7 +120,8 @@ static int can_be(const struct qn_format *format, const struct qn_layout *layout
 	case QN_PLANES: return !format->super && format->bits < 8;
 	case QN_TRITS: return layout->adjacent == 4 && !format->group;
 	case QN_PLANE_PAIRS: return layout->adjacent == 4 && format->bits == 2;
-	case QN_ROWS: return layout->adjacent == 4 && format->bits == 2 && format->sub_bits == 4;
+	case QN_ROWS:
+	case QN_FOURS: return layout->adjacent == 4 && format->bits == 2 && format->sub_bits == 4;
 	default: return layout->adjacent == 4;
 	}
 }
@@ -130,14 +131,14 @@ static void test_layouts(void)
 {
 	static const int sizes[][2] = {{16, 1}, {32, 4}, {64, 3}}; /* vector bytes, vectors */
 
-	for (int i = 0; i < 5 * 3 * N_TYPES * 3; i++) {
-		const int type = types[i / 15 % N_TYPES], *size = sizes[i / 15 / N_TYPES];
+	for (int i = 0; i < 6 * 3 * N_TYPES * 3; i++) {
+		const int type = types[i / 18 % N_TYPES], *size = sizes[i / 18 / N_TYPES];
 		struct qn_kernel kernel = {.format = (uint8_t)qn_format_of_type(type)};
 		const struct qn_format *format = &qn_formats[kernel.format];
 		struct qn_layout *layout = &kernel.layout;
 
-		layout->order = (uint8_t)(i % 5);
-		layout->adjacent = (uint8_t)(1 << i / 5 % 3);
+		layout->order = (uint8_t)(i % 6);
+		layout->adjacent = (uint8_t)(1 << i / 6 % 3);
 		layout->vector_bytes = (uint16_t)size[0];
 		layout->panel_rows = (uint16_t)(size[0] / layout->adjacent *
 						(layout->order == QN_ROWS ? 4 : size[1]));
