@@ -216,9 +216,9 @@ int qn_engine_pack(struct quern_engine *engine, struct quern_matrix **out,
 		return -1;
 	act = w.act ? qn_format_find_act(w.act) : (int)qn_format_own_act(format);
 	if (act < 0)
-		return qn_error_set(err,
-				    "activation format '%.32s' is not known: a8g32, a8g256 and a8r are",
-				    w.act);
+		return qn_error_set(
+			err, "activation format '%.32s' is not known: a8g32, a8g256 and a8r are",
+			w.act);
 	if (!(w.max_nmse >= 0 && w.max_nmse < 1))
 		return qn_error_set(err, "max_nmse must be from 0 (exact) to below 1");
 	if (w.format && !strcmp(w.format, "wtgt") && qn_format_of_type(w.type) < 0 &&

@@ -452,8 +452,8 @@ void qn_format_encode_ternary(const float *x, long k, float scale, uint8_t *code
 		codes[i] = (uint8_t)(round_within(scale != 0 ? x[i] / scale : 0, -1, 1) + 1);
 }
 
-const char *const qn_format_acts[QN_N_ACTS] = {
-	[QN_A8G32] = "a8g32", [QN_A8G256] = "a8g256", [QN_A8R] = "a8r"};
+const char *const qn_format_acts[QN_N_ACTS] =
+	{[QN_A8G32] = "a8g32", [QN_A8G256] = "a8g256", [QN_A8R] = "a8r"};
 
 enum qn_act_id qn_format_own_act(int format)
 {

@@ -150,7 +150,7 @@ static inline int qn_same_layout(const struct qn_layout *a, const struct qn_layo
 struct qn_acts {
 	long n_tokens, k;
 	const int8_t *q;    /* [n_tokens][k], |q| <= 127 */
-	const float *scale; /* [n_tokens][k / 32], x = scale * q; equal for 256 k (a8g256) or a token (a8r) */
+	const float *scale; /* [n_tokens][k / 32], x = scale * q; some are equal but with a8g32 */
 	const int32_t *sum; /* [n_tokens][k / 32], sum of q over 32 */
 	const int32_t *half_sum; /* [n_tokens][k / 16], over 16 */
 	const float *x; /* [n_tokens][x_stride], x_k each, not padded: what q was rounded from */
@@ -350,9 +350,9 @@ struct qn_kernel {
 	uint16_t start_k;    /* activations of one start: 16 or a multiple of 32 up to 256 */
 	uint8_t float_start; /* starts have V_FLOAT_START added */
 	uint8_t per_step; /* lossy lookups: a unit of a sum is this many half steps of the table */
-	uint8_t sums;            /* enum qn_prepared_sums: what of them stands there, too */
-	uint8_t act_top;         /* |q| it takes at most: 127, or less, which is lossy */
-	uint8_t adds;            /* 0; lossy lookups: sums of a table that fit a byte together */
+	uint8_t sums;     /* enum qn_prepared_sums: what of them stands there, too */
+	uint8_t act_top;  /* |q| it takes at most: 127, or less, which is lossy */
+	uint8_t adds;     /* 0; lossy lookups: sums of a table that fit a byte together */
 	uint32_t prepared_bytes; /* of a token's 32 activations */
 	uint32_t scratch_bytes;  /* of one thread */
 	qn_prepare_fn *prepare;  /* NULL: nothing to prepare */

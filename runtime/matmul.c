@@ -121,9 +121,9 @@ struct job {
 static int same_prepared(const struct qn_kernel *a, const struct qn_kernel *b)
 {
 	return a->prepare == b->prepare && a->token_tile == b->token_tile && a->bias == b->bias &&
-	       a->start_k == b->start_k && a->float_start == b->float_start &&
-	       a->sums == b->sums && a->prepared_bytes == b->prepared_bytes &&
-	       a->act == b->act && a->adds == b->adds && a->per_step == b->per_step;
+	       a->start_k == b->start_k && a->float_start == b->float_start && a->sums == b->sums &&
+	       a->prepared_bytes == b->prepared_bytes && a->act == b->act && a->adds == b->adds &&
+	       a->per_step == b->per_step;
 }
 
 /* Slot of what a kernel wants prepared, or -1. */

@@ -214,7 +214,8 @@ INLINE void put_fours(const uint8_t *codes, long code_stride, uint8_t *out, long
 
 #pragma GCC unroll 4
 	for (int j = 0; j < 4; j++, out += stride)
-		store_lanes(low.u[j] | low.u[4 + j] << 2 | high.u[j] << 4 | high.u[4 + j] << 6, out);
+		store_lanes(low.u[j] | low.u[4 + j] << 2 | high.u[j] << 4 | high.u[4 + j] << 6,
+			    out);
 }
 
 /*

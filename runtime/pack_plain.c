@@ -198,8 +198,8 @@ static uint8_t *pack_fours(const struct qn_layout *layout, const struct qn_rows 
 	for (int first = 0; first < layout->panel_rows; first += layout->vector_bytes / 4) {
 		for (int j = 0; j < 4; j++) {
 			for (int i = 0; i < layout->vector_bytes; i++) {
-				const uint8_t *c = rows->codes + (first + i / 4) * rows->k + k +
-						   4 * j + i % 4;
+				const uint8_t *c =
+					rows->codes + (first + i / 4) * rows->k + k + 4 * j + i % 4;
 
 				*out++ = (uint8_t)(c[0] | c[16] << 2 | c[32] << 4 | c[48] << 6);
 			}

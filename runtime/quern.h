@@ -107,7 +107,7 @@ struct quern_weights {
 				   wtgr with one scale for all rows. */
 	const char *kernel; /* NULL: the library chooses; else the name of the kernel to use */
 	long n_tokens;      /* choose for this many tokens at a time; default 1 */
-	const char *act;    /* how activations are rounded to int8: "a8g32", a scale for 32 of them as
+	const char *act; /* how activations are rounded to int8: "a8g32", a scale for 32 of them as
 				   in ggml's Q8_0, "a8g256", for 256 as in its Q8_K, or "a8r", one a
 				   token, BitNet's rule.  NULL: a8g256 for formats with scales for 256
 				   weights, else a8g32, as llama.cpp does */

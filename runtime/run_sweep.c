@@ -348,7 +348,11 @@ out:
 
 int run_sweep(int argc, char **argv)
 {
-	struct run_sweep_options o = {.n_cases = 200, .seed = 1, .n_threads = 1, .act = RUN_OWN_ACT, .min_ratio = 0.60};
+	struct run_sweep_options o = {.n_cases = 200,
+				      .seed = 1,
+				      .n_threads = 1,
+				      .act = RUN_OWN_ACT,
+				      .min_ratio = 0.60};
 	struct sweep s = {.options = &o, .out = {.options = &o, .rows = stdout, .summary = stderr}};
 	struct quern_error err;
 	int status;

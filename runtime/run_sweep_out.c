@@ -214,8 +214,8 @@ static void print_tallies(const struct run_sweep_out *out, const struct run_row 
 	fprintf(out->summary,
 		", %s, threads %ld, seed %ld: %ld case%s, %ld below %.0f %% of the nearest tuned "
 		"shape; least %.0f %%, median %.0f %%\n",
-		run_options_act_text(o->act), o->n_threads, o->seed, t.n, t.n == 1 ? "" : "s", t.n_below,
-		least, 100 * t.least, 100 * t.median);
+		run_options_act_text(o->act), o->n_threads, o->seed, t.n, t.n == 1 ? "" : "s",
+		t.n_below, least, 100 * t.least, 100 * t.median);
 	if (o->n_formats == 1)
 		return;
 	fprintf(out->summary, "  %-7s  %5s  %6s  %6s  below %.0f %%\n", "format", "cases", "median",

@@ -452,9 +452,8 @@ static void quantize_token(struct trial *t, long token)
 		const long at = token * groups + k / QN_GROUP;
 		const float whole = kernel->act == QN_A8G32 ? -1 : kernel->isa->amax(x + k, shared);
 
-		kernel->isa->quantize(x + k, shared, whole, kernel->act_top,
-				      t->q + at * QN_GROUP, t->act_scale + at, t->sum + at,
-				      t->half_sum + 2 * at);
+		kernel->isa->quantize(x + k, shared, whole, kernel->act_top, t->q + at * QN_GROUP,
+				      t->act_scale + at, t->sum + at, t->half_sum + 2 * at);
 	}
 }
 

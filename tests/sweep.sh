@@ -23,7 +23,7 @@ sweep() {
 sweep --cases 3 --seed 1 --out "$dir/rows.tsv" >"$dir/summary" 2>"$dir/errors" ||
 	complain "exit $? for three cases"
 [ ! -s "$dir/errors" ] || complain "complains: $(cat "$dir/errors")"
-grep -q '^w4g32, a8g32, .* 3 cases, [0-3] below 60 % of the nearest tuned shape' "$dir/summary" ||
+grep -q '^w4g32, own activations, .* 3 cases, [0-3] below 60 % of the nearest tuned shape' "$dir/summary" ||
 	complain "no summary: $(cat "$dir/summary")"
 head -n 1 "$dir/rows.tsv" | grep -q '^# quern-run sweep: .*seed 1.* GB/s' || complain 'no first line'
 awk -F'\t' '
@@ -149,7 +149,7 @@ refused 2 '--loose needs --cpus' --loose
 refused 1 'cannot pin a thread to cpu 8191' --cpus 8191
 refused 1 "cpus '8191': none is online" --cpus 8191 --loose
 refused 1 "cpus '8190-8191' are 2, for 3 threads" --cpus 8190-8191 --threads 3
-refused 2 '--act a8: must be a8g32 or a8r' --act a8
+refused 2 '--act a8: must be own, a8g32, a8g256 or a8r' --act a8
 refused 2 '--cases 1: must be at least 2, one for each format' --cases 1 --format w4g32,w2g64
 refused 2 '--cases 34: must be at least 35, one for each format' --format all --cases 34
 for ratio in 0 1.01 -1 nan '' 60% ' 1'; do

@@ -53,6 +53,54 @@ static const struct qn_kernel plain4 = {.name = "plain4",
 					.act_top = 127,
 					.adds = 1};
 
+/* A kernel takes scales for 32, for 256 or one a token where those are at least as coarse as its own. */
+static void test_acts(struct qn_registry registry)
+{
+	static const struct qn_kernel fine = {.name = "fine",
+					      .layout = {.panel_rows = 1},
+					      .isa = &plain,
+					      .format = QN_W4G32ZK,
+					      .act_top = 127},
+				      block = {.name = "block",
+					       .layout = {.panel_rows = 1},
+					       .isa = &plain,
+					       .format = QN_W4G32ZK,
+					       .act = QN_A8G256,
+					       .act_top = 127};
+	static const struct qn_kernel *const kernels[] = {&fine, &block}, *const only[] = {&block};
+	static const struct qn_choice choices[] = {
+		{QN_W4G32ZK, 0, 0, 1, 0, 0, QN_A8G32, 0, 0},
+		{QN_W4G32ZK, 0, 0, 1, 0, 1, QN_A8G256, 0, 0},
+	};
+	struct qn_case what = {QN_W4G32ZK, 64, 256, 1, 1, QN_A8G256, 0, 0};
+	struct qn_chosen chosen;
+	struct quern_error err;
+
+	registry.kernels = kernels;
+	registry.choices = choices;
+	registry.n_kernels = registry.n_choices = 2;
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &block);
+	what.act = QN_A8R;
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &block);
+	what.act = QN_A8G32;
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &fine);
+	CHECK(!qn_choose(&registry, 0, &what, NULL, "block", &chosen, &err) &&
+	      chosen.kernel == &fine);
+	what.act = QN_A8G256;
+	registry.n_choices = 1;
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) && chosen.kernel == &fine);
+	registry.kernels = only;
+	registry.n_kernels = 1;
+	registry.n_choices = 0;
+	CHECK(!qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) &&
+	      chosen.kernel == &block && chosen.rung == QN_RUNG_ANY);
+	what.act = QN_A8G32;
+	CHECK(qn_choose(&registry, 0, &what, NULL, NULL, &chosen, &err) &&
+	      strstr(err.text, "w4g32zk and a8g32"));
+}
+
 /* Lossy kernels only within what the caller allows, and only where they were measured. */
 static void test_lossy(struct qn_registry registry)
 {
@@ -147,6 +195,7 @@ static void test_ladder(void)
 	      chosen.kernel == &wide4b);
 	registry.n_choices = 2;
 	test_lossy(registry);
+	test_acts(registry);
 
 	what.format = QN_W4G32;
 	CHECK(!qn_choose(&registry, all, &what, NULL, "plain8,wide4b", &chosen, &err));

@@ -460,6 +460,44 @@ static void check_bad_config(struct gen *gen, const char *text, const char *says
 
 #define REST "tokens: [1]\nthreads: [1, all]\nacts: [a8g32]\nfamilies: [dot]\nisas: native\n"
 
+/* What activation format number i is for a format: "" where it is left out. */
+static const char *act_of(struct gen *gen, const char *format, const char *acts, size_t i)
+{
+	static char act[16];
+	struct config config;
+	struct gen_error err = {""};
+	FILE *file = fopen("acts.yaml", "w");
+
+	*act = 0;
+	if (!CHECK(file != NULL))
+		return act;
+	fprintf(file,
+		"quern: config\nschema: 1\nformats: [%s]\nshapes: [64x64]\nacts: [%s]\n"
+		"tokens: [1]\nthreads: [1]\nfamilies: [dot]\n",
+		format, acts);
+	fclose(file);
+	if (!check_that(!config_read(&config, gen, "acts.yaml", &err), __FILE__, __LINE__,
+			err.text))
+		return act;
+	if (config_act(&config, 0, i))
+		snprintf(act, sizeof(act), "%s", config_act(&config, 0, i));
+	config_free(&config);
+	return act;
+}
+
+static void test_acts(struct gen *gen)
+{
+	CHECK(!strcmp(act_of(gen, "w4g32", "own", 0), "a8g32"));
+	CHECK(!strcmp(act_of(gen, "w4g32zk", "own", 0), "a8g256"));
+	CHECK(!strcmp(act_of(gen, "wtg256", "own", 0), "a8g256"));
+	CHECK(!strcmp(act_of(gen, "w4g32zk", "a8r, own", 0), "a8r"));
+	CHECK(!strcmp(act_of(gen, "w4g32", "a8g256, a8g32", 0), ""));
+	CHECK(!strcmp(act_of(gen, "w4g32", "a8g256, a8g32", 1), "a8g32"));
+	CHECK(!strcmp(act_of(gen, "w4g32zk", "a8g256, own", 1), ""));
+	CHECK(!strcmp(act_of(gen, "w4g32", "a8g256, own", 1), "a8g32"));
+	check_bad_config(gen, "quern: config\nschema: 1\nacts: [own, own]\n", "twice");
+}
+
 static void test_config(struct gen *gen)
 {
 	struct config config;
@@ -506,7 +544,7 @@ static void test_config(struct gen *gen)
 	check_bad_config(gen, "quern: config\nschema: 1\nshapes: [[1]]\n", "plain words");
 	check_bad_config(gen, "quern: config\nschema: 1\nfamilies: [dots]\n", "unknown family");
 	check_bad_config(gen, "quern: config\nschema: 1\nacts: [a8]\n",
-			 "unknown activation format 'a8': must be one of a8g32, a8r");
+			 "unknown activation format 'a8': must be one of a8g32, a8g256, a8r, own");
 	check_bad_config(gen, "quern: config\nschema: 1\nisas: [avx9]\n", "unknown isa");
 	check_bad_config(gen, "quern: config\nschema: 1\ntokens: [0]\n", "number of tokens");
 	check_bad_config(gen, "quern: config\nschema: 1\ncores: all\n",
@@ -589,6 +627,7 @@ int main(void)
 	gen = gen_open(home, &err);
 	if (check_that(gen != NULL, __FILE__, __LINE__, err.text)) {
 		test_config(gen);
+		test_acts(gen);
 		test_model(gen);
 	}
 	gen_close(gen);

@@ -140,6 +140,56 @@ static void test_products(void)
 	free(p);
 }
 
+/* One activation outshines those that share its scale: they are 32, or 256 where scales of weights are for so many. */
+static void test_own_act(void)
+{
+	static const struct {
+		const char *format, *act, *own;
+		float sum;
+	} cases[] = {
+		{"w4g32", NULL, "a8g32", 1000 + 224 + 256},
+		{"w4g32zk", NULL, "a8g256", 1000 + 256},
+		{"wtg256", NULL, "a8g256", 1000 + 256},
+		{"w4g32zk", "a8g32", "a8g32", 1000 + 224 + 256},
+		{"w4g32", "a8g256", "a8g256", 1000 + 256},
+		{"w4g32", "a8r", "a8r", 1000},
+	};
+	enum { m = 16, k = 512 };
+	static float w[m * k], x[2 * k], y[2 * m];
+	float *const out = y;
+	const long stride = m;
+	struct quern_engine *engine = NULL;
+
+	for (int i = 0; i < m * k; i++)
+		w[i] = 1;
+	for (int i = 0; i < 2 * k; i++)
+		x[i] = i % k == 37 ? 1000 : 1; /* not of the first 32 */
+	if (!CHECK(!quern_open(&engine, NULL, NULL)))
+		return;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const struct quern_weights weights = {.size = sizeof weights,
+						      .type = QUERN_F32,
+						      .m = m,
+						      .k = k,
+						      .data = w,
+						      .format = cases[i].format,
+						      .act = cases[i].act};
+		struct quern_matrix *matrix = NULL;
+		struct quern_matrix_info info;
+
+		if (!CHECK(!quern_pack(engine, &matrix, &weights, NULL)))
+			break;
+		quern_matrix_info(matrix, &info);
+		CHECK(!strcmp(info.act, cases[i].own));
+		CHECK(!quern_multiply(engine, (const struct quern_matrix *const *)&matrix, 1, x, 2,
+				      k, &out, &stride, NULL));
+		for (int n = 0; n < 2 * m; n++)
+			CHECK(fabsf(y[n] - cases[i].sum) < 8);
+		quern_free(matrix);
+	}
+	quern_close(engine);
+}
+
 /* GGUF types whose f16 scales start a block (-1: elsewhere), and where those are. */
 static const struct {
 	int type, scales[2];
@@ -316,6 +366,7 @@ int main(int argc, char **argv)
 		n_tested++;
 		setenv("QUERN_ISA", isa->name, 1);
 		test_products();
+		test_own_act();
 		test_types();
 		test_tensor_scale();
 		test_not_finite();

@@ -109,7 +109,7 @@ static void test_uneven_bits(void)
 	static const int speeds[][5] = {{1024, 250, 250, 250, 250},
 					{1, 1000, 500, 30, 999},
 					{7, 7, 7, 7, 1}};
-	static const char *const acts[] = {"a8g32", "a8r"};
+	static const char *const acts[] = {"a8g32", "a8g256", "a8r"};
 	enum { m = 333, k = 1500, n = 37 };
 	static float w[m][k], x[n][k], y[n][m], expected[n][m];
 	float *const out = y[0];
@@ -120,7 +120,7 @@ static void test_uneven_bits(void)
 		w[i / k][i % k] = check_float(&seed);
 	for (int i = 0; i < n * k; i++)
 		x[i / k][i % k] = check_float(&seed);
-	for (int c = 0; c < 4 * 5; c++) {
+	for (int c = 0; c < 6 * 5; c++) {
 		const int n_threads = 1 + c % 5, n_tokens = c / 5 % 2 ? n : 2;
 		const struct quern_options options = {.size = sizeof options,
 						      .n_threads = n_threads};
@@ -301,7 +301,7 @@ static void check_products(const struct quern_options *options, const struct que
 static void test_lanes_bits(void)
 {
 	static const int threads[][2] = {{1, 0}, {1, 2}, {2, 1}, {3, 1}, {2, 14}};
-	static const char *const acts[] = {"a8g32", "a8r"};
+	static const char *const acts[] = {"a8g32", "a8g256", "a8r"};
 	enum { m = 100, k = 500, n = 33 };
 	static float w[m * k], x[n * k], expected[82 * m];
 	struct quern_matrix *matrix = NULL;
@@ -320,7 +320,7 @@ static void test_lanes_bits(void)
 	while (!CPU_ISSET(first, &mask))
 		first++;
 	snprintf(cpu, sizeof cpu, "%d", first);
-	for (int act = 0; act < 2; act++) {
+	for (int act = 0; act < 3; act++) {
 		struct quern_weights weights = {.size = sizeof weights,
 						.type = QUERN_F32,
 						.m = m,

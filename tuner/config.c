@@ -208,8 +208,7 @@ static int add_word(struct config *config, struct gen *gen, enum key key, const 
 	switch (key) {
 	case FORMATS:
 		return add_name(&config->formats, word, "format", gen_formats(gen), place, err);
-	case ACTS:
-		return add_act(config, gen, word, place, err);
+	case ACTS: return add_act(config, gen, word, place, err);
 	case FAMILIES:
 		return add_name(&config->families, word, "family", gen_families(gen), place, err);
 	case ISAS: return add_name(&config->isas, word, "isa", gen_isas(gen), place, err);

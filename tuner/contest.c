@@ -215,7 +215,8 @@ int contest_run(struct contest *contest, const struct contest_unit *unit, size_t
 
 	/* Searches that differ in cores only come together: they share what is compiled. */
 	for (size_t i = 0; i < n && !status; i++)
-		status = run_search(contest, unit->format, config_act(config, unit->format, unit->act),
+		status = run_search(contest, unit->format,
+				    config_act(config, unit->format, unit->act),
 				    config->tokens.list[unit->tokens], &contest->cores[i],
 				    (double)(n_left * n - i), err);
 	return status;

@@ -25,9 +25,9 @@ static int find_kernel(struct gen *gen, const struct config *config, const char 
 		for (size_t f = 0; f < config->families.n; f++) {
 			struct gen_space *space =
 				gen_space_open(gen, config->families.list[f],
-					       config->formats.list[0], act,
-					       isa->name, config->tokens.list[config->tokens.n - 1],
-					       0, 0, err);
+					       config->formats.list[0], act, isa->name,
+					       config->tokens.list[config->tokens.n - 1], 0, 0,
+					       err);
 			int found = space && gen_space_count(space) > 0;
 
 			if (!space)

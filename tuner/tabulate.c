@@ -207,8 +207,8 @@ static int add_config(struct table *table, const char *path, struct gen_error *e
 		for (size_t i = 0; (config.isas.n ? i < config.isas.n : isas[i] != NULL); i++) {
 			for (size_t j = 0; j < config.families.n && is_aarch64(table, isas[i]);
 			     j++) {
-				const char *act = config_act(&config, f / config.acts.n,
-							     f % config.acts.n);
+				const char *act =
+					config_act(&config, f / config.acts.n, f % config.acts.n);
 				char *key = fail_text("family=%s format=%s act=%s isa=%s",
 						      config.families.list[j],
 						      config.formats.list[f / config.acts.n],

@@ -95,7 +95,8 @@ static int has_points(const struct contest *contest, const struct contest_unit *
 	for (size_t i = 0; i < contest->n_isas && !found; i++) {
 		struct gen_space *space =
 			gen_space_open(contest->gen, family, config->formats.list[unit->format],
-				       config_act(config, unit->format, unit->act), contest->isas[i].info.name,
+				       config_act(config, unit->format, unit->act),
+				       contest->isas[i].info.name,
 				       config->tokens.list[unit->tokens], config->max_nmse > 0, 0,
 				       err);
 

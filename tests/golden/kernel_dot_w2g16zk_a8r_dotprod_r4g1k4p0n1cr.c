@@ -205,7 +205,9 @@ static inline __attribute__((always_inline)) const uint8_t *dot_block(const uint
 	return w + 1024;
 }
 
-/* A panel times 1 token; out[token] takes 16 floats. */
+/*
+ * A panel times 1 token; out[token] takes 16 floats.
+ */
 static inline __attribute__((always_inline)) void dot_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
 {
 	vf y[4] = { vf_set(0), vf_set(0), vf_set(0), vf_set(0) };
@@ -263,7 +265,7 @@ const struct qn_kernel qn_kernel_dot_w2g16zk_a8r_dotprod_r4g1k4p0n1cr = {
 	.start_k = 0,
 	.float_start = 0,
 	.per_step = 0,
-	.scaled_sums = 0,
+	.sums = QN_NO_SUMS,
 	.act_top = 127,
 	.adds = 0,
 	.prepared_bytes = 24,

@@ -13,14 +13,22 @@ static inline void dot_rows(const uint8_t *w, const struct qn_acts *x, long g, v
 {
 	const int8_t *q0 = x[0].q + 32 * g;
 	const int start0_0 = -8 * x[0].sum[g];
-	const vb r0_w0 = vb_load(w + 0);
-	const vb r0_w1 = vb_load(w + 64);
-	const vb r0_w2 = vb_load(w + 128);
-	const vb r0_w3 = vb_load(w + 192);
-	const vb r1_w0 = vb_load(w + 256);
-	const vb r1_w1 = vb_load(w + 320);
-	const vb r1_w2 = vb_load(w + 384);
-	const vb r1_w3 = vb_load(w + 448);
+	vb r0_w0 = vb_load(w + 0);
+	v_opaque(r0_w0);
+	vb r0_w1 = vb_load(w + 64);
+	v_opaque(r0_w1);
+	vb r0_w2 = vb_load(w + 128);
+	v_opaque(r0_w2);
+	vb r0_w3 = vb_load(w + 192);
+	v_opaque(r0_w3);
+	vb r1_w0 = vb_load(w + 256);
+	v_opaque(r1_w0);
+	vb r1_w1 = vb_load(w + 320);
+	v_opaque(r1_w1);
+	vb r1_w2 = vb_load(w + 384);
+	v_opaque(r1_w2);
+	vb r1_w3 = vb_load(w + 448);
+	v_opaque(r1_w3);
 	vb x4;
 	vb c0;
 	vb c1;
@@ -108,7 +116,9 @@ static inline const uint8_t *dot_block(const uint8_t *w, const struct qn_acts *x
 	return w;
 }
 
-/* A panel times 1 token; out[token] takes 64 floats. */
+/*
+ * A panel times 1 token; out[token] takes 64 floats.
+ */
 static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
 {
 	vf y[4] = { vf_set(0), vf_set(0), vf_set(0), vf_set(0) };
@@ -166,7 +176,7 @@ const struct qn_kernel qn_kernel_dot_w4g32_a8g32_avx512_r4g2k1p4096n1us = {
 	.start_k = 0,
 	.float_start = 0,
 	.per_step = 0,
-	.scaled_sums = 0,
+	.sums = QN_NO_SUMS,
 	.act_top = 127,
 	.adds = 0,
 	.prepared_bytes = 0,

@@ -12,10 +12,14 @@
 static inline __attribute__((always_inline)) void dot_rows(const uint8_t *w, const struct qn_acts *x, long g, vw *i)
 {
 	const int8_t *q0 = x[0].q + 32 * g;
-	const vb r0_w0 = vb_load(w + 0);
-	const vb r0_w1 = vb_load(w + 16);
-	const vb r0_w2 = vb_load(w + 32);
-	const vb r0_w3 = vb_load(w + 48);
+	vb r0_w0 = vb_load(w + 0);
+	v_opaque(r0_w0);
+	vb r0_w1 = vb_load(w + 16);
+	v_opaque(r0_w1);
+	vb r0_w2 = vb_load(w + 32);
+	v_opaque(r0_w2);
+	vb r0_w3 = vb_load(w + 48);
+	v_opaque(r0_w3);
 	vb x4;
 	vb c0;
 	vn n0_0;
@@ -99,7 +103,9 @@ static inline __attribute__((always_inline)) const uint8_t *dot_block(const uint
 	return w;
 }
 
-/* A panel times 1 token; out[token] takes 8 floats. */
+/*
+ * A panel times 1 token; out[token] takes 8 floats.
+ */
 static inline __attribute__((always_inline)) void dot_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
 {
 	vf y[2] = { vf_set(0), vf_set(0) };
@@ -155,7 +161,7 @@ const struct qn_kernel qn_kernel_dot_w4g32zk_a8g32_neon_r2g1k2p0n1 = {
 	.start_k = 0,
 	.float_start = 0,
 	.per_step = 0,
-	.scaled_sums = 0,
+	.sums = QN_NO_SUMS,
 	.act_top = 127,
 	.adds = 0,
 	.prepared_bytes = 0,

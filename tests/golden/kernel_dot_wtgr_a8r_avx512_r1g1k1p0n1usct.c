@@ -77,7 +77,9 @@ static inline const uint8_t *dot_block(const uint8_t *w, const struct qn_acts *x
 	return w + 512;
 }
 
-/* A panel times 1 token; out[token] takes 16 floats. */
+/*
+ * A panel times 1 token; out[token] takes 16 floats.
+ */
 static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
 {
 	vw y[1] = { vw_set(0) };
@@ -134,7 +136,7 @@ const struct qn_kernel qn_kernel_dot_wtgr_a8r_avx512_r1g1k1p0n1usct = {
 	.start_k = 0,
 	.float_start = 0,
 	.per_step = 0,
-	.scaled_sums = 0,
+	.sums = QN_NO_SUMS,
 	.act_top = 127,
 	.adds = 0,
 	.prepared_bytes = 0,

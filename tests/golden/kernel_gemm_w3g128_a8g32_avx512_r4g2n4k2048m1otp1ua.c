@@ -243,25 +243,36 @@ static __attribute__((noinline)) void gemm_tile(const uint8_t *bytes, const floa
 	vf_store(out + 112, y[7]);
 }
 
+/* Fetches a line of what is decoded next. */
+static inline void gemm_fetch(const uint8_t **next, long n_lines)
+{
+	for (const uint8_t *end = *next + 64 * n_lines; *next < end; *next += 64)
+		v_prefetch_far(*next);
+}
+
 /*
  * Groups first .. end-1 of a panel times all tokens, added to sums: tiles of [2 vectors][4 tokens], one
- * for each 2 vectors of the panel, then the next tokens.
+ * for each 2 vectors of the panel, then the next tokens.  next: what will be decoded then; it is fetched meanwhile.
  */
-static void gemm_columns(const struct qn_job *job, long p, long first, long end, float *sums)
+static void gemm_columns(const struct qn_job *job, long p, long first, long end, const uint8_t *next,
+	float *sums)
 {
 	static const float zeros[128];
 	const uint8_t *panel = job->weights + p * job->panel_bytes;
 	const uint8_t *x = job->x.prepared + first * 160;
 	const long tile_stride = job->x.k / QN_GROUP * 160;
+	const long n_tiles = (job->x.n_tokens + 3) / 4;
+	const long n_lines = 800 / (n_tiles * 2) + 1;
 	uint8_t *bytes = job->scratch;
 	float *scales = (float *)((uint8_t *)job->scratch + 131072);
 
 	gemm_decode(panel, first, end, bytes);
 	gemm_scales(panel, first, end, scales);
-	for (long t = 0; t < (job->x.n_tokens + 3) / 4; t++) {
+	for (long t = 0; t < n_tiles; t++) {
 		for (int v = 0; v < 4; v += 2) {
 			float *out = sums + (t * 2 + v / 2) * 128;
 
+			gemm_fetch(&next, n_lines);
 			gemm_tile(bytes, scales + v * 16, v, x + t * tile_stride, end - first, first ? out : zeros, out);
 		}
 	}
@@ -290,6 +301,12 @@ static void gemm_store(const struct qn_job *job, long p, const float *sums)
 	}
 }
 
+/* Where group g of panel p is packed, the first of a block. */
+static inline const uint8_t *gemm_at(const struct qn_job *job, long p, long g)
+{
+	return job->weights + p * job->panel_bytes + (g > 0 ? 0 + g / 4 * 3200 : 0);
+}
+
 static void gemm_run(const struct qn_job *job, long first, long end)
 {
 	const long n_groups = job->n_blocks * 4;
@@ -302,8 +319,12 @@ static void gemm_run(const struct qn_job *job, long first, long end)
 		for (long g = 0; g < n_groups; g += 64) {
 			const long g_end = g + 64 < n_groups ? g + 64 : n_groups;
 
-			for (long i = p; i < p_end; i++)
-				gemm_columns(job, i, g, g_end, sums + (i - p) * 32768);
+			for (long i = p; i < p_end; i++) {
+				const uint8_t *next = i + 1 < p_end ? gemm_at(job, i + 1, g) :
+					g_end < n_groups ? gemm_at(job, p, g_end) : gemm_at(job, p_end, 0);
+
+				gemm_columns(job, i, g, g_end, next, sums + (i - p) * 32768);
+			}
 		}
 		for (long i = p; i < p_end; i++)
 			gemm_store(job, i, sums + (i - p) * 32768);
@@ -327,7 +348,7 @@ const struct qn_kernel qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua = 
 	.start_k = 32,
 	.float_start = 0,
 	.per_step = 0,
-	.scaled_sums = 0,
+	.sums = QN_NO_SUMS,
 	.act_top = 127,
 	.adds = 0,
 	.prepared_bytes = 40,

@@ -66,7 +66,9 @@ static inline const uint8_t *lut_block(const uint8_t *w, const struct qn_acts *x
 	return w;
 }
 
-/* A panel times 1 token; out[token] takes 32 floats. */
+/*
+ * A panel times 1 token; out[token] takes 32 floats.
+ */
 static inline void lut_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
 {
 	vf y[2] = { vf_set(0), vf_set(0) };
@@ -122,7 +124,7 @@ const struct qn_kernel qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4 = {
 	.start_k = 0,
 	.float_start = 0,
 	.per_step = 0,
-	.scaled_sums = 0,
+	.sums = QN_NO_SUMS,
 	.act_top = 127,
 	.adds = 0,
 	.prepared_bytes = 256,

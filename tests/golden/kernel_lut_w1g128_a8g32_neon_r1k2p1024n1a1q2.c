@@ -113,7 +113,9 @@ static inline const uint8_t *lut_block(const uint8_t *w, const struct qn_acts *x
 	return w;
 }
 
-/* A panel times 1 token; out[token] takes 16 floats. */
+/*
+ * A panel times 1 token; out[token] takes 16 floats.
+ */
 static inline void lut_panel(const uint8_t *w, long n_blocks, const struct qn_acts *x, float *const *out)
 {
 	vf y[4] = { vf_set(0), vf_set(0), vf_set(0), vf_set(0) };
@@ -171,7 +173,7 @@ const struct qn_kernel qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2 = {
 	.start_k = 0,
 	.float_start = 0,
 	.per_step = 2,
-	.scaled_sums = 0,
+	.sums = QN_NO_SUMS,
 	.act_top = 127,
 	.adds = 2,
 	.prepared_bytes = 136,

@@ -5,22 +5,27 @@
 #include "kernel.h"
 
 extern const struct qn_kernel qn_kernel_dot_w1g128_a8g32_scalar_r2g1k1p0n1;
+extern const struct qn_kernel qn_kernel_dot_w2g16zk_a8g256_avx512_r2g2k1p0n2uscf;
+extern const struct qn_kernel qn_kernel_dot_w2g16zk_a8g256_scalar_r2g1k1p0n1;
 extern const struct qn_kernel qn_kernel_dot_w2g16zk_a8r_dotprod_r4g1k4p0n1cr;
 extern const struct qn_kernel qn_kernel_dot_w2g16zk_a8r_scalar_r2g1k1p0n1;
 extern const struct qn_kernel qn_kernel_dot_w3g128_a8g32_scalar_r2g1k1p0n1;
 extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_avx512_r4g2k1p4096n1us;
 extern const struct qn_kernel qn_kernel_dot_w4g32_a8g32_scalar_r2g1k1p0n1;
+extern const struct qn_kernel qn_kernel_dot_w4g32zk_a8g256_scalar_r2g1k1p0n1;
 extern const struct qn_kernel qn_kernel_dot_w4g32zk_a8g32_neon_r2g1k2p0n1;
 extern const struct qn_kernel qn_kernel_dot_w4g32zk_a8g32_scalar_r2g1k1p0n1;
 extern const struct qn_kernel qn_kernel_dot_wtgr_a8g32_scalar_r2g1k1p0n1cb;
 extern const struct qn_kernel qn_kernel_dot_wtgr_a8r_avx512_r1g1k1p0n1usct;
 extern const struct qn_kernel qn_kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb;
 extern const struct qn_kernel qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua;
+extern const struct qn_kernel qn_kernel_gemm_w4g32zk_a8g256_avx2_r2g1n4k512m2or;
 extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4;
 extern const struct qn_kernel qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2;
 extern const struct qn_kernel qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1;
 
 static const struct qn_isa *const isas[] = {
+	&qn_isa_avx2,
 	&qn_isa_avx512,
 	&qn_isa_dotprod,
 	&qn_isa_neon,
@@ -28,6 +33,7 @@ static const struct qn_isa *const isas[] = {
 };
 
 static const struct qn_floats *const floats[] = {
+	&qn_floats_avx2,
 	&qn_floats_avx512,
 	&qn_floats_dotprod,
 	&qn_floats_neon,
@@ -36,17 +42,21 @@ static const struct qn_floats *const floats[] = {
 
 static const struct qn_kernel *const kernels[] = {
 	&qn_kernel_dot_w1g128_a8g32_scalar_r2g1k1p0n1,
+	&qn_kernel_dot_w2g16zk_a8g256_avx512_r2g2k1p0n2uscf,
+	&qn_kernel_dot_w2g16zk_a8g256_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_w2g16zk_a8r_dotprod_r4g1k4p0n1cr,
 	&qn_kernel_dot_w2g16zk_a8r_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_w3g128_a8g32_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_w4g32_a8g32_avx512_r4g2k1p4096n1us,
 	&qn_kernel_dot_w4g32_a8g32_scalar_r2g1k1p0n1,
+	&qn_kernel_dot_w4g32zk_a8g256_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_w4g32zk_a8g32_neon_r2g1k2p0n1,
 	&qn_kernel_dot_w4g32zk_a8g32_scalar_r2g1k1p0n1,
 	&qn_kernel_dot_wtgr_a8g32_scalar_r2g1k1p0n1cb,
 	&qn_kernel_dot_wtgr_a8r_avx512_r1g1k1p0n1usct,
 	&qn_kernel_dot_wtgr_a8r_scalar_r2g1k1p0n1cb,
 	&qn_kernel_gemm_w3g128_a8g32_avx512_r4g2n4k2048m1otp1ua,
+	&qn_kernel_gemm_w4g32zk_a8g256_avx2_r2g1n4k512m2or,
 	&qn_kernel_lut_w1g128_a8g32_avx512_r2k1p0n1a4,
 	&qn_kernel_lut_w1g128_a8g32_neon_r1k2p1024n1a1q2,
 	&qn_kernel_lut_wtgr_a8g32_neon_r1k2p1024n1a1,
@@ -55,20 +65,24 @@ static const struct qn_kernel *const kernels[] = {
 /* format, M, K, tokens, threads (M, K, threads 0: a default of the kernel's ISA), index into kernels, activations, NMSE of a lossy one, kind of core (0: any) */
 static const struct qn_choice choices[] = {
 	{ QN_W1G128, 0, 0, 1, 0, 0, QN_A8G32, 0, 0 },
-	{ QN_W1G128, 0, 0, 1, 0, 12, QN_A8G32, 0, 0 },
-	{ QN_W1G128, 3200, 8640, 1, 2, 13, QN_A8G32, 7e-05, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 8, QN_A8G32, 0, 0 },
-	{ QN_WTGR, 3200, 8640, 1, 2, 14, QN_A8G32, 0, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 9, QN_A8R, 0, 0 },
-	{ QN_WTGR, 0, 0, 1, 0, 10, QN_A8R, 0, 0 },
-	{ QN_W2G16ZK, 0, 0, 1, 0, 1, QN_A8R, 0, 0 },
-	{ QN_W2G16ZK, 0, 0, 1, 0, 2, QN_A8R, 0, 0 },
-	{ QN_W3G128, 0, 0, 1, 0, 3, QN_A8G32, 0, 0 },
-	{ QN_W3G128, 0, 0, 32, 0, 11, QN_A8G32, 0, 0 },
-	{ QN_W4G32, 0, 0, 1, 0, 4, QN_A8G32, 0, 0 },
-	{ QN_W4G32, 0, 0, 1, 0, 5, QN_A8G32, 0, 0 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 6, QN_A8G32, 0, 0 },
-	{ QN_W4G32ZK, 0, 0, 1, 0, 7, QN_A8G32, 0, 0 },
+	{ QN_W1G128, 0, 0, 1, 0, 16, QN_A8G32, 0, 0 },
+	{ QN_W1G128, 3200, 8640, 1, 2, 17, QN_A8G32, 7e-05, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 11, QN_A8G32, 0, 0 },
+	{ QN_WTGR, 3200, 8640, 1, 2, 18, QN_A8G32, 0, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 12, QN_A8R, 0, 0 },
+	{ QN_WTGR, 0, 0, 1, 0, 13, QN_A8R, 0, 0 },
+	{ QN_W2G16ZK, 0, 0, 1, 0, 2, QN_A8G256, 0, 0 },
+	{ QN_W2G16ZK, 0, 0, 2, 0, 1, QN_A8G256, 0, 0 },
+	{ QN_W2G16ZK, 0, 0, 1, 0, 3, QN_A8R, 0, 0 },
+	{ QN_W2G16ZK, 0, 0, 1, 0, 4, QN_A8R, 0, 0 },
+	{ QN_W3G128, 0, 0, 1, 0, 5, QN_A8G32, 0, 0 },
+	{ QN_W3G128, 0, 0, 32, 0, 14, QN_A8G32, 0, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 6, QN_A8G32, 0, 0 },
+	{ QN_W4G32, 0, 0, 1, 0, 7, QN_A8G32, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 8, QN_A8G256, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 32, 0, 15, QN_A8G256, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 9, QN_A8G32, 0, 0 },
+	{ QN_W4G32ZK, 0, 0, 1, 0, 10, QN_A8G32, 0, 0 },
 };
 
 const struct qn_registry qn_registry = {
@@ -76,8 +90,8 @@ const struct qn_registry qn_registry = {
 	.floats = floats,
 	.kernels = kernels,
 	.choices = choices,
-	.n_isas = 4,
-	.n_kernels = 15,
-	.n_choices = 15,
+	.n_isas = 5,
+	.n_kernels = 19,
+	.n_choices = 19,
 	.origin = "golden.yaml"
 };
