@@ -18,6 +18,7 @@ typedef __m256i vb, vh, vw, vn;
 typedef __m256 vf;
 
 #define v_opaque(x) __asm__ volatile("" : "+x"(x))
+#define v_once(x) ((void)0)
 
 /* bytes */
 static inline vb vb_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }

@@ -21,6 +21,8 @@ typedef __m512i vb, vh, vw, vn;
 typedef __m512 vf;
 
 #define v_opaque(x) __asm__ volatile("" : "+v"(x))
+/* Of a vector that several instructions take: loads it once, where compilers would make it an operand of each in memory. */
+#define v_once(x) v_opaque(x)
 
 /* bytes */
 static inline vb vb_load(const void *p) { return _mm512_loadu_si512(p); }

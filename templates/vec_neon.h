@@ -26,6 +26,7 @@ static inline void v_prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); 
 /* a is to be there before anything else is loaded. */
 #define v_finish(a) __asm__ volatile("" : : "w"(a) : "memory")
 #define v_opaque(x) __asm__ volatile("" : "+w"(x))
+#define v_once(x) ((void)0)
 
 /* bytes */
 static inline vb vb_load(const void *p) { return vld1q_u8(p); }

@@ -23,6 +23,7 @@ typedef vw vn;
 static inline void v_prefetch(const void *p) { (void)p; }
 static inline void v_prefetch_far(const void *p) { (void)p; }
 #define v_opaque(x) __asm__ volatile("" : "+m"(x))
+#define v_once(x) ((void)0)
 
 /* bytes */
 static inline vb vb_load(const void *p) { vb r; memcpy(&r, p, 16); return r; }

@@ -42,6 +42,7 @@ static inline __attribute__((always_inline)) vb v_hide(vb a)
 	return hidden;
 }
 #define v_opaque(x) ((x) = v_hide(x))
+#define v_once(x) ((void)0)
 
 /* bytes */
 static inline vb vb_load(const void *p) { return svld1_u8(V_B, p); }

@@ -56,7 +56,7 @@ has "$dir/text" '^w4g32 +4096x4096 +1 +1 +298\.5 +1\.11x +dot_w4g32_a8g32_avx512
 has "$dir/text" '^w8g32 +4096x4096 +1 +1 +39\.3 .* memory +92 % #+\.+$'
 has "$dir/text" '^ESTIMATED by llvm-mca 19\.1\.7'
 has "$dir/text" '^families: no case has finalists'
-has "$dir/text" '^w4g32 +64x64 +1 +1  (dot|lut) 1\.00x  (dot|lut) [1-9]\.[0-9]{2}x'
+has "$dir/text" '^w[24]g[0-9]+ +[0-9x]+ +1 +1  (dot|lut) 1\.00x  (dot|lut) [1-9]\.[0-9]{2}x'
 [ "$(awk 'length > 100' "$dir/text" | grep -cv '^counters\|^[gc]c \|^/')" = 0 ] || fail 'text: lines above 100 columns'
 grep -q 'nan\|inf ' "$dir/text" && fail 'text: numbers that are none'
 # An estimate is never printed as a time.
