@@ -29,6 +29,16 @@
 #define qn_passes(n) ((void)0)
 #endif
 
+/*
+ * Of a kernel's functions: gcc is not to take equal ones of several kernels in one file for one.  It then dropped calls
+ * whose results were needed (12.2, -fipa-icf with -fipa-modref), and what is measured would not be what is built.
+ */
+#if defined __GNUC__ && !defined __clang__
+#define QN_UNMERGED __attribute__((no_icf))
+#else
+#define QN_UNMERGED
+#endif
+
 /* Tokens of a job at most; longer products take several passes over the weights. */
 #define QN_PASS_TOKENS 512
 

@@ -29,21 +29,21 @@ static inline __attribute__((always_inline)) void dot_step(const uint8_t *w, con
 	v_opaque(subs1);
 
 	vb r0_w0 = vb_load(w + 128);
-	v_opaque(r0_w0);
+	v_once(r0_w0);
 	vb r0_w1 = vb_load(w + 192);
-	v_opaque(r0_w1);
+	v_once(r0_w1);
 	vb r0_w2 = vb_load(w + 256);
-	v_opaque(r0_w2);
+	v_once(r0_w2);
 	vb r0_w3 = vb_load(w + 320);
-	v_opaque(r0_w3);
+	v_once(r0_w3);
 	vb r1_w0 = vb_load(w + 384);
-	v_opaque(r1_w0);
+	v_once(r1_w0);
 	vb r1_w1 = vb_load(w + 448);
-	v_opaque(r1_w1);
+	v_once(r1_w1);
 	vb r1_w2 = vb_load(w + 512);
-	v_opaque(r1_w2);
+	v_once(r1_w2);
 	vb r1_w3 = vb_load(w + 576);
-	v_opaque(r1_w3);
+	v_once(r1_w3);
 	vn i0_0_0 = vn_start(0);
 	vn i0_1_0 = vn_start(0);
 	vn i1_0_0 = vn_start(0);
@@ -296,7 +296,7 @@ static inline __attribute__((always_inline)) void dot_panel(const uint8_t *w, lo
 	vf_store(out[1] + 16, y[3]);
 }
 
-static void dot_run(const struct qn_job *job, long first, long end)
+static QN_UNMERGED void dot_run(const struct qn_job *job, long first, long end)
 {
 	const int n_tiles = (int)(job->x.n_tokens + 1) / 2;
 

@@ -223,7 +223,7 @@ static inline __attribute__((always_inline)) void dot_panel(const uint8_t *w, lo
 	vf_store(out[0] + 12, vf_mul(y[3], vf_set(x[0].scale[0])));
 }
 
-static void dot_run(const struct qn_job *job, long first, long end)
+static QN_UNMERGED void dot_run(const struct qn_job *job, long first, long end)
 {
 	for (long p = first; p < end; p++) {
 		const uint8_t *w = job->weights + p * job->panel_bytes;

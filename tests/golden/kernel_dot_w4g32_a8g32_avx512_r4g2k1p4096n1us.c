@@ -14,21 +14,21 @@ static inline void dot_rows(const uint8_t *w, const struct qn_acts *x, long g, v
 	const int8_t *q0 = x[0].q + 32 * g;
 	const int start0_0 = -8 * x[0].sum[g];
 	vb r0_w0 = vb_load(w + 0);
-	v_opaque(r0_w0);
+	v_once(r0_w0);
 	vb r0_w1 = vb_load(w + 64);
-	v_opaque(r0_w1);
+	v_once(r0_w1);
 	vb r0_w2 = vb_load(w + 128);
-	v_opaque(r0_w2);
+	v_once(r0_w2);
 	vb r0_w3 = vb_load(w + 192);
-	v_opaque(r0_w3);
+	v_once(r0_w3);
 	vb r1_w0 = vb_load(w + 256);
-	v_opaque(r1_w0);
+	v_once(r1_w0);
 	vb r1_w1 = vb_load(w + 320);
-	v_opaque(r1_w1);
+	v_once(r1_w1);
 	vb r1_w2 = vb_load(w + 384);
-	v_opaque(r1_w2);
+	v_once(r1_w2);
 	vb r1_w3 = vb_load(w + 448);
-	v_opaque(r1_w3);
+	v_once(r1_w3);
 	vb x4;
 	vb c0;
 	vb c1;
@@ -134,7 +134,7 @@ static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 	vf_store(out[0] + 48, y[3]);
 }
 
-static void dot_run(const struct qn_job *job, long first, long end)
+static QN_UNMERGED void dot_run(const struct qn_job *job, long first, long end)
 {
 	for (long p = first; p < end; p++) {
 		const uint8_t *w = job->weights + p * job->panel_bytes;

@@ -13,13 +13,13 @@ static inline __attribute__((always_inline)) void dot_rows(const uint8_t *w, con
 {
 	const int8_t *q0 = x[0].q + 32 * g;
 	vb r0_w0 = vb_load(w + 0);
-	v_opaque(r0_w0);
+	v_once(r0_w0);
 	vb r0_w1 = vb_load(w + 16);
-	v_opaque(r0_w1);
+	v_once(r0_w1);
 	vb r0_w2 = vb_load(w + 32);
-	v_opaque(r0_w2);
+	v_once(r0_w2);
 	vb r0_w3 = vb_load(w + 48);
-	v_opaque(r0_w3);
+	v_once(r0_w3);
 	vb x4;
 	vb c0;
 	vn n0_0;
@@ -119,7 +119,7 @@ static inline __attribute__((always_inline)) void dot_panel(const uint8_t *w, lo
 	vf_store(out[0] + 4, y[1]);
 }
 
-static void dot_run(const struct qn_job *job, long first, long end)
+static QN_UNMERGED void dot_run(const struct qn_job *job, long first, long end)
 {
 	for (long p = first; p < end; p++) {
 		const uint8_t *w = job->weights + p * job->panel_bytes;

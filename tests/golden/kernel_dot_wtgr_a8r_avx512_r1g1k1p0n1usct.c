@@ -94,7 +94,7 @@ static inline void dot_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 	vf_store(out[0] + 0, vf_mul(vf_mul(vf_convert(y[0]), vf_load(scales + 0)), vf_set(x[0].scale[0])));
 }
 
-static void dot_run(const struct qn_job *job, long first, long end)
+static QN_UNMERGED void dot_run(const struct qn_job *job, long first, long end)
 {
 	for (long p = first; p < end; p++) {
 		const uint8_t *w = job->weights + p * job->panel_bytes;

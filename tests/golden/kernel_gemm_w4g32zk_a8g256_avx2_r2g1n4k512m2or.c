@@ -11,7 +11,7 @@
 extern qn_prepare_fn qn_tiles_avx2;
 
 /* Groups first .. end-1 of a panel as bytes: [vector][group][8][32]. */
-static void gemm_decode(const uint8_t *panel, long first, long end, uint8_t *bytes)
+static QN_UNMERGED void gemm_decode(const uint8_t *panel, long first, long end, uint8_t *bytes)
 {
 	for (long b = first / 8; b < end / 8; b++) {
 		const uint8_t *w = panel + 64 + b * 2368;
@@ -49,7 +49,7 @@ static void gemm_decode(const uint8_t *panel, long first, long end, uint8_t *byt
 }
 
 /* Scales of groups first .. end-1: [32 k][16 rows]; a block's minima and then 4 pairs of sub-minima. */
-static void gemm_scales(const uint8_t *panel, long first, long end, float *scales, float *minima)
+static QN_UNMERGED void gemm_scales(const uint8_t *panel, long first, long end, float *scales, float *minima)
 {
 	for (long b = first / 8; b < end / 8; b++) {
 		const uint8_t *head = panel + b * 2368;
@@ -80,7 +80,7 @@ static void gemm_scales(const uint8_t *panel, long first, long end, float *scale
  * Vectors of rows from v on times one tile of tokens, n_groups groups of 32 k: in[vector][token] plus
  * that is out[vector][token].  x is the tile's prepared first group.
  */
-static __attribute__((noinline)) void gemm_tile(const uint8_t *bytes, const float *scales, int v, const uint8_t *x,
+static QN_UNMERGED __attribute__((noinline)) void gemm_tile(const uint8_t *bytes, const float *scales, int v, const uint8_t *x,
 	long n_groups, const float *in, float *out)
 {
 	vf y[4];
@@ -298,7 +298,7 @@ static inline void gemm_fetch(const uint8_t **next, long n_lines)
  * Groups first .. end-1 of a panel times all tokens, added to sums: tiles of [1 vectors][4 tokens], one
  * for each 1 vectors of the panel, then the next tokens.  next: what will be decoded then; it is fetched meanwhile.
  */
-static void gemm_columns(const struct qn_job *job, long p, long first, long end, const uint8_t *next,
+static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long first, long end, const uint8_t *next,
 	float *sums)
 {
 	static const float zeros[32];
@@ -323,7 +323,7 @@ static void gemm_columns(const struct qn_job *job, long p, long first, long end,
 }
 
 /* Sums of a panel, to y. */
-static void gemm_store(const struct qn_job *job, long p, const float *sums)
+static QN_UNMERGED void gemm_store(const struct qn_job *job, long p, const float *sums)
 {
 	const long first_row = p * 16;
 
@@ -351,7 +351,7 @@ static inline const uint8_t *gemm_at(const struct qn_job *job, long p, long g)
 	return job->weights + p * job->panel_bytes + (g > 0 ? 0 + g / 8 * 2368 : 0);
 }
 
-static void gemm_run(const struct qn_job *job, long first, long end)
+static QN_UNMERGED void gemm_run(const struct qn_job *job, long first, long end)
 {
 	const long n_groups = job->n_blocks * 8;
 

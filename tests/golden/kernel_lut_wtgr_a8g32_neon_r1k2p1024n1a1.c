@@ -136,7 +136,7 @@ static inline void lut_panel(const uint8_t *w, long n_blocks, const struct qn_ac
 	vf_store(out[0] + 12, vf_mul(y[3], vf_load(scales + 12)));
 }
 
-static void lut_run(const struct qn_job *job, long first, long end)
+static QN_UNMERGED void lut_run(const struct qn_job *job, long first, long end)
 {
 	for (long p = first; p < end; p++) {
 		const uint8_t *w = job->weights + p * job->panel_bytes;
