@@ -31,7 +31,7 @@
 
 /*
  * Of a kernel's functions: gcc is not to take equal ones of several kernels in one file for one.  It then dropped calls
- * whose results were needed (12.2, -fipa-icf with -fipa-modref), and what is measured would not be what is built.
+ * whose results were needed (12.2 with -fipa-icf), and what is measured would not be what is built.
  */
 #if defined __GNUC__ && !defined __clang__
 #define QN_UNMERGED __attribute__((no_icf))
