@@ -303,11 +303,12 @@ void qn_pack_plain(const struct quern_matrix *matrix, const struct qn_rows *rows
 			panel = pack_trits(matrix, rows->codes + b * each, rows->k, panel);
 			continue;
 		}
-		for (long k = b * each; k < (b + 1) * each && kernel->layout.order == QN_FOURS;
-		     k += 64)
-			panel = pack_fours(&kernel->layout, rows, k, panel);
-		for (long k = b * each; k < (b + 1) * each && kernel->layout.order != QN_FOURS;
-		     k += QN_GROUP) {
+		if (kernel->layout.order == QN_FOURS) {
+			for (long k = b * each; k < (b + 1) * each; k += 2 * QN_GROUP)
+				panel = pack_fours(&kernel->layout, rows, k, panel);
+			continue;
+		}
+		for (long k = b * each; k < (b + 1) * each; k += QN_GROUP) {
 			const uint8_t *codes = rows->codes + k;
 
 			if (format->super && kernel->layout.order != QN_ROWS)

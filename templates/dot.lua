@@ -51,10 +51,7 @@ dot.rules = {
     if p.PACK == "trits" and p.KU > 1 then return "KU has no meaning with PACK=trits" end
   end,
   panel.four_vectors,
-  panel.four_groups,
-  function(p, _, _, act)
-    if p.PACK == "trits" and act == "a8g256" then return "blocks of trits do not end where those of 256 activations do" end
-  end,
+  panel.act_blocks,
   function(p)
     if p.PACK == "rows" and (p.RG > 1 or p.NT > 1) then return "PACK=rows has RG=1 and NT=1" end
   end,
@@ -100,10 +97,8 @@ end
 function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa, act)
   vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
-  if vars.fours then
-    vars.step_k = 64
-  elseif vars.by_rows then
-    vars.step_k = 64
+  if vars.fours or vars.by_rows then vars.step_k = 64 end
+  if vars.by_rows then
     vars.prepared_bytes, vars.prepare = 24, "qn_half_sums_" .. isa.name
   elseif isa.lanes and not vars.trits then
     local step_scale = format.super > 0 or format.group == 16 or format.group == 32

@@ -80,12 +80,9 @@ gemm.rules = {
   end,
   panel.needed_unpack,
   panel.four_vectors,
-  panel.four_groups,
+  panel.act_blocks,
   function(p)
     if p.PACK == "fours" and p.FOLD == 0 then return "PACK=fours is decoded with FOLD=1" end
-  end,
-  function(p, _, _, act)
-    if p.PACK == "trits" and act == "a8g256" then return "blocks of trits do not end where those of 256 activations do" end
   end,
 }
 

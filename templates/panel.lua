@@ -82,9 +82,10 @@ function panel.four_vectors(p)
   if p.PACK == "rows" and p.RV ~= 4 then return "PACK=rows is for RV=4" end
 end
 
--- A rule: four groups share bytes.
-function panel.four_groups(p, _, _, act)
+-- A rule: which packings go with blocks of 256 activations.
+function panel.act_blocks(p, _, _, act)
   if p.PACK == "fours" and act ~= "a8g256" then return "PACK=fours sums groups as integers, which want activations a8g256" end
+  if p.PACK == "trits" and act == "a8g256" then return "blocks of trits do not end where those of 256 activations do" end
 end
 
 -- Bits of the activations, fewer than 8 where more products of them fit 16 bits then; nil where nothing is gained.

@@ -209,12 +209,15 @@ static int add_config(struct table *table, const char *path, struct gen_error *e
 			     j++) {
 				const char *act =
 					config_act(&config, f / config.acts.n, f % config.acts.n);
-				char *key = fail_text("family=%s format=%s act=%s isa=%s",
-						      config.families.list[j],
-						      config.formats.list[f / config.acts.n],
-						      act ? act : "", isas[i]);
 				struct gen_error ignored; /* the family has none */
+				char *key;
 
+				if (!act)
+					continue;
+				key = fail_text("family=%s format=%s act=%s isa=%s",
+						config.families.list[j],
+						config.formats.list[f / config.acts.n], act,
+						isas[i]);
 				add_kernel(table, key, &ignored);
 				free(key);
 			}
