@@ -63,10 +63,10 @@ static QN_UNMERGED void gemm_scales(const uint8_t *panel, long first, long end, 
 
 /*
  * Vectors of rows from v on times one tile of tokens, n_groups groups of 32 k: in[vector][token] plus
- * that is out[vector][token].  x is the tile's prepared first group.
+ * that goes to out, floats of whose vectors and tokens lie so far apart.  x is the tile's prepared first group.
  */
 static QN_UNMERGED __attribute__((noinline)) void gemm_tile(const uint8_t *bytes, const float *scales, int v, const uint8_t *x,
-	long n_groups, const float *in, float *out)
+	long n_groups, const float *in, float *out, long vector_step, long token_step)
 {
 	vf y[8];
 	vf s;
@@ -233,14 +233,14 @@ static QN_UNMERGED __attribute__((noinline)) void gemm_tile(const uint8_t *bytes
 		y[6] = vf_fma(part[6], s, y[6]);
 		y[7] = vf_fma(part[7], s, y[7]);
 	}
-	vf_store(out + 0, y[0]);
-	vf_store(out + 16, y[1]);
-	vf_store(out + 32, y[2]);
-	vf_store(out + 48, y[3]);
-	vf_store(out + 64, y[4]);
-	vf_store(out + 80, y[5]);
-	vf_store(out + 96, y[6]);
-	vf_store(out + 112, y[7]);
+	vf_store(out + 0 * vector_step + 0 * token_step, y[0]);
+	vf_store(out + 0 * vector_step + 1 * token_step, y[1]);
+	vf_store(out + 0 * vector_step + 2 * token_step, y[2]);
+	vf_store(out + 0 * vector_step + 3 * token_step, y[3]);
+	vf_store(out + 1 * vector_step + 0 * token_step, y[4]);
+	vf_store(out + 1 * vector_step + 1 * token_step, y[5]);
+	vf_store(out + 1 * vector_step + 2 * token_step, y[6]);
+	vf_store(out + 1 * vector_step + 3 * token_step, y[7]);
 }
 
 /* Fetches a line of what is decoded next. */
@@ -253,9 +253,10 @@ static inline void gemm_fetch(const uint8_t **next, long n_lines)
 /*
  * Groups first .. end-1 of a panel times all tokens, added to sums: tiles of [2 vectors][4 tokens], one
  * for each 2 vectors of the panel, then the next tokens.  next: what will be decoded then; it is fetched meanwhile.
+ * The first n_done tokens are done with these groups: what comes out is y.
  */
 static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long first, long end, const uint8_t *next,
-	float *sums)
+	long n_done, float *sums)
 {
 	static const float zeros[128];
 	const uint8_t *panel = job->weights + p * job->panel_bytes;
@@ -270,20 +271,23 @@ static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long firs
 	gemm_scales(panel, first, end, scales);
 	for (long t = 0; t < n_tiles; t++) {
 		for (int v = 0; v < 4; v += 2) {
-			float *out = sums + (t * 2 + v / 2) * 128;
+			float *sum = sums + (t * 2 + v / 2) * 128;
+			const int is_done = t * 4 < n_done;
+			float *y = job->y + t * 4 * job->y_stride + p * 64 + v * 16;
 
 			gemm_fetch(&next, n_lines);
-			gemm_tile(bytes, scales + v * 16, v, x + t * tile_stride, end - first, first ? out : zeros, out);
+			gemm_tile(bytes, scales + v * 16, v, x + t * tile_stride, end - first, first ? sum : zeros,
+				is_done ? y : sum, is_done ? 16 : 64, is_done ? job->y_stride : 16);
 		}
 	}
 }
 
-/* Sums of a panel, to y. */
-static QN_UNMERGED void gemm_store(const struct qn_job *job, long p, const float *sums)
+/* Sums of a panel, to y, from a token on. */
+static QN_UNMERGED void gemm_store(const struct qn_job *job, long p, long first_token, const float *sums)
 {
 	const long first_row = p * 64;
 
-	for (long t = 0; t < job->x.n_tokens; t++) {
+	for (long t = first_token; t < job->x.n_tokens; t++) {
 		const float *tile = sums + t / 4 * 256 + t % 4 * 16;
 
 		for (int v = 0; v < 4; v++) {
@@ -299,6 +303,12 @@ static QN_UNMERGED void gemm_store(const struct qn_job *job, long p, const float
 			}
 		}
 	}
+}
+
+/* Tokens of panel p whose tiles are whole: these write y themselves. */
+static inline long gemm_whole(const struct qn_job *job, long p)
+{
+	return (p + 1) * 64 <= job->n_rows ? job->x.n_tokens / 4 * 4 : 0;
 }
 
 /* Where group g of panel p is packed, the first of a block. */
@@ -323,11 +333,11 @@ static QN_UNMERGED void gemm_run(const struct qn_job *job, long first, long end)
 				const uint8_t *next = i + 1 < p_end ? gemm_at(job, i + 1, g) :
 					g_end < n_groups ? gemm_at(job, p, g_end) : gemm_at(job, p_end, 0);
 
-				gemm_columns(job, i, g, g_end, next, sums + (i - p) * 32768);
+				gemm_columns(job, i, g, g_end, next, g_end < n_groups ? 0 : gemm_whole(job, i), sums + (i - p) * 32768);
 			}
 		}
 		for (long i = p; i < p_end; i++)
-			gemm_store(job, i, sums + (i - p) * 32768);
+			gemm_store(job, i, gemm_whole(job, i), sums + (i - p) * 32768);
 	}
 }
 

@@ -78,10 +78,10 @@ static QN_UNMERGED void gemm_scales(const uint8_t *panel, long first, long end, 
 
 /*
  * Vectors of rows from v on times one tile of tokens, n_groups groups of 32 k: in[vector][token] plus
- * that is out[vector][token].  x is the tile's prepared first group.
+ * that goes to out, floats of whose vectors and tokens lie so far apart.  x is the tile's prepared first group.
  */
 static QN_UNMERGED __attribute__((noinline)) void gemm_tile(const uint8_t *bytes, const float *scales, int v, const uint8_t *x,
-	long n_groups, const float *in, float *out)
+	long n_groups, const float *in, float *out, long vector_step, long token_step)
 {
 	vf y[4];
 	vf s;
@@ -281,10 +281,10 @@ static QN_UNMERGED __attribute__((noinline)) void gemm_tile(const uint8_t *bytes
 		y[3] = vf_fma(vf_fma(vf_convert(m[3]), s, part[3]), vf_set(d[3]), y[3]);
 		minima += 80;
 	}
-	vf_store(out + 0, y[0]);
-	vf_store(out + 8, y[1]);
-	vf_store(out + 16, y[2]);
-	vf_store(out + 24, y[3]);
+	vf_store(out + 0 * vector_step + 0 * token_step, y[0]);
+	vf_store(out + 0 * vector_step + 1 * token_step, y[1]);
+	vf_store(out + 0 * vector_step + 2 * token_step, y[2]);
+	vf_store(out + 0 * vector_step + 3 * token_step, y[3]);
 }
 
 /* Fetches a line of what is decoded next. */
@@ -297,9 +297,10 @@ static inline void gemm_fetch(const uint8_t **next, long n_lines)
 /*
  * Groups first .. end-1 of a panel times all tokens, added to sums: tiles of [1 vectors][4 tokens], one
  * for each 1 vectors of the panel, then the next tokens.  next: what will be decoded then; it is fetched meanwhile.
+ * The first n_done tokens are done with these groups: what comes out is y.
  */
 static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long first, long end, const uint8_t *next,
-	float *sums)
+	long n_done, float *sums)
 {
 	static const float zeros[32];
 	const uint8_t *panel = job->weights + p * job->panel_bytes;
@@ -314,20 +315,23 @@ static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long firs
 	gemm_scales(panel, first, end, scales, scales + 256);
 	for (int v = 0; v < 2; v += 1) {
 		for (long t = 0; t < n_tiles; t++) {
-			float *out = sums + (t * 2 + v / 1) * 32;
+			float *sum = sums + (t * 2 + v / 1) * 32;
+			const int is_done = t * 4 < n_done;
+			float *y = job->y + t * 4 * job->y_stride + p * 16 + v * 8;
 
 			gemm_fetch(&next, n_lines);
-			gemm_tile(bytes, scales + v * 8, v, x + t * tile_stride, end - first, first ? out : zeros, out);
+			gemm_tile(bytes, scales + v * 8, v, x + t * tile_stride, end - first, first ? sum : zeros,
+				is_done ? y : sum, is_done ? 8 : 32, is_done ? job->y_stride : 8);
 		}
 	}
 }
 
-/* Sums of a panel, to y. */
-static QN_UNMERGED void gemm_store(const struct qn_job *job, long p, const float *sums)
+/* Sums of a panel, to y, from a token on. */
+static QN_UNMERGED void gemm_store(const struct qn_job *job, long p, long first_token, const float *sums)
 {
 	const long first_row = p * 16;
 
-	for (long t = 0; t < job->x.n_tokens; t++) {
+	for (long t = first_token; t < job->x.n_tokens; t++) {
 		const float *tile = sums + t / 4 * 64 + t % 4 * 8;
 
 		for (int v = 0; v < 2; v++) {
@@ -343,6 +347,12 @@ static QN_UNMERGED void gemm_store(const struct qn_job *job, long p, const float
 			}
 		}
 	}
+}
+
+/* Tokens of panel p whose tiles are whole: these write y themselves. */
+static inline long gemm_whole(const struct qn_job *job, long p)
+{
+	return (p + 1) * 16 <= job->n_rows ? job->x.n_tokens / 4 * 4 : 0;
 }
 
 /* Where group g of panel p is packed, the first of a block. */
@@ -367,11 +377,11 @@ static QN_UNMERGED void gemm_run(const struct qn_job *job, long first, long end)
 				const uint8_t *next = i + 1 < p_end ? gemm_at(job, i + 1, g) :
 					g_end < n_groups ? gemm_at(job, p, g_end) : gemm_at(job, p_end, 0);
 
-				gemm_columns(job, i, g, g_end, next, sums + (i - p) * 8192);
+				gemm_columns(job, i, g, g_end, next, g_end < n_groups ? 0 : gemm_whole(job, i), sums + (i - p) * 8192);
 			}
 		}
 		for (long i = p; i < p_end; i++)
-			gemm_store(job, i, sums + (i - p) * 8192);
+			gemm_store(job, i, gemm_whole(job, i), sums + (i - p) * 8192);
 	}
 }
 

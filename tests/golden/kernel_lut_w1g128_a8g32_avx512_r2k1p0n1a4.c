@@ -15,16 +15,16 @@ static inline void lut_rows(const uint8_t *w, const struct qn_acts *x, long g, v
 	const uint8_t *t0 = x[0].prepared + 256 * g;
 	const vw start0 = vw_set(-1 * x[0].sum[g]);
 	const vb lane = vb_quad((const int8_t[4]){ 0, 16, 32, 48 });
-	vb index, index0, index1;
+	vb index, index0, index1, low, high;
 
 	index = vb_load(w + 0);
 	index0 = vb_or_and(lane, index, nibble);
 	index1 = vb_or_and(lane, vb_shift_right(index, 4), nibble);
 	vw sum0_0 = start0;
-	sum0_0 = vn_dot(sum0_0, vb_lookup64(vb_load(t0), index0), vb_set(2));
-	sum0_0 = vn_dot(sum0_0, vb_set(64), vb_lookup64(vb_load(t0 + 64), index0));
-	sum0_0 = vn_dot(sum0_0, vb_lookup64(vb_load(t0 + 128), index1), vb_set(2));
-	sum0_0 = vn_dot(sum0_0, vb_set(64), vb_lookup64(vb_load(t0 + 192), index1));
+	low = vb_add(vb_lookup64(vb_load(t0), index0), vb_lookup64(vb_load(t0 + 128), index1));
+	high = vb_add(vb_lookup64(vb_load(t0 + 64), index0), vb_lookup64(vb_load(t0 + 192), index1));
+	sum0_0 = vn_dot(sum0_0, low, vb_set(2));
+	sum0_0 = vn_dot(sum0_0, vb_set(64), high);
 	i[0] = sum0_0;
 }
 
