@@ -253,7 +253,7 @@ static inline void gemm_fetch(const uint8_t **next, long n_lines)
 /*
  * Groups first .. end-1 of a panel times all tokens, added to sums: tiles of [2 vectors][4 tokens], one
  * for each 2 vectors of the panel, then the next tokens.  next: what will be decoded then; it is fetched meanwhile.
- * The first n_done tokens are done with these groups: what comes out is y.
+ * Nothing is left to multiply for the first n_done tokens then: what comes out is their y.
  */
 static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long first, long end, const uint8_t *next,
 	long n_done, float *sums)
@@ -273,11 +273,11 @@ static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long firs
 		for (int v = 0; v < 4; v += 2) {
 			float *sum = sums + (t * 2 + v / 2) * 128;
 			const int is_done = t * 4 < n_done;
-			float *y = job->y + t * 4 * job->y_stride + p * 64 + v * 16;
+			float *out = is_done ? job->y + t * 4 * job->y_stride + p * 64 + v * 16 : sum;
 
 			gemm_fetch(&next, n_lines);
 			gemm_tile(bytes, scales + v * 16, v, x + t * tile_stride, end - first, first ? sum : zeros,
-				is_done ? y : sum, is_done ? 16 : 64, is_done ? job->y_stride : 16);
+				out, is_done ? 16 : 64, is_done ? job->y_stride : 16);
 		}
 	}
 }

@@ -297,7 +297,7 @@ static inline void gemm_fetch(const uint8_t **next, long n_lines)
 /*
  * Groups first .. end-1 of a panel times all tokens, added to sums: tiles of [1 vectors][4 tokens], one
  * for each 1 vectors of the panel, then the next tokens.  next: what will be decoded then; it is fetched meanwhile.
- * The first n_done tokens are done with these groups: what comes out is y.
+ * Nothing is left to multiply for the first n_done tokens then: what comes out is their y.
  */
 static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long first, long end, const uint8_t *next,
 	long n_done, float *sums)
@@ -317,11 +317,11 @@ static QN_UNMERGED void gemm_columns(const struct qn_job *job, long p, long firs
 		for (long t = 0; t < n_tiles; t++) {
 			float *sum = sums + (t * 2 + v / 1) * 32;
 			const int is_done = t * 4 < n_done;
-			float *y = job->y + t * 4 * job->y_stride + p * 16 + v * 8;
+			float *out = is_done ? job->y + t * 4 * job->y_stride + p * 16 + v * 8 : sum;
 
 			gemm_fetch(&next, n_lines);
 			gemm_tile(bytes, scales + v * 8, v, x + t * tile_stride, end - first, first ? sum : zeros,
-				is_done ? y : sum, is_done ? 8 : 32, is_done ? job->y_stride : 8);
+				out, is_done ? 8 : 32, is_done ? job->y_stride : 8);
 		}
 	}
 }
