@@ -317,6 +317,7 @@ static double multiply_units(const struct job *job, int i, long first, long end,
 	work.x.prepared = slot < 0 ? NULL : engine->prepared[slot];
 	first = matrix->n_panels * first / job->n_units;
 	end = matrix->n_panels * end / job->n_units;
+	work.n_near = end;
 	if (first < end)
 		run_panels(matrix, kernel, &work, first, end);
 	return (double)(end - first) * (double)matrix->panel_bytes;
@@ -344,6 +345,20 @@ static double multiply_chunks(struct job *job, int thread)
 	return n_bytes;
 }
 
+/* Weights that come nearer while activations are prepared, about what memory gives in that time. */
+#define FETCH_BYTES 8192
+
+/* What a thread multiplies first, if all start in turn. */
+static void fetch_first(const struct job *job, int thread)
+{
+	const struct quern_matrix *matrix = job->call->matrices[0];
+	const long panel = matrix->n_panels * job->first[thread] / job->n_units;
+	const uint8_t *p = matrix->packed + (size_t)panel * matrix->panel_bytes;
+
+	for (size_t at = 0; at < FETCH_BYTES && at < matrix->panel_bytes; at += 64)
+		__builtin_prefetch(p + at, 0, 2);
+}
+
 static void run_thread(void *arg, int thread, int n_threads)
 {
 	struct job *job = arg;
@@ -351,6 +366,7 @@ static void run_thread(void *arg, int thread, int n_threads)
 	int64_t start;
 	double n_bytes;
 
+	fetch_first(job, thread);
 	prepare_slice(job, thread, n_threads);
 	if (n_threads > 1)
 		qn_pool_barrier(job->lane->pool);

@@ -156,6 +156,7 @@ static int trial_run(struct trial *t, struct quern_error *err)
 		.panel_bytes = t->matrix.panel_bytes,
 		.n_rows = t->matrix.m,
 		.n_blocks = t->matrix.n_blocks,
+		.n_near = t->matrix.n_panels,
 		.x = {t->n_tokens, t->acts_k, t->q, t->act_scale, t->sum, t->half_sum, t->x,
 		      t->acts_k, t->matrix.k, t->prepared},
 		.y = t->guarded + GUARD,

@@ -281,8 +281,6 @@ static const char *named_for(const char *name)
 {
 	if (strstr(name, "attn_qkv"))
 		return "attn_q.weight is missing";
-	if (strstr(name, "ffn_gate"))
-		return "ffn_up.weight";
 	return name;
 }
 

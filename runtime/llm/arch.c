@@ -21,7 +21,7 @@ static const struct qn_arch archs[] = {
 	 .is_parallel = 1,
 	 .has_no_gate = 1,
 	 .activation = QN_GELU},
-	{.name = "phi3"},
+	{.name = "phi3", .joins_gate = 1},
 	{.name = "bitnet", .has_sub_norms = 1, .act = "a8r"},
 	{.name = "bitnet-25", .activation = QN_RELU2, .has_sub_norms = 1, .act = "a8r"},
 	{.name = "bitnet-b1.58", .activation = QN_RELU2, .has_sub_norms = 1, .act = "a8r"},

@@ -238,13 +238,12 @@ static int read_feed_forward(struct loader *loader, long i, struct qn_layer *lay
 	if (!arch->is_parallel &&
 	    read_layer_norm(loader, i, "ffn_norm", m->n_embd, 1, &layer->ffn_norm))
 		return -1;
-	if (!arch->has_no_gate &&
-	    read_layer_linear(loader, i, "ffn_gate", m->n_embd, m->n_ff, 0, &up[0]))
+	layer->n_up = arch->has_no_gate || arch->joins_gate ? 1 : 2;
+	if (layer->n_up == 2 &&
+	    read_layer_linear(loader, i, "ffn_gate", m->n_embd, m->n_ff, 1, &up[0]))
 		return -1;
-	layer->n_up = up[0].m ? 2 : 1;
 	if (read_layer_linear(loader, i, "ffn_up", m->n_embd,
-			      !arch->has_no_gate && !up[0].m ? 2 * m->n_ff : m->n_ff, 1,
-			      &up[layer->n_up - 1]))
+			      arch->joins_gate ? 2 * m->n_ff : m->n_ff, 1, &up[layer->n_up - 1]))
 		return -1;
 	if (arch->has_sub_norms &&
 	    read_layer_norm(loader, i, "ffn_sub_norm", m->n_ff, 1, &layer->ffn_sub_norm))

@@ -59,6 +59,7 @@ struct qn_arch {
 	int is_centred;       /* LayerNorm; 0: root mean square norm */
 	int is_parallel;      /* attention and feed-forward read the same norm's output */
 	int has_no_gate;      /* activation(up); 0: activation(gate) * up */
+	int joins_gate;       /* its rows stand in front of those of up, in one tensor */
 	int activation;       /* enum qn_activation, where the file does not say */
 	int turns_neighbours; /* pairs of a turn are (2 i, 2 i + 1), see qn_rope */
 	int embd_scaled;      /* by sqrt(n_embd) */
