@@ -345,20 +345,6 @@ static double multiply_chunks(struct job *job, int thread)
 	return n_bytes;
 }
 
-/* Weights that come nearer while activations are prepared, about what memory gives in that time. */
-#define FETCH_BYTES 8192
-
-/* What a thread multiplies first, if all start in turn. */
-static void fetch_first(const struct job *job, int thread)
-{
-	const struct quern_matrix *matrix = job->call->matrices[0];
-	const long panel = matrix->n_panels * job->first[thread] / job->n_units;
-	const uint8_t *p = matrix->packed + (size_t)panel * matrix->panel_bytes;
-
-	for (size_t at = 0; at < FETCH_BYTES && at < matrix->panel_bytes; at += 64)
-		__builtin_prefetch(p + at, 0, 2);
-}
-
 static void run_thread(void *arg, int thread, int n_threads)
 {
 	struct job *job = arg;
@@ -366,7 +352,6 @@ static void run_thread(void *arg, int thread, int n_threads)
 	int64_t start;
 	double n_bytes;
 
-	fetch_first(job, thread);
 	prepare_slice(job, thread, n_threads);
 	if (n_threads > 1)
 		qn_pool_barrier(job->lane->pool);
