@@ -98,6 +98,8 @@ function dot.vars(point, format, isa, act)
   local vars = panel.vars(point, format, isa, act)
   vars.prepared_bytes, vars.scratch_bytes, vars.prepare = 0, 0, "NULL"
   if vars.fours or vars.by_rows then vars.step_k = 64 end
+  -- One token leaves some of 32 registers for sums of what has factors, so that nothing is shifted before the end of a block.
+  vars.apart = vars.fours and point.NT == 1 and isa.registers == 32
   if vars.by_rows then
     vars.prepared_bytes, vars.prepare = 24, "qn_half_sums_" .. isa.name
   elseif isa.lanes and not vars.trits then
