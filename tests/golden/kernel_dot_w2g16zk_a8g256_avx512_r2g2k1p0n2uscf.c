@@ -14,12 +14,12 @@ static inline __attribute__((always_inline)) void dot_step(const uint8_t *w, con
 {
 	const int8_t *q0 = x[0].q + 64 * n;
 	const int32_t *s0 = x[0].half_sum + 4 * n;
-	const vh even0 = vw_set((s0[0] & 0xffff) | (int)((unsigned)s0[2] << 16));
-	const vh odd0 = vw_set((s0[1] & 0xffff) | (int)((unsigned)s0[3] << 16));
+	const vh sums0_0 = vw_set((s0[0] & 0xffff) | (int)((unsigned)s0[2] << 16));
+	const vh sums0_1 = vw_set((s0[1] & 0xffff) | (int)((unsigned)s0[3] << 16));
 	const int8_t *q1 = x[1].q + 64 * n;
 	const int32_t *s1 = x[1].half_sum + 4 * n;
-	const vh even1 = vw_set((s1[0] & 0xffff) | (int)((unsigned)s1[2] << 16));
-	const vh odd1 = vw_set((s1[1] & 0xffff) | (int)((unsigned)s1[3] << 16));
+	const vh sums1_0 = vw_set((s1[0] & 0xffff) | (int)((unsigned)s1[2] << 16));
+	const vh sums1_1 = vw_set((s1[1] & 0xffff) | (int)((unsigned)s1[3] << 16));
 	vb x4, c;
 	vh subs0 = vb_load(w + 0);
 	vh subs1 = vb_load(w + 64);
@@ -222,20 +222,20 @@ static inline __attribute__((always_inline)) void dot_step(const uint8_t *w, con
 	i1_1_3 = vn_dot(i1_1_3, c, x4);
 	sum[0] = vw_dot_pairs(sum[0], vh_pairs_at(i0_0_0, i0_0_2, 12), vh_and(subs0, 15));
 	sum[0] = vw_dot_pairs(sum[0], vh_pairs_at(vw_shift_right(i0_0_1, 2), i0_0_3, 10), vh_and(vh_shift_right(subs0, 8), 15));
-	low[0] = vw_dot_pairs(low[0], vh_and(vh_shift_right(subs0, 4), 15), even0);
-	low[0] = vw_dot_pairs(low[0], vh_shift_right(subs0, 12), odd0);
+	low[0] = vw_dot_pairs(low[0], vh_and(vh_shift_right(subs0, 4), 15), sums0_0);
+	low[0] = vw_dot_pairs(low[0], vh_shift_right(subs0, 12), sums0_1);
 	sum[1] = vw_dot_pairs(sum[1], vh_pairs_at(i0_1_0, i0_1_2, 12), vh_and(subs0, 15));
 	sum[1] = vw_dot_pairs(sum[1], vh_pairs_at(vw_shift_right(i0_1_1, 2), i0_1_3, 10), vh_and(vh_shift_right(subs0, 8), 15));
-	low[1] = vw_dot_pairs(low[1], vh_and(vh_shift_right(subs0, 4), 15), even1);
-	low[1] = vw_dot_pairs(low[1], vh_shift_right(subs0, 12), odd1);
+	low[1] = vw_dot_pairs(low[1], vh_and(vh_shift_right(subs0, 4), 15), sums1_0);
+	low[1] = vw_dot_pairs(low[1], vh_shift_right(subs0, 12), sums1_1);
 	sum[2] = vw_dot_pairs(sum[2], vh_pairs_at(i1_0_0, i1_0_2, 12), vh_and(subs1, 15));
 	sum[2] = vw_dot_pairs(sum[2], vh_pairs_at(vw_shift_right(i1_0_1, 2), i1_0_3, 10), vh_and(vh_shift_right(subs1, 8), 15));
-	low[2] = vw_dot_pairs(low[2], vh_and(vh_shift_right(subs1, 4), 15), even0);
-	low[2] = vw_dot_pairs(low[2], vh_shift_right(subs1, 12), odd0);
+	low[2] = vw_dot_pairs(low[2], vh_and(vh_shift_right(subs1, 4), 15), sums0_0);
+	low[2] = vw_dot_pairs(low[2], vh_shift_right(subs1, 12), sums0_1);
 	sum[3] = vw_dot_pairs(sum[3], vh_pairs_at(i1_1_0, i1_1_2, 12), vh_and(subs1, 15));
 	sum[3] = vw_dot_pairs(sum[3], vh_pairs_at(vw_shift_right(i1_1_1, 2), i1_1_3, 10), vh_and(vh_shift_right(subs1, 8), 15));
-	low[3] = vw_dot_pairs(low[3], vh_and(vh_shift_right(subs1, 4), 15), even1);
-	low[3] = vw_dot_pairs(low[3], vh_shift_right(subs1, 12), odd1);
+	low[3] = vw_dot_pairs(low[3], vh_and(vh_shift_right(subs1, 4), 15), sums1_0);
+	low[3] = vw_dot_pairs(low[3], vh_shift_right(subs1, 12), sums1_1);
 }
 
 /* Block b: scales, then 4 steps of 64 k. */
@@ -314,7 +314,7 @@ static QN_UNMERGED void dot_run(const struct qn_job *job, long first, long end)
 				x[n] = qn_token(&job->x, t + n, 0);
 				out[n] = whole ? job->y + (t + n) * job->y_stride + row : spare[n];
 			}
-			dot_panel(w, job->n_blocks, x, p + 1 < end ? (long)job->panel_bytes : 0, (int)t / 2, n_tiles, out);
+			dot_panel(w, job->n_blocks, x, p + 1 < job->n_near ? (long)job->panel_bytes : 0, (int)t / 2, n_tiles, out);
 			for (int n = 0; n_rows < 32 && n < 2 && t + n < job->x.n_tokens; n++) {
 				for (long r = 0; r < n_rows; r++)
 					job->y[(t + n) * job->y_stride + row + r] = spare[n][r];
