@@ -207,7 +207,7 @@ struct qn_job {
 	size_t panel_bytes;
 	long n_rows;   /* M; the last panel may be short, its padding is not stored */
 	long n_blocks; /* blocks of one panel */
-	long n_near;   /* panels in front of this one are wanted soon; kernels may fetch them ahead */
+	long n_near; /* panels in front of this one are wanted soon; kernels may fetch them ahead */
 	struct qn_acts x;
 	float *y; /* [n_tokens][y_stride], n_rows of each row are written */
 	long y_stride;

@@ -168,8 +168,8 @@ function gemm.vars(point, format, isa, act)
     + 4 * vars.tile_halves * vars.start_words
     + (vars.min_pairs and 4 or format.has_min and 4 * vars.tile_halves * vars.scale_words or 0)
   vars.prepared_bytes, vars.prepare = vars.tile_bytes, "qn_tiles_" .. isa.name
-  -- Sums of all tokens of a pass wait in scratch memory: rows of y may lie a power of two apart, where
-  -- they would drive each other out of the caches.
+  -- Sums of all tokens of a pass wait in scratch memory for the next columns: rows of y may lie a power of two apart,
+  -- where they would drive each other out of the caches.  The last columns' tiles write y, each line of it once.
   vars.sum_area = vars.byte_area + 4 * vars.panel_rows * floats
   vars.sum_floats = (pass_tokens + point.NT - 1) // point.NT * point.NT * vars.panel_rows
   vars.scratch_bytes = vars.sum_area + 4 * point.PG * vars.sum_floats
